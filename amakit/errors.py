@@ -1,0 +1,53 @@
+"""The two kinds of failure that a user can mend; the text of each is one sentence."""
+
+
+class AmakitError(Exception):
+    """The work could not be done: a file, a workspace or an answer is not as it must be.
+
+    The text names what is wrong, the rule that it breaks and what to do next.  The command line prints it
+    without a traceback and exits with status 1.
+    """
+
+
+class UsageError(AmakitError, ValueError):
+    """The call itself is wrong: a value, a name or an option.  The command line exits with status 2."""
+
+
+def nearest(name, known, limit=3):
+    """Say which of the known names are closest to one that is not known.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    known : iterable of str
+        The names that exist.
+    limit : int
+        How many names to offer at most.
+
+    Returns
+    -------
+    str
+        ``"the nearest are 'a', 'b'"``, or what exists where nothing is near; made to end a sentence.
+
+    Examples
+    --------
+    >>> nearest("strat", ["start", "end", "machines"])
+    "the nearest is 'start'"
+    >>> nearest("zzz", ["start", "end"])
+    "there are 'end', 'start'"
+    >>> nearest("zzz", [])
+    'there are none'
+    """
+    from difflib import get_close_matches
+
+    lowered = {k.lower(): k for k in known}
+    close = [lowered[k] for k in get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)]
+    if close:
+        verb = "is" if len(close) == 1 else "are"
+        return f"the nearest {verb} " + ", ".join(repr(k) for k in close)
+    if not lowered:
+        return "there are none"
+    some = sorted(lowered.values())
+    more = f" and {len(some) - 10} more" if len(some) > 10 else ""
+    return "there are " + ", ".join(repr(k) for k in some[:10]) + more

@@ -1,0 +1,151 @@
+"""Instants and half-open intervals ``[start, end)``, always in UTC."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from amakit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time under analysis, ``[start, end)``: the start belongs to it, the end does not.
+
+    Attributes
+    ----------
+    start, end : pandas.Timestamp
+        In UTC, with microseconds.
+
+    Examples
+    --------
+    >>> w = window("2026-03-01", "2026-03-02T12:00:00+09:00")
+    >>> print(w)
+    2026-03-01T00:00:00Z to 2026-03-02T03:00:00Z
+    >>> w.seconds
+    97200.0
+    """
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+    def __str__(self):
+        return f"{iso(self.start)} to {iso(self.end)}"
+
+    @property
+    def seconds(self):
+        """Length in seconds."""
+        return (self.end - self.start).total_seconds()
+
+    def slices(self, days=15):
+        """Cut the window into parts of at most so many days, each of which begins where the last one ended.
+
+        The cuts fall on midnight UTC, so that a day is never shared by two parts.
+
+        Parameters
+        ----------
+        days : int
+            The longest part.  Log Analytics calls queries over more than 15 days excessive.
+
+        Returns
+        -------
+        list of Window
+
+        Examples
+        --------
+        >>> [str(s) for s in window("2026-03-01T06:00Z", "2026-03-20").slices(15)]
+        ['2026-03-01T06:00:00Z to 2026-03-16T00:00:00Z', '2026-03-16T00:00:00Z to 2026-03-20T00:00:00Z']
+        """
+        parts, start = [], self.start
+        while start < self.end:
+            end = min(start.normalize() + pd.Timedelta(days=days), self.end)
+            parts.append(Window(start, end))
+            start = end
+        return parts
+
+
+def instant(value, name="time"):
+    """Read an instant; one without a zone is UTC.
+
+    Parameters
+    ----------
+    value : str, datetime or pandas.Timestamp
+        ISO 8601, as ``2026-03-01`` or ``2026-03-01T08:21:01.494Z``.
+    name : str
+        What the value is called, for the error.
+
+    Returns
+    -------
+    pandas.Timestamp
+        In UTC, with microseconds.
+
+    Raises
+    ------
+    UsageError
+        When the value is no instant.
+
+    Examples
+    --------
+    >>> instant("2026-03-01T09:00+09:00")
+    Timestamp('2026-03-01 00:00:00+0000', tz='UTC')
+    >>> instant("yesterday", "start")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: start 'yesterday' is not a time; write it as 2026-03-01 or 2026-03-01T08:30:00Z
+    """
+    try:
+        if isinstance(value, str) and not value.strip()[:4].isdigit():
+            raise ValueError(value)  # pandas would take "now" and "today", which no second run could repeat
+        read = pd.Timestamp(value)
+        read = read.tz_localize("UTC") if read.tzinfo is None else read.tz_convert("UTC")
+        return read.as_unit("us")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{name} {str(value)!r} is not a time; write it as 2026-03-01 or 2026-03-01T08:30:00Z"
+        ) from error
+
+
+def window(start, end):
+    """Make the half-open window from two instants.
+
+    Parameters
+    ----------
+    start, end : str, datetime or pandas.Timestamp
+        See `instant`.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    UsageError
+        When either is no instant, or the end is not after the start.
+
+    Examples
+    --------
+    >>> window("2026-03-02", "2026-03-01")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: end 2026-03-01T00:00:00Z is not after start 2026-03-02T00:00:00Z; a window \
+needs an end that is later
+    """
+    start, end = instant(start, "start"), instant(end, "end")
+    if end <= start:
+        raise UsageError(
+            f"end {iso(end)} is not after start {iso(start)}; a window needs an end that is later"
+        )
+    return Window(start, end)
+
+
+def iso(when):
+    """Write an instant as ISO 8601 in UTC with ``Z``; fractions of a second only where there are any.
+
+    Examples
+    --------
+    >>> iso(instant("2026-03-01T09:00:00.25+09:00"))
+    '2026-03-01T00:00:00.250000Z'
+    >>> iso(pd.NaT)
+    ''
+    """
+    if pd.isna(when):
+        return ""
+    when = pd.Timestamp(when).tz_convert("UTC")
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if when.microsecond else "%Y-%m-%dT%H:%M:%SZ")

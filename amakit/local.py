@@ -1,0 +1,453 @@
+"""The embedded engine: exported tables on disk as DuckDB views, and KQL on them through duckdb-kql."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from amakit.errors import AmakitError, UsageError
+from amakit.schemas import RECEIVED, frame_of, table_name, tables
+
+_FORMS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+_DUCKDB = {
+    "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
+    "long": "BIGINT", "real": "DOUBLE", "decimal": "DOUBLE", "bool": "BOOLEAN", "dynamic": "JSON",
+}  # fmt: skip
+#: What a failed conversion inside DuckDB says, so that it can be found again in the error that comes out.
+_BROKEN = "amakit-broken-value"
+#: The portal writes 3/1/2026, 8:21:01.494 AM.
+_PORTAL_TIMES = "['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S %p']"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Some files of one table that can be read together: the same form and the same columns."""
+
+    form: str
+    relation: str  # what DuckDB reads, with the columns as the files spell them
+    columns: dict  # the usual name of each column -> (its name in the files, its DuckDB type)
+
+
+class LocalEngine:
+    """KQL over a folder of exported tables, or over a DuckDB file.
+
+    Parquet files are read in place.  Text forms are turned into tables when a query first mentions them,
+    whole or not at all: the first value that cannot be read stops the query.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder or the ``.duckdb`` file.
+
+    Raises
+    ------
+    AmakitError
+        When nothing in it can be read, or a file is not what its name says.
+    """
+
+    def __init__(self, path):
+        import duckdb
+        import duckdb_kql
+
+        self._kql, self._errors = duckdb_kql, duckdb.Error
+        self._path = Path(path).resolve()
+        self._connection = duckdb.connect(config={"preserve_insertion_order": True})
+        self._run("SET TimeZone = 'UTC'")
+        self._run(f"SET temp_directory = {_text(tempfile.gettempdir())}")
+        self._text_tables = set()
+        if self._path.is_dir():
+            self._run(f"SET allowed_directories = [{_text(str(self._path))}]")
+            found = self._folder()
+        else:
+            found = self._database()
+        self._run("SET enable_external_access = false")
+        self._run("SET lock_configuration = true")
+        self._columns = {name: self._view(name, sources) for name, sources in sorted(found.items())}
+
+    # -- what there is ------------------------------------------------------------------------------------
+
+    def tables(self):
+        """Give the names of the tables."""
+        return list(self._columns)
+
+    def columns(self, table):
+        """Give the KQL type of each column of a table."""
+        return self._columns[table]
+
+    def close(self):
+        """Let go of the files."""
+        self._connection.close()
+
+    def run(self, kql):
+        """Run KQL and give the result as a frame.
+
+        Raises
+        ------
+        AmakitError
+            When the text is no KQL that the embedded engine knows, names what is not there, or meets a value
+            that cannot be read.
+        """
+        from duckdb_kql.errors import KqlError, KqlSyntaxError
+
+        try:
+            sql = self._kql.to_sql(kql, schema=self._schema(), allow_write=False)
+            if sql.unbound:
+                raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
+            self._load_text_tables(str(sql))
+            return self._fetch(str(sql), dict(sql.parameters))
+        except KqlSyntaxError as error:
+            raise AmakitError(f"the query cannot be parsed: {_one_line(error)}") from error
+        except KqlError as error:
+            raise AmakitError(f"the embedded engine cannot run the query: {_one_line(error)}") from error
+
+    def _schema(self):
+        from duckdb_kql.engine import schema
+
+        return schema(self._connection)
+
+    def _fetch(self, sql, parameters):
+        from duckdb_kql.types import kusto_type
+
+        cursor = self._run(sql, parameters)
+        types = {name: kusto_type(kind) for name, kind, *_ in cursor.description}
+        return frame_of(cursor.fetchnumpy(), types)
+
+    def _load_text_tables(self, sql):
+        """Replace the views over text that a query mentions by tables, so that text is read once."""
+        for name in [n for n in self._text_tables if _name(n).lower() in sql.lower()]:
+            self._run(f"CREATE TABLE {_name(name + ' loaded')} AS FROM {_name(name)}")
+            self._run(f"DROP VIEW {_name(name)}")
+            self._run(f"ALTER TABLE {_name(name + ' loaded')} RENAME TO {_name(name)}")
+            self._text_tables.discard(name)
+
+    # -- making the views ---------------------------------------------------------------------------------
+
+    def _folder(self):
+        files = _files_by_table(self._path)
+        if not any(files.values()):
+            raise AmakitError(
+                f"{self._path} holds no table that can be read; put files such as Heartbeat.parquet, "
+                "Heartbeat.csv or Heartbeat.json into it, or folders of such files named after their table"
+            )
+        return {table: self._sources(paths) for table, paths in files.items()}
+
+    def _sources(self, paths):
+        groups = defaultdict(list)
+        for path in paths:
+            if path.stat().st_size == 0:
+                raise AmakitError(f"{path} is empty; export it again, or take it out of the folder")
+            form = _form(path)
+            groups[form, None if form == "parquet" else _layout(path, form)].append(str(path))
+        return [
+            getattr(self, f"_{form}")(files, layout)
+            for (form, layout), files in sorted(groups.items(), key=lambda group: group[1])
+        ]
+
+    def _parquet(self, files, _):
+        relation = f"read_parquet({_list(files)}, union_by_name = true)"
+        try:
+            described = self._run(f"DESCRIBE FROM {relation}").fetchall()
+        except AmakitError as error:
+            bad = next((f for f in files if not _is_parquet(f)), files[0])
+            raise AmakitError(f"{bad} is no Parquet file, although its name says so; export it again") from error
+        return _Source("parquet", relation, _match(files[0], {name: kind for name, kind, *_ in described}))
+
+    def _csv(self, files, layout):
+        delimiter, header = layout
+        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in header)
+        relation = (
+            f"read_csv({_list(files)}, columns = {{{columns}}}, header = true, auto_detect = false, "
+            f"delim = {_text(delimiter)}, quote = '\"', escape = '\"', filename = 'amakit file')"
+        )
+        return _Source("csv", relation, _match(files[0], dict.fromkeys(header, "VARCHAR")))
+
+    def _json(self, files, layout):
+        common = f"{_list(files)}, format = {_text(layout)}, maximum_object_size = 268435456"
+        keys = self._run(
+            f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({common}) ORDER BY 1"
+        ).fetchall()
+        columns = ", ".join(f"{_text(key)}: 'VARCHAR'" for (key,) in keys)
+        relation = f"read_json({common}, columns = {{{columns}}}, filename = 'amakit file')"
+        return _Source("json", relation, _match(files[0], {key: "VARCHAR" for (key,) in keys}))
+
+    def _database(self):
+        try:
+            self._run(f"ATTACH {_text(str(self._path))} AS source (READ_ONLY)")
+        except AmakitError as error:
+            raise AmakitError(
+                f"{self._path} cannot be opened as a DuckDB database: {error}; check that it is one, and that no "
+                "other program is writing to it"
+            ) from error
+        rows = self._run(
+            "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = 'source' AND NOT internal ORDER BY ALL"
+        ).fetchall()
+        found = defaultdict(dict)
+        for schema, table, column, kind in rows:
+            found[schema, table][column] = kind
+        if not found:
+            raise AmakitError(f"{self._path} holds no table; load at least Heartbeat into it")
+        return {
+            table_name(table): [
+                _Source("duckdb", f"source.{_name(schema)}.{_name(table)}", _match(self._path, columns))
+            ]
+            for (schema, table), columns in found.items()
+        }
+
+    def _view(self, table, sources):
+        """Lay one view over all files of a table; give the KQL type of each of its columns."""
+        known = tables().get(table, RECEIVED)
+        types = dict(known)
+        for source in sources:
+            for column, (_, kind) in source.columns.items():
+                if column not in types:
+                    types[column] = _kql_type(table, column, kind, source)
+        selects = []
+        for source in sources:
+            if not source.columns:  # an empty JSON array has no columns, and so no rows
+                continue
+            cells = (
+                f"{_cell(table, source, column, kind)} AS {_name(column)}" for column, kind in types.items()
+            )
+            selects.append(f"SELECT {', '.join(cells)} FROM {source.relation}")
+        if not selects:
+            nulls = (f"NULL::{_DUCKDB[kind]} AS {_name(column)}" for column, kind in types.items())
+            selects = [f"SELECT {', '.join(nulls)} WHERE false"]
+        self._run(f"CREATE VIEW {_name(table)} AS {' UNION ALL '.join(selects)}")
+        if any(source.form in ("csv", "json") for source in sources):
+            self._text_tables.add(table)
+        return types
+
+    def _run(self, sql, parameters=None):
+        try:
+            return self._connection.execute(sql, parameters or None)
+        except self._errors as error:
+            raise AmakitError(_explain(str(error))) from error
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+def _files_by_table(folder):
+    """Find the data files of each table, by the rules of a folder of exported tables."""
+    found, spelled = defaultdict(list), {}
+    demo = (folder / "_demo.json").exists()  # then truth/ holds what really happened, which no query may see
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith((".", "_")) for part in parts) or (demo and parts[0] == "truth"):
+            continue
+        stems = [*parts[:-1], parts[-1].split(".")[0]]
+        name = next((table_name(s) for s in stems if table_name(s) in tables()), table_name(stems[0]))
+        if _form(path) is None:
+            if name in tables() and table_name(stems[-1]) == name:
+                raise AmakitError(f"{path} is in a form that cannot be read; export it as CSV, JSON or Parquet")
+            continue
+        found[spelled.setdefault(name.lower(), name)].append(path)
+    return found
+
+
+def _form(path):
+    name = path.name.lower().removesuffix(".gz")
+    return _FORMS.get(Path(name).suffix)
+
+
+def _open(path):
+    """Open a text file, packed or not, in UTF-8 with or without a byte order mark."""
+    raw = gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115, PTH123
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+
+
+def _layout(path, form):
+    """Give what decides how a text file is read: for CSV its delimiter and header, for JSON its framing."""
+    try:
+        with _open(path) as file:
+            if form == "json":
+                first = next((c for c in iter(lambda: file.read(1), "") if not c.isspace()), "")
+                if not first:
+                    raise AmakitError(f"{path} is empty; export it again, or take it out of the folder")
+                return "array" if first == "[" else "newline_delimited"
+            line = file.readline()
+            delimiter = max(",;\t|", key=line.count)
+            file.seek(0)
+            header = tuple(next(csv.reader(file, delimiter=delimiter), ()))
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise AmakitError(f"{path} cannot be read as text: {error}; export it again as UTF-8") from error
+    if not any(name.strip() for name in header):
+        raise AmakitError(f"{path}, line 1: there is no header with column names; export it again with one")
+    return delimiter, header
+
+
+def _is_parquet(path):
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read(4) == b"PAR1"
+
+
+# -- columns ----------------------------------------------------------------------------------------------
+
+
+def _match(path, columns):
+    """Pair the columns of a file with their usual names, which are compared without case."""
+    usual = {name.lower(): name for table in tables().values() for name in table}
+    matched = {}
+    for name, kind in columns.items():
+        plain, bracket, zone = name.strip().partition(" [")
+        if bracket and zone.rstrip("]").upper() != "UTC":
+            raise AmakitError(
+                f"{path}: column {name!r} is in another time zone than UTC; set the portal to UTC and export again"
+            )
+        plain = usual.get(plain.lower(), plain)
+        clash = next((other for other in matched if other.lower() == plain.lower()), None)
+        if clash is not None:
+            raise AmakitError(
+                f"{path}: columns {matched[clash][0]!r} and {name!r} have the same name without case; rename one"
+            )
+        matched[plain] = (name, kind)
+    return matched
+
+
+def _kql_type(table, column, duckdb_type, source):
+    """Give the KQL type of a column that the table reference does not list."""
+    from duckdb_kql.types import kusto_type
+
+    if source.form in ("csv", "json"):  # text says nothing of its type; only the time is sure
+        return "datetime" if column == "TimeGenerated" else "string"
+    upper = str(duckdb_type).upper()
+    kind = "string" if upper.startswith("ENUM") else kusto_type(upper)
+    if upper in ("BLOB", "BIT", "TIME", "TIME WITH TIME ZONE") or (
+        kind == "string" and not upper.startswith(("VARCHAR", "ENUM"))
+    ):
+        raise _unreadable(table, column, duckdb_type, "no type of KQL")
+    return kind
+
+
+def _unreadable(table, column, duckdb_type, wanted):
+    return AmakitError(
+        f"column {column!r} of {table} has the type {duckdb_type}, which is {wanted}; "
+        "convert the column, or leave it out of the export"
+    )
+
+
+def _cell(table, source, column, kind):
+    """Give the SQL that reads one column as its KQL type."""
+    if column not in source.columns:
+        return f"NULL::{_DUCKDB[kind]}"
+    name, found = source.columns[column]
+    cell, found = _name(name), str(found).upper()
+    if source.form in ("csv", "json"):
+        return _from_text(cell, kind, f"concat_ws(chr(31), '', \"amakit file\", {_text(name)}, {cell})")
+    if found.startswith("VARCHAR"):
+        where = f"concat_ws(chr(31), '', {_text(table)}, {_text(column)}, {cell})"
+        return cell if kind == "string" else _from_text(cell, kind, where)
+    fitting = {
+        "datetime": ("TIMESTAMP", "DATE"),
+        "timespan": ("INTERVAL",),
+        "int": ("INT", "UINT", "TINY", "UTINY", "SMALL", "USMALL", "BIG", "UBIG", "HUGE", "FLOAT", "DOUBLE", "DECIMAL"),
+        "bool": ("BOOL", "INT", "TINY", "BIG"),
+        "dynamic": ("JSON", "STRUCT", "MAP", "LIST", "UNION"),
+    }  # fmt: skip
+    fitting["long"] = fitting["real"] = fitting["decimal"] = fitting["int"]
+    if kind in ("string", "guid"):
+        if found.startswith(("BLOB", "BIT")):
+            raise _unreadable(table, column, found, "no text")
+        return f"{cell}::VARCHAR"
+    if kind == "dynamic":
+        return cell if found == "JSON" else f"to_json({cell})"
+    if not found.startswith(fitting[kind]) or found.endswith("[]"):
+        raise _unreadable(table, column, found, f"not the {kind} that it must be")
+    return cell if found == _DUCKDB[kind] else f"CAST({cell} AS {_DUCKDB[kind]})"
+
+
+def _from_text(cell, kind, where):
+    """Give the SQL that reads text as a KQL type, and stops with a mark where it cannot."""
+    value = f"nullif({cell}, '')"
+    if kind in ("string", "guid"):
+        return value
+    if kind == "dynamic":
+        return f"CASE WHEN json_valid({value}) THEN {value}::JSON ELSE to_json({value}) END"
+    whole = f"CASE WHEN TRY_CAST({value} AS DOUBLE) % 1 = 0 THEN TRY_CAST({value} AS {_DUCKDB[kind]}) END"
+    read = {
+        # TIMESTAMPTZ honours an offset; both drop what is finer than a microsecond
+        "datetime": f"coalesce(TRY_CAST({value} AS TIMESTAMPTZ)::TIMESTAMP, try_strptime({value}, {_PORTAL_TIMES}))",
+        "int": whole,
+        "long": whole,
+    }.get(kind, f"TRY_CAST({value} AS {_DUCKDB[kind]})")
+    return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, error('{_BROKEN}' || {where})) END"
+
+
+# -- words ------------------------------------------------------------------------------------------------
+
+
+def _text(value):
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value):
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _list(values):
+    return "[" + ", ".join(_text(v) for v in values) + "]"
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+def _explain(message):
+    """Say in one sentence what DuckDB says in many lines."""
+    if _BROKEN in message:
+        _, path, column, value = message[message.index(_BROKEN) :].split(chr(31), 3)
+        value = value.split("\n")[0]
+        line = _line_of(path, column, value)
+        where = f"{path}, line {line}" if line else f"{path}"
+        rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
+        return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
+    if "CSV Error on Line" in message:
+        line = re.search(r"CSV Error on Line: (\d+)", message)[1]
+        path = re.search(r"\n\s*file = (.+)", message)
+        reason = next(
+            (s for s in message.splitlines()[1:] if s.strip() and not s.startswith("Original Line")), "broken row"
+        )
+        return f"{path[1] if path else 'CSV'}, line {line}: {reason.strip()}; mend or take out that row"
+    broken = re.search(r'Malformed JSON in file "(.+)", at byte \d+ in (?:line|record/value) (\d+): (.+)', message)
+    if broken:
+        line = _broken_json_line(broken[1], int(broken[2]))
+        return f"{broken[1]}, line {line}: broken JSON ({broken[3].strip(' .')}); mend or take out that row"
+    first = message.split("\n")[0]
+    return _one_line(re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", first))
+
+
+def _line_of(path, column, value):
+    """Find the line of the first record that has this value; only ever done for an error."""
+    if not os.path.exists(path):  # noqa: PTH110 - a table of a database, not a file
+        return None
+    with _open(path) as file:
+        if _form(Path(path)) == "csv":
+            delimiter, header = _layout(path, "csv")
+            rows = csv.reader(file, delimiter=delimiter)
+            at = header.index(column)
+            return next((rows.line_num for row in rows if at < len(row) and row[at] == value), None)
+        for number, line in enumerate(file, start=1):
+            if value in line:
+                return number
+    return None
+
+
+def _broken_json_line(path, line):
+    """Give the line that is broken; DuckDB names the line after a record that ends too early."""
+    with _open(path) as file:
+        for number, text in enumerate(file, start=1):
+            if number > line:
+                break
+            if text.strip() and not text.lstrip().startswith("["):
+                try:
+                    json.loads(text.strip().rstrip(",]"))
+                except json.JSONDecodeError:
+                    return number
+    return line

@@ -1,0 +1,328 @@
+"""The packaged KQL, and the one function that writes a Python value as a KQL literal.
+
+Log Analytics refuses ``declare query_parameters``, so values enter a query as literals.  They are rendered
+here and nowhere else, so that no text from a machine can ever become a part of a query.
+"""
+
+import datetime as dt
+import functools
+import math
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+import pandas as pd
+
+from amakit.errors import UsageError, nearest
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def literal(value, kind=None):
+    """Write a Python value as a KQL literal that means exactly that value.
+
+    Parameters
+    ----------
+    value : str, bool, int, float, datetime, timedelta, list, dict, pandas.DataFrame or None
+        A datetime needs a zone; a frame becomes a ``datatable`` whose column types follow from its dtypes.
+    kind : str, optional
+        The KQL type.  Only needed for None, whose literal depends on it; otherwise it is checked.
+
+    Returns
+    -------
+    str
+        Text that can stand wherever KQL takes a literal.
+
+    Raises
+    ------
+    UsageError
+        For a value that no literal can carry: half of a surrogate pair, a datetime without a zone or finer
+        than a microsecond, an integer beyond 64 bits, an object of another type.
+
+    Notes
+    -----
+    Of the escapes that KQL knows only those are used that every engine reads alike; other control
+    characters stand in the text as they are.
+
+    Examples
+    --------
+    >>> print(literal('say "no" \\\\ yes'))
+    "say \\"no\\" \\\\ yes"
+    >>> literal(pd.Timestamp("2026-03-01", tz="UTC"))
+    'datetime(2026-03-01T00:00:00.000000Z)'
+    >>> literal(pd.Timedelta(days=1, seconds=90)), literal(["a", 1]), literal(None, "long")
+    ('timespan(1.00:01:30.000000)', 'dynamic(["a",1])', 'long(null)')
+    >>> print(literal(pd.DataFrame({"Name": ["x"], "Size": [3]})))
+    datatable(Name:string, Size:long)["x",long(3)]
+    """
+    if isinstance(value, pd.DataFrame):
+        return _datatable(value)
+    found = _kind(value)
+    if kind is not None and found not in (None, kind) and (found, kind) != ("long", "real"):
+        raise UsageError(f"{value!r} is of the KQL type {found}, but {kind} is asked for")
+    if found is None:
+        if kind is None:
+            raise UsageError("None needs a KQL type to be written; name it, for example 'long'")
+        return '""' if kind == "string" else f"{kind}(null)"
+    return _WRITERS[kind or found](value)
+
+
+def _kind(value):
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # NumPy's own bool is no Python bool
+        return "bool"
+    if isinstance(value, (list, tuple, dict)):
+        return "dynamic"
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, dt.datetime):
+        return "datetime"
+    if isinstance(value, dt.timedelta):
+        return "timespan"
+    if hasattr(value, "__index__"):
+        return "long"
+    if isinstance(value, float):
+        return "real"
+    raise UsageError(f"{value!r} is a {type(value).__name__}, for which KQL has no literal")
+
+
+def _string(value):
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{value!r} holds half of a surrogate pair, which no query can carry") from error
+    return f'"{value.translate(_ESCAPES)}"'
+
+
+def _long(value):
+    value = int(value)
+    if not -(2**63) <= value < 2**63:
+        raise UsageError(f"{value} does not fit into the 64 bits of a KQL long")
+    return f"long({value})"
+
+
+def _real(value):
+    value = float(value)
+    if math.isnan(value):
+        return "real(nan)"
+    if math.isinf(value):
+        return "real(+inf)" if value > 0 else "real(-inf)"
+    return f"real({value!r})"
+
+
+def _datetime(value):
+    value = pd.Timestamp(value)
+    if value.tzinfo is None:
+        raise UsageError(f"{value} has no time zone; KQL times are UTC, so say which one is meant")
+    if value.nanosecond:
+        raise UsageError(f"{value} is finer than the microseconds that both engines keep")
+    return f"datetime({value.tz_convert('UTC').strftime('%Y-%m-%dT%H:%M:%S.%f')}Z)"
+
+
+def _timespan(value):
+    micros = pd.Timedelta(value).as_unit("us").value
+    seconds, micros_left = divmod(abs(micros), 1_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    sign = "-" if micros < 0 else ""
+    return f"timespan({sign}{days}.{hours:02}:{minutes:02}:{seconds:02}.{micros_left:06})"
+
+
+def _element(value):
+    """Write what stands inside ``dynamic()``: JSON, with the escapes of `_string`."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_string(str(k))}:{_element(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_element(v) for v in value) + "]"
+    kind = _kind(value)
+    if kind == "real" and not math.isfinite(value):
+        raise UsageError(f"{value!r} cannot stand in a dynamic value, which is JSON")
+    if kind in ("string", "bool"):
+        return _WRITERS[kind](value)
+    if kind in ("long", "real"):
+        return _WRITERS[kind](value).partition("(")[2][:-1]
+    raise UsageError(f"{value!r} cannot stand in a dynamic value; write it as text")
+
+
+_WRITERS = {
+    "string": _string, "long": _long, "real": _real, "datetime": _datetime, "timespan": _timespan,
+    "bool": lambda value: "true" if value else "false",
+    "dynamic": lambda value: f"dynamic({_element(value)})",
+}  # fmt: skip
+
+
+def _datatable(frame):
+    kinds = {}
+    for name, dtype in frame.dtypes.items():
+        letter = dtype.kind if hasattr(dtype, "kind") else "O"
+        kind = {"M": "datetime", "m": "timespan", "i": "long", "u": "long", "f": "real", "b": "bool"}
+        kinds[name] = kind.get(letter, "string")
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(name), re.ASCII):
+            raise UsageError(f"{name!r} cannot name a column of a datatable; use letters, digits and _")
+    head = ", ".join(f"{name}:{kind}" for name, kind in kinds.items())
+    cells = (
+        literal(None if not isinstance(v, (list, dict)) and pd.isna(v) else v, kind)
+        for row in frame.itertuples(index=False)
+        for v, kind in zip(row, kinds.values(), strict=True)
+    )
+    return f"datatable({head})[{','.join(cells)}]"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A packaged query as its file describes it.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without its ending.
+    question : str
+        What it answers, in one sentence.
+    reads : dict of str to tuple of str
+        The columns that it reads of each table.
+    parameters : dict of str to tuple of (str, str)
+        KQL type and meaning (with the unit) of each value that it takes.
+    returns : dict of str to str
+        KQL type of each column of the result, in order.
+    cost : str
+        What the engine has to do for it.
+    text : str
+        The KQL, with ``{name}`` where a value goes.
+    """
+
+    name: str
+    question: str
+    reads: dict
+    parameters: dict
+    returns: dict
+    cost: str
+    text: str
+
+
+@functools.cache
+def packaged():
+    """Read every packaged query.
+
+    Returns
+    -------
+    dict of str to Query
+
+    Raises
+    ------
+    ValueError
+        When the head of a file is not as it must be; only somebody who writes a query sees this.
+
+    Examples
+    --------
+    >>> sorted(packaged())[0], packaged()["heartbeat_days"].parameters["start"]
+    ('heartbeat_days', ('datetime', 'first instant of the window, inclusive'))
+    """
+    folder = resources.files("amakit").joinpath("kql")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".kql")), key=lambda f: f.name)
+    return {f.name[:-4]: _parse(f.name[:-4], f.read_text(encoding="utf-8")) for f in files}
+
+
+def _parse(name, text):
+    lines = text.splitlines()
+    split = next(i for i, line in enumerate(lines) if not line.startswith("//"))
+    sections, current = {"Question": []}, "Question"
+    for line in (line[2:].strip() for line in lines[:split]):
+        word, colon, rest = line.partition(":")
+        if colon and word in ("Reads", "Parameters", "Returns", "Cost"):
+            current, line = word, rest.strip()
+            sections[current] = []
+        if line:
+            sections[current].append(line)
+    body = "\n".join(lines[split:]).strip()
+    parameters = {}
+    for line in sections["Parameters"]:
+        key, kind, meaning = line.split(maxsplit=2)
+        parameters[key] = (kind, meaning)
+    if set(parameters) != set(_PLACE.findall(body)):
+        raise ValueError(f"{name}.kql: the parameters of the head are not those of the text")
+    return Query(
+        name,
+        " ".join(sections["Question"]),
+        {t: tuple(c.split()) for t, _, c in (line.partition(":") for line in sections["Reads"])},
+        parameters,
+        dict(pair.split(":") for pair in " ".join(sections["Returns"]).split()),
+        " ".join(sections["Cost"]),
+        body,
+    )
+
+
+def query(name):
+    """Give a packaged query by its name.
+
+    Raises
+    ------
+    UsageError
+        When there is no such query; the nearest names are given.
+
+    Examples
+    --------
+    >>> query("heartbeat_dayz")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: no packaged query is called 'heartbeat_dayz'; the nearest are 'heartbeat_days', \
+'heartbeat_span'
+    """
+    try:
+        return packaged()[name]
+    except KeyError:
+        close = nearest(name, packaged(), limit=2)
+        raise UsageError(f"no packaged query is called {name!r}; {close}") from None
+
+
+def render(name, lacking=None, **values):
+    """Give the text of a packaged query with its values in place.
+
+    Parameters
+    ----------
+    name : str
+        Which query.
+    lacking : dict of str to dict of str to str, optional
+        Table to column to KQL type: columns that the workspace does not have.  They are read as null,
+        because exports often leave columns out.
+    **values
+        One for each parameter of the query; a parameter of type ``datatable`` takes a frame.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UsageError
+        When a value is missing, unknown or of another type than the query's head says.
+
+    Examples
+    --------
+    >>> print(render("heartbeat_span").splitlines()[0])
+    Heartbeat
+    >>> render("heartbeat_machines", start="2026-03-01")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: query 'heartbeat_machines' needs a value for 'end' (datetime: first instant \
+after the window)
+    """
+    wanted = query(name)
+    for key in values:
+        if key not in wanted.parameters:
+            close = nearest(key, wanted.parameters)
+            raise UsageError(f"query {name!r} has no parameter {key!r}; {close}")
+    for key, (kind, meaning) in wanted.parameters.items():
+        if key not in values:
+            raise UsageError(f"query {name!r} needs a value for {key!r} ({kind}: {meaning})")
+    written = {
+        key: literal(values[key], None if kind == "datatable" else kind)
+        for key, (kind, _) in wanted.parameters.items()
+    }
+    text = wanted.text
+    for table, columns in (lacking or {}).items():
+        nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
+        text = re.sub(rf"(?m)^{table}$", f"{table}\n| extend {nulls}", text)
+    return _PLACE.sub(lambda place: written[place[1]], text)

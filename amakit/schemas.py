@@ -1,0 +1,188 @@
+"""The tables that come in, the tables that go out, and the one pandas dtype of each KQL type."""
+
+import functools
+import json
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from amakit.errors import AmakitError
+
+#: One row per machine, and so on: columns in order with their KQL types.  Scripts of other people lean on
+#: these; an empty field means unknown.
+RESULTS = {
+    "machines": {
+        "resource_id": "string", "computer": "string", "os_type": "string", "environment": "string",
+        "version": "string", "first_seen": "datetime", "last_seen": "datetime",
+        "known_s": "real", "active_s": "real", "state": "string", "note": "string",
+    },
+    "transitions": {
+        "resource_id": "string", "computer": "string", "os_type": "string",
+        "from_version": "string", "to_version": "string", "kind": "string",
+        "last_old": "datetime", "first_new": "datetime", "cause": "string",
+    },
+}  # fmt: skip
+
+#: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
+#: list it; every table has it.
+RECEIVED = {"_TimeReceived": "datetime"}
+
+_DTYPES = {
+    "string": "str", "guid": "str", "datetime": "datetime64[us, UTC]", "timespan": "timedelta64[us]",
+    "int": "Int64", "long": "Int64", "real": "float64", "decimal": "float64", "bool": "boolean",
+    "dynamic": "object",
+}  # fmt: skip
+
+
+@functools.cache
+def tables():
+    """Give the columns of the Log Analytics tables that the kit knows.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        Table name to column name to KQL type, from the public table reference.
+
+    Examples
+    --------
+    >>> tables()["Heartbeat"]["TimeGenerated"]
+    'datetime'
+    >>> len(tables())
+    22
+    """
+    text = resources.files("amakit").joinpath("schemas.json").read_text(encoding="utf-8")
+    return {table: columns | RECEIVED for table, columns in json.loads(text).items()}
+
+
+def table_name(name):
+    """Give the usual spelling of a table's name; a table that is not known keeps its own.
+
+    The containers of a data-export rule are called ``am-heartbeat`` and so on; that prefix is taken off.
+
+    Examples
+    --------
+    >>> table_name("heartbeat"), table_name("am-insightsmetrics"), table_name("MyApp_CL")
+    ('Heartbeat', 'InsightsMetrics', 'MyApp_CL')
+    """
+    bare = name[3:] if name.lower().startswith("am-") else name
+    return {known.lower(): known for known in tables()}.get(bare.lower(), bare)
+
+
+def frame_of(columns, types):
+    """Make a frame whose dtypes follow from the KQL types alone, so that both engines give equal frames.
+
+    Parameters
+    ----------
+    columns : dict of str to array-like
+        Values by column name; a missing value may be None, NaN, NaT or masked.
+    types : dict of str to str
+        KQL type by column name, in the order that the frame shall have.
+
+    Returns
+    -------
+    pandas.DataFrame
+        datetime as ``datetime64[us, UTC]``, timespan as ``timedelta64[us]``, int and long as ``Int64``,
+        real as ``float64``, bool as ``boolean``, string and guid as ``str``, dynamic as Python values.
+
+    Raises
+    ------
+    AmakitError
+        When a value does not fit its type.
+
+    Examples
+    --------
+    >>> frame_of({"n": [1, None]}, {"n": "long"}).dtypes["n"]
+    Int64Dtype()
+    """
+    return pd.DataFrame({name: _series(name, columns[name], kind) for name, kind in types.items()})
+
+
+def _series(name, values, kind):
+    dtype = _DTYPES.get(kind, "str")
+    if isinstance(values, np.ma.MaskedArray):
+        values = _unmasked(values, kind)
+    try:
+        if kind == "datetime":
+            values = pd.to_datetime(pd.Series(values, dtype=None if len(values) else dtype), utc=True,
+                                    format=None if _is_time(values) else "ISO8601")  # fmt: skip
+            return values.dt.as_unit("us")
+        if kind == "timespan":
+            values = [_timespan(v) for v in values] if not _is_time(values) else values
+            return pd.Series(pd.to_timedelta(pd.Series(values, dtype="timedelta64[us]")))
+        if kind == "dynamic":
+            return pd.Series([_json(v) for v in values], dtype="object")
+        if kind in ("real", "decimal"):  # on the wire NaN and the infinities are words
+            values = [np.nan if v is None else float(v) for v in values] if not _is_float(values) else values
+        return pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
+    except (ValueError, TypeError) as error:
+        raise AmakitError(f"column {name!r} came as {kind}, but a value in it is not one: {error}") from error
+
+
+def _unmasked(values, kind):
+    """Turn DuckDB's masked arrays into plain ones with the missing value of their kind."""
+    mask = np.ma.getmaskarray(values)
+    if not mask.any():
+        return values.data
+    if kind in ("datetime", "timespan"):
+        return np.where(mask, np.array("NaT", dtype=values.dtype), values.data)
+    if kind in ("real", "decimal"):
+        return np.where(mask, np.nan, values.data)
+    if kind in ("int", "long"):
+        return pd.arrays.IntegerArray(values.data.astype("int64"), mask)
+    return np.where(mask, None, values.data.astype("object"))
+
+
+def _is_time(values):
+    return getattr(getattr(values, "dtype", None), "kind", "") in "mM"
+
+
+def _is_float(values):
+    return getattr(getattr(values, "dtype", None), "kind", "") == "f"
+
+
+def _json(value):
+    if value is None or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _timespan(value):
+    """Read ``[-][d.]hh:mm:ss[.fffffff]``, the form of a timespan on the wire."""
+    if value is None or isinstance(value, pd.Timedelta):
+        return value
+    text = str(value)
+    sign = -1 if text.startswith("-") else 1
+    hours, minutes, seconds = text.lstrip("-").split(":")
+    days, _, hours = hours.rpartition(".")
+    micros = round(float(seconds) * 1_000_000)
+    return sign * pd.Timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), microseconds=micros)
+
+
+def result(name, frame):
+    """Bring a frame into the form of a result table: its columns in order, its dtypes, sorted.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RESULTS`.
+    frame : pandas.DataFrame
+        Has at least the columns of that table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Sorted by machine, then by the instants in it; the index counts from 0.
+
+    Examples
+    --------
+    >>> list(result("transitions", pd.DataFrame(columns=list(RESULTS["transitions"]))).columns)[:3]
+    ['resource_id', 'computer', 'os_type']
+    """
+    types = RESULTS[name]
+    typed = frame_of({column: frame[column] for column in types}, types)
+    order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
+    return typed.sort_values(order, ignore_index=True, kind="stable")
