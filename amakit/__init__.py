@@ -1,3 +1,43 @@
-"""Did the agent upgrade lose our logs?  Analysis of Azure Monitor Agent upgrades with KQL."""
+"""Did the agent upgrade lose our logs?
+
+amakit runs KQL over Heartbeat and other tables of a Log Analytics workspace, or over exported files, and finds
+out when the Azure Monitor Agent changed its version and what was lost meanwhile.
+
+>>> import amakit
+>>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
+>>> found.transitions.shape[1]
+9
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amakit import charts, narrative
+    from amakit.analysis import Analysis, analyze
+    from amakit.errors import AmakitError, UsageError
+    from amakit.report import parameters
+    from amakit.workspace import Workspace, connect
 
 __version__ = "0.1.0"
+
+__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "narrative",
+           "parameters"]  # fmt: skip
+
+_HOMES = {
+    "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
+    "Workspace": "workspace", "connect": "workspace", "parameters": "report",
+}  # fmt: skip
+
+
+def __getattr__(name):
+    """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
+    if name in _HOMES:
+        return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
+    if name in ("charts", "narrative"):
+        return import_module(f"amakit.{name}")
+    raise AttributeError(f"module 'amakit' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -46,9 +46,13 @@ def endpoint(workspace):
     arm = _WORKSPACE_ID.fullmatch(workspace)
     if arm:
         return f"https://ade.loganalytics.io{quote(workspace.rstrip('/'))}", arm["name"]
-    parts = urlsplit(workspace)
+    try:
+        parts = urlsplit(workspace)
+        port_is_one = parts.port is None or parts.port > 0  # reading it fails for what is no port
+    except ValueError:
+        parts, port_is_one = urlsplit(""), False
     path = parts.path.strip("/")
-    if parts.scheme not in ("http", "https") or not parts.netloc or not path:
+    if parts.scheme not in ("http", "https") or not parts.netloc or not path or not port_is_one:
         raise UsageError(
             f"workspace {workspace!r} is no Kusto endpoint; write http://127.0.0.1:PORT/DATABASE, "
             "https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
@@ -109,7 +113,7 @@ class KustoEngine:
         AmakitError
             When the endpoint cannot be reached, refuses the query, or answers without a result.
         """
-        answer = self._call(self._client.execute, kql)
+        answer = self._call(self._client.execute_query, kql)  # execute() would run control commands as well
         if len(answer.primary_results) != 1:
             raise AmakitError(
                 f"{self._workspace} answered with {len(answer.primary_results)} results where there must be one; "
@@ -135,7 +139,7 @@ class KustoEngine:
 
     def _call(self, method, text):
         from azure.core.exceptions import ClientAuthenticationError
-        from azure.kusto.data.exceptions import KustoError
+        from azure.kusto.data.exceptions import KustoError, KustoNetworkError
 
         try:
             return method(self._database, text)
@@ -143,9 +147,16 @@ class KustoEngine:
             raise AmakitError(
                 f"signing in to {self._workspace} failed: {_first_line(error)}; sign in, for example with 'az login'"
             ) from error
+        except KustoNetworkError as error:
+            raise AmakitError(
+                f"{self._workspace} cannot be reached; check the address, the network and that the server runs"
+            ) from error
         except (KustoError, KeyError) as error:  # a gateway's answer escapes the client as a bare KeyError
-            raise AmakitError(f"{self._workspace} did not answer the query: {_first_line(error)}") from error
+            raise AmakitError(
+                f"{self._workspace} did not answer the query: {_first_line(error)}; check the query and the address"
+            ) from error
 
 
 def _first_line(error):
-    return " ".join(str(error).split("\n")[0].split())
+    line = " ".join(str(error).split("\n")[0].split())
+    return re.sub(r" expecting \{.*", "", line).rstrip(".!;")  # what could stand there are 100 words

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import tempfile
+import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError, UsageError, nearest
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
 
 _FORMS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
@@ -30,6 +32,7 @@ class _Source:
     """Some files of one table that can be read together: the same form and the same columns."""
 
     form: str
+    path: str  # the file, or the folder that holds all of them
     relation: str  # what DuckDB reads, with the columns as the files spell them
     columns: dict  # the usual name of each column -> (its name in the files, its DuckDB type)
 
@@ -59,8 +62,12 @@ class LocalEngine:
         self._path = Path(path).resolve()
         self._connection = duckdb.connect(config={"preserve_insertion_order": True})
         self._run("SET TimeZone = 'UTC'")
-        self._run(f"SET temp_directory = {_text(tempfile.gettempdir())}")
-        self._text_tables = set()
+        # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
+        spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
+        self._run(f"SET temp_directory = {_text(str(spill))}")
+        self._text_tables, self._columns = set(), {}
+        marker = self._path / "_demo.json"  # a made-up fleet has a made-up today, so that ago() finds it
+        self._now = json.loads(marker.read_text(encoding="utf-8"))["end"] if marker.is_file() else None
         if self._path.is_dir():
             self._run(f"SET allowed_directories = [{_text(str(self._path))}]")
             found = self._folder()
@@ -96,13 +103,14 @@ class LocalEngine:
         from duckdb_kql.errors import KqlError, KqlSyntaxError
 
         try:
-            sql = self._kql.to_sql(kql, schema=self._schema(), allow_write=False)
+            sql = self._kql.to_sql(kql, schema=self._schema(), allow_write=False, query_now=self._now)
             if sql.unbound:
                 raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
             self._load_text_tables(str(sql))
             return self._fetch(str(sql), dict(sql.parameters))
         except KqlSyntaxError as error:
-            raise AmakitError(f"the query cannot be parsed: {_one_line(error)}") from error
+            reason = re.sub(r" expecting \{.*", "", _one_line(error))  # what could stand there are 100 words
+            raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
         except KqlError as error:
             raise AmakitError(f"the embedded engine cannot run the query: {_one_line(error)}") from error
 
@@ -156,25 +164,32 @@ class LocalEngine:
         except AmakitError as error:
             bad = next((f for f in files if not _is_parquet(f)), files[0])
             raise AmakitError(f"{bad} is no Parquet file, although its name says so; export it again") from error
-        return _Source("parquet", relation, _match(files[0], {name: kind for name, kind, *_ in described}))
+        return _Source(
+            "parquet", _common(files), relation, _match(files[0], {name: kind for name, kind, *_ in described})
+        )
 
     def _csv(self, files, layout):
         delimiter, header = layout
+        matched = _match(files[0], dict.fromkeys(header, "VARCHAR"))
+        if len(set(header)) < len(header) or not all(header):
+            raise AmakitError(f"{files[0]}, line 1: two columns have the same name, or one has none; rename them")
         columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in header)
         relation = (
             f"read_csv({_list(files)}, columns = {{{columns}}}, header = true, auto_detect = false, "
             f"delim = {_text(delimiter)}, quote = '\"', escape = '\"', filename = 'amakit file')"
         )
-        return _Source("csv", relation, _match(files[0], dict.fromkeys(header, "VARCHAR")))
+        return _Source("csv", _common(files), relation, matched)
 
     def _json(self, files, layout):
-        common = f"{_list(files)}, format = {_text(layout)}, maximum_object_size = 268435456"
+        common = f"{_list(files)}, format = {_text(layout)}, maximum_object_size = 268435456, filename = 'amakit file'"
+        broken = f"[error('{_BROKEN}' || concat_ws(chr(31), '', \"amakit file\", '', json))]"
         keys = self._run(
-            f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({common}) ORDER BY 1"
+            f"SELECT DISTINCT unnest(CASE json_type(json) WHEN 'OBJECT' THEN json_keys(json) ELSE {broken} END) "
+            f"FROM read_json_objects({common}) ORDER BY 1"
         ).fetchall()
         columns = ", ".join(f"{_text(key)}: 'VARCHAR'" for (key,) in keys)
-        relation = f"read_json({common}, columns = {{{columns}}}, filename = 'amakit file')"
-        return _Source("json", relation, _match(files[0], {key: "VARCHAR" for (key,) in keys}))
+        relation = f"read_json({common}, columns = {{{columns}}})"
+        return _Source("json", _common(files), relation, _match(files[0], {key: "VARCHAR" for (key,) in keys}))
 
     def _database(self):
         try:
@@ -193,28 +208,39 @@ class LocalEngine:
             found[schema, table][column] = kind
         if not found:
             raise AmakitError(f"{self._path} holds no table; load at least Heartbeat into it")
+        names = [table_name(table).lower() for _, table in found]
+        for (_, table), name in zip(found, names, strict=True):
+            if names.count(name) > 1:
+                raise AmakitError(f"{self._path} holds several tables {table!r} (without case); rename all but one")
         return {
             table_name(table): [
-                _Source("duckdb", f"source.{_name(schema)}.{_name(table)}", _match(self._path, columns))
+                _Source(
+                    "duckdb",
+                    str(self._path),
+                    f"source.{_name(schema)}.{_name(table)}",
+                    _match(self._path, columns),
+                )
             ]
             for (schema, table), columns in found.items()
         }
 
     def _view(self, table, sources):
         """Lay one view over all files of a table; give the KQL type of each of its columns."""
-        known = tables().get(table, RECEIVED)
-        types = dict(known)
+        types = dict(tables().get(table, RECEIVED))
+        usual = {column.lower(): column for column in types}
         for source in sources:
+            if table in tables() and source.columns and "TimeGenerated" not in source.columns:
+                raise AmakitError(
+                    f"{source.path} has no column TimeGenerated, which every row of {table} needs; export it again"
+                )
             for column, (_, kind) in source.columns.items():
-                if column not in types:
-                    types[column] = _kql_type(table, column, kind, source)
+                if usual.setdefault(column.lower(), column) not in types:
+                    types[column] = _kql_type(column, kind, source)
         selects = []
         for source in sources:
             if not source.columns:  # an empty JSON array has no columns, and so no rows
                 continue
-            cells = (
-                f"{_cell(table, source, column, kind)} AS {_name(column)}" for column, kind in types.items()
-            )
+            cells = (f"{_cell(source, column, kind)} AS {_name(column)}" for column, kind in types.items())
             selects.append(f"SELECT {', '.join(cells)} FROM {source.relation}")
         if not selects:
             nulls = (f"NULL::{_DUCKDB[kind]} AS {_name(column)}" for column, kind in types.items())
@@ -228,7 +254,7 @@ class LocalEngine:
         try:
             return self._connection.execute(sql, parameters or None)
         except self._errors as error:
-            raise AmakitError(_explain(str(error))) from error
+            raise AmakitError(_explain(str(error), self._columns)) from error
 
 
 # -- files ------------------------------------------------------------------------------------------------
@@ -243,7 +269,9 @@ def _files_by_table(folder):
         if any(part.startswith((".", "_")) for part in parts) or (demo and parts[0] == "truth"):
             continue
         stems = [*parts[:-1], parts[-1].split(".")[0]]
-        name = next((table_name(s) for s in stems if table_name(s) in tables()), table_name(stems[0]))
+        exported = (s for s, below in pairwise(stems) if below.startswith("WorkspaceResourceId="))
+        known = (s for s in stems if table_name(s) in tables())
+        name = table_name(next(exported, None) or next(known, stems[0]))
         if _form(path) is None:
             if name in tables() and table_name(stems[-1]) == name:
                 raise AmakitError(f"{path} is in a form that cannot be read; export it as CSV, JSON or Parquet")
@@ -311,7 +339,7 @@ def _match(path, columns):
     return matched
 
 
-def _kql_type(table, column, duckdb_type, source):
+def _kql_type(column, duckdb_type, source):
     """Give the KQL type of a column that the table reference does not list."""
     from duckdb_kql.types import kusto_type
 
@@ -322,28 +350,30 @@ def _kql_type(table, column, duckdb_type, source):
     if upper in ("BLOB", "BIT", "TIME", "TIME WITH TIME ZONE") or (
         kind == "string" and not upper.startswith(("VARCHAR", "ENUM"))
     ):
-        raise _unreadable(table, column, duckdb_type, "no type of KQL")
+        raise _unreadable(source, column, duckdb_type, "no type of KQL")
     return kind
 
 
-def _unreadable(table, column, duckdb_type, wanted):
+def _unreadable(source, column, duckdb_type, wanted):
     return AmakitError(
-        f"column {column!r} of {table} has the type {duckdb_type}, which is {wanted}; "
+        f"{source.path}: column {column!r} has the type {duckdb_type}, which is {wanted}; "
         "convert the column, or leave it out of the export"
     )
 
 
-def _cell(table, source, column, kind):
-    """Give the SQL that reads one column as its KQL type."""
-    if column not in source.columns:
-        return f"NULL::{_DUCKDB[kind]}"
-    name, found = source.columns[column]
+def _cell(source, column, kind):
+    """Give the SQL that reads one column as its KQL type; KQL has no null string, only an empty one."""
+    spelled = next((c for c in source.columns if c.lower() == column.lower()), None)
+    if spelled is None:
+        return "''" if kind == "string" else f"NULL::{_DUCKDB[kind]}"
+    name, found = source.columns[spelled]
     cell, found = _name(name), str(found).upper()
     if source.form in ("csv", "json"):
         return _from_text(cell, kind, f"concat_ws(chr(31), '', \"amakit file\", {_text(name)}, {cell})")
     if found.startswith("VARCHAR"):
-        where = f"concat_ws(chr(31), '', {_text(table)}, {_text(column)}, {cell})"
-        return cell if kind == "string" else _from_text(cell, kind, where)
+        path = "filename" if source.form == "parquet" else _text(source.path)
+        where = f"concat_ws(chr(31), '', {path}, {_text(column)}, {cell})"
+        return f"coalesce({cell}, '')" if kind == "string" else _from_text(cell, kind, where)
     fitting = {
         "datetime": ("TIMESTAMP", "DATE"),
         "timespan": ("INTERVAL",),
@@ -354,26 +384,30 @@ def _cell(table, source, column, kind):
     fitting["long"] = fitting["real"] = fitting["decimal"] = fitting["int"]
     if kind in ("string", "guid"):
         if found.startswith(("BLOB", "BIT")):
-            raise _unreadable(table, column, found, "no text")
-        return f"{cell}::VARCHAR"
+            raise _unreadable(source, column, found, "no text")
+        return f"coalesce({cell}::VARCHAR, '')" if kind == "string" else f"{cell}::VARCHAR"
     if kind == "dynamic":
         return cell if found == "JSON" else f"to_json({cell})"
-    if not found.startswith(fitting[kind]) or found.endswith("[]"):
-        raise _unreadable(table, column, found, f"not the {kind} that it must be")
+    if not found.startswith(fitting[kind]) or found.endswith("[]") or (found == "INTERVAL" != _DUCKDB[kind]):
+        raise _unreadable(source, column, found, f"not the {kind} that it must be")
     return cell if found == _DUCKDB[kind] else f"CAST({cell} AS {_DUCKDB[kind]})"
 
 
 def _from_text(cell, kind, where):
     """Give the SQL that reads text as a KQL type, and stops with a mark where it cannot."""
     value = f"nullif({cell}, '')"
-    if kind in ("string", "guid"):
+    if kind == "string":
+        return f"coalesce({cell}, '')"
+    if kind == "guid":
         return value
     if kind == "dynamic":
         return f"CASE WHEN json_valid({value}) THEN {value}::JSON ELSE to_json({value}) END"
+    starts = f"ltrim({value}) >= '0' AND ltrim({value}) < ':'"  # DuckDB would take 'epoch' and 'infinity', too
     whole = f"CASE WHEN TRY_CAST({value} AS DOUBLE) % 1 = 0 THEN TRY_CAST({value} AS {_DUCKDB[kind]}) END"
     read = {
         # TIMESTAMPTZ honours an offset; both drop what is finer than a microsecond
-        "datetime": f"coalesce(TRY_CAST({value} AS TIMESTAMPTZ)::TIMESTAMP, try_strptime({value}, {_PORTAL_TIMES}))",
+        "datetime": f"CASE WHEN {starts} THEN coalesce(TRY_CAST({value} AS TIMESTAMPTZ)::TIMESTAMP, "
+        f"try_strptime({value}, {_PORTAL_TIMES})) END",
         "int": whole,
         "long": whole,
     }.get(kind, f"TRY_CAST({value} AS {_DUCKDB[kind]})")
@@ -395,48 +429,87 @@ def _list(values):
     return "[" + ", ".join(_text(v) for v in values) + "]"
 
 
+def _common(files):
+    return files[0] if len(files) == 1 else os.path.commonpath(files)
+
+
 def _one_line(error):
     return " ".join(str(error).split())
 
 
-def _explain(message):
+def _explain(message, known):
     """Say in one sentence what DuckDB says in many lines."""
     if _BROKEN in message:
         _, path, column, value = message[message.index(_BROKEN) :].split(chr(31), 3)
         value = value.split("\n")[0]
         line = _line_of(path, column, value)
         where = f"{path}, line {line}" if line else f"{path}"
+        if not column:
+            return f"{where}: {value[:80]!r} is not a row, which is an object in braces; mend or take out that row"
         rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
         return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
     if "CSV Error on Line" in message:
-        line = re.search(r"CSV Error on Line: (\d+)", message)[1]
+        record = int(re.search(r"CSV Error on Line: (\d+)", message)[1])
         path = re.search(r"\n\s*file = (.+)", message)
-        reason = next(
-            (s for s in message.splitlines()[1:] if s.strip() and not s.startswith("Original Line")), "broken row"
-        )
-        return f"{path[1] if path else 'CSV'}, line {line}: {reason.strip()}; mend or take out that row"
-    broken = re.search(r'Malformed JSON in file "(.+)", at byte \d+ in (?:line|record/value) (\d+): (.+)', message)
+        if not path:
+            return f"a CSV file is broken at record {record}; mend or take out that row"
+        reason = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+        reason = f"{reason[2]} fields where the header has {reason[1]}" if reason else "a broken row"
+        if "unterminated quote" in message.lower():
+            reason = "a quote that is not closed"
+        return f"{path[1]}, line {_csv_line(path[1], record)}: {reason}; mend or take out that row"
+    broken = re.search(r'in file "(.+)",(?: at byte \d+)? in (?:line|record/value) (\d+): (.+)', message)
     if broken:
         line = _broken_json_line(broken[1], int(broken[2]))
         return f"{broken[1]}, line {line}: broken JSON ({broken[3].strip(' .')}); mend or take out that row"
+    damaged = re.search(r'GZIP stream: (.+)|Failed to read file "(.+?)"', message)
+    if damaged:
+        return f"{damaged[1] or damaged[2]} is damaged or was not copied whole; export or copy it again"
+    table = re.search(r'Table with name "?(.+?)"? does not exist', message)
+    if table:
+        return f"there is no table {table[1]!r}; {nearest(table[1], known)}"
+    column = re.search(r'[Cc]olumn "(.+?)" (?:not found|referenced)', message)
+    if column:
+        close = nearest(column[1], {c for columns in known.values() for c in columns})
+        return f"there is no column {column[1]!r} where the query names it; {close}"
     first = message.split("\n")[0]
     return _one_line(re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", first))
 
 
 def _line_of(path, column, value):
-    """Find the line of the first record that has this value; only ever done for an error."""
-    if not os.path.exists(path):  # noqa: PTH110 - a table of a database, not a file
+    """Find the line on which the first record begins that has this value; only ever done for an error."""
+    form = _form(Path(path))
+    if form not in ("csv", "json"):
         return None
+    if form == "csv":
+        at = _layout(path, form)[1].index(column)
+        return next((n for n, row in _csv_rows(path) if at < len(row) and row[at].split("\n")[0] == value), None)
     with _open(path) as file:
-        if _form(Path(path)) == "csv":
-            delimiter, header = _layout(path, "csv")
-            rows = csv.reader(file, delimiter=delimiter)
-            at = header.index(column)
-            return next((rows.line_num for row in rows if at < len(row) and row[at] == value), None)
-        for number, line in enumerate(file, start=1):
-            if value in line:
-                return number
-    return None
+        holding = [(number, line) for number, line in enumerate(file, start=1) if value in line]
+    for number, line in holding:
+        text = line.strip().rstrip(",")
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError:  # a record over several lines: its key must do
+            row = {column: value} if json.dumps(column) in line else None
+        if (isinstance(row, dict) and str(row.get(column)) == value) if column else text == value:
+            return number
+    return holding[0][0] if holding else None
+
+
+def _csv_rows(path):
+    """Give each record with the line on which it begins; quotes may hold line ends, and a blank line counts as one."""
+    csv.field_size_limit(2**31 - 1)  # DuckDB has read longer fields than the module takes by itself
+    with _open(path) as file:
+        rows, line = csv.reader(file, delimiter=_layout(path, "csv")[0]), 1
+        for row in rows:
+            yield line, row
+            line = rows.line_num + 1
+
+
+def _csv_line(path, record):
+    """Give the line of a record, which DuckDB counts, the header being the first."""
+    return next((line for n, (line, _) in enumerate(_csv_rows(path), start=1) if n == record), record)
 
 
 def _broken_json_line(path, line):

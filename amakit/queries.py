@@ -14,6 +14,7 @@ from importlib import resources
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
+from amakit.intervals import instant
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -37,8 +38,9 @@ def literal(value, kind=None):
     Raises
     ------
     UsageError
-        For a value that no literal can carry: half of a surrogate pair, a datetime without a zone or finer
-        than a microsecond, an integer beyond 64 bits, an object of another type.
+        For a value that no literal can carry: half of a surrogate pair, a datetime without a zone, a
+        time finer than a microsecond or beyond what KQL can hold, an integer beyond 64 bits, an object of
+        another type.
 
     Notes
     -----
@@ -118,11 +120,18 @@ def _datetime(value):
         raise UsageError(f"{value} has no time zone; KQL times are UTC, so say which one is meant")
     if value.nanosecond:
         raise UsageError(f"{value} is finer than the microseconds that both engines keep")
-    return f"datetime({value.tz_convert('UTC').strftime('%Y-%m-%dT%H:%M:%S.%f')}Z)"
+    utc = value.tz_convert("UTC")
+    if not 1 <= utc.year <= 9999:
+        raise UsageError(f"{value} lies outside the years 1 to 9999 of a KQL datetime")
+    return f"datetime({utc.tz_localize(None).isoformat(timespec='microseconds')}Z)"
 
 
 def _timespan(value):
-    micros = pd.Timedelta(value).as_unit("us").value
+    if getattr(value, "nanoseconds", 0):
+        raise UsageError(f"{value} is finer than the microseconds that both engines keep")
+    micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
+    if abs(micros) * 10 >= 2**63:
+        raise UsageError(f"{value} is longer than a KQL timespan, which counts 100 ns in 64 bits")
     seconds, micros_left = divmod(abs(micros), 1_000_000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -193,6 +202,8 @@ class Query:
         What the engine has to do for it.
     text : str
         The KQL, with ``{name}`` where a value goes.
+    source : str
+        The whole file, head and text.
     """
 
     name: str
@@ -202,6 +213,7 @@ class Query:
     returns: dict
     cost: str
     text: str
+    source: str
 
 
 @functools.cache
@@ -253,6 +265,7 @@ def _parse(name, text):
         dict(pair.split(":") for pair in " ".join(sections["Returns"]).split()),
         " ".join(sections["Cost"]),
         body,
+        text.rstrip(),
     )
 
 
@@ -276,6 +289,49 @@ def query(name):
     except KeyError:
         close = nearest(name, packaged(), limit=2)
         raise UsageError(f"no packaged query is called {name!r}; {close}") from None
+
+
+def render_text(name, values):
+    """Render a packaged query from values that are text, as they come from a command line.
+
+    Parameters
+    ----------
+    name : str
+        Which query.
+    values : dict of str to str
+        Times in ISO 8601, lists with commas, datatables as a path to a CSV file with their columns.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UsageError
+        When a value cannot be read as the type of its parameter.
+
+    Examples
+    --------
+    >>> text = render_text("heartbeat_machines", {"start": "2026-03-01", "end": "2026-03-02"})
+    >>> "datetime(2026-03-02T00:00:00.000000Z)" in text
+    True
+    """
+    return render(name, **{key: _from_text(key, value, query(name)) for key, value in values.items()})
+
+
+def _from_text(key, value, wanted):
+    kind = wanted.parameters.get(key, ("string",))[0]
+    if kind == "datetime":
+        return instant(value, key)
+    if kind == "dynamic":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        if kind == "datatable":
+            frame = pd.read_csv(value, dtype="str", keep_default_na=False)
+            return frame.assign(**{c: [instant(t, c) for t in frame[c]] for c in frame if c in ("Start", "End")})
+        return {"long": int, "real": float, "timespan": pd.Timedelta}.get(kind, str)(value)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{key} = {value!r} cannot be read as {kind}: {error}") from error
 
 
 def render(name, lacking=None, **values):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from importlib import resources
 
 import numpy as np
@@ -83,7 +84,8 @@ def frame_of(columns, types):
     -------
     pandas.DataFrame
         datetime as ``datetime64[us, UTC]``, timespan as ``timedelta64[us]``, int and long as ``Int64``,
-        real as ``float64``, bool as ``boolean``, string and guid as ``str``, dynamic as Python values.
+        real as ``float64``, bool as ``boolean``, string and guid as ``str``, dynamic as Python values.  A
+        string is never missing, only empty, as in KQL.
 
     Raises
     ------
@@ -95,7 +97,9 @@ def frame_of(columns, types):
     >>> frame_of({"n": [1, None]}, {"n": "long"}).dtypes["n"]
     Int64Dtype()
     """
-    return pd.DataFrame({name: _series(name, columns[name], kind) for name, kind in types.items()})
+    return pd.DataFrame(
+        {name: _series(name, columns[name], kind).reset_index(drop=True) for name, kind in types.items()}
+    )
 
 
 def _series(name, values, kind):
@@ -104,6 +108,8 @@ def _series(name, values, kind):
         values = _unmasked(values, kind)
     try:
         if kind == "datetime":
+            if not _is_time(values):  # on the wire times count 100 ns, for which pandas knows too few years
+                values = [re.sub(r"(\.\d{6})\d+", r"\1", v) if isinstance(v, str) else v for v in values]
             values = pd.to_datetime(pd.Series(values, dtype=None if len(values) else dtype), utc=True,
                                     format=None if _is_time(values) else "ISO8601")  # fmt: skip
             return values.dt.as_unit("us")
@@ -114,9 +120,14 @@ def _series(name, values, kind):
             return pd.Series([_json(v) for v in values], dtype="object")
         if kind in ("real", "decimal"):  # on the wire NaN and the infinities are words
             values = [np.nan if v is None else float(v) for v in values] if not _is_float(values) else values
-        return pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
+        if isinstance(values, list):  # a list with None in it would become float64, which has no 64-bit integers
+            values = pd.Series(values, dtype="object")
+        typed = pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
+        return typed.fillna("") if kind == "string" else typed  # KQL has no null string, only an empty one
     except (ValueError, TypeError) as error:
-        raise AmakitError(f"column {name!r} came as {kind}, but a value in it is not one: {error}") from error
+        raise AmakitError(
+            f"column {name!r} came as {kind}, but a value in it is not one: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _unmasked(values, kind):
@@ -134,7 +145,7 @@ def _unmasked(values, kind):
 
 
 def _is_time(values):
-    return getattr(getattr(values, "dtype", None), "kind", "") in "mM"
+    return getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
 
 
 def _is_float(values):

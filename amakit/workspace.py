@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amakit import queries
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError, UsageError, nearest
 from amakit.schemas import tables
 
 
@@ -76,7 +76,7 @@ class Workspace:
             When there is no such table.
         """
         if table not in self.tables:
-            raise UsageError(f"there is no table {table!r} here; {queries.nearest(table, self.tables)}")
+            raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
         return self._engine.columns(table)
 
     def query(self, kql):

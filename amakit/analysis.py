@@ -1,0 +1,338 @@
+"""The recipe: a workspace and a window in, the result tables out."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amakit import collect, transitions
+from amakit.errors import AmakitError, UsageError
+from amakit.intervals import Window, iso, window
+from amakit.schemas import result
+
+#: A machine whose last heartbeat is older than this at the horizon is called silent.  Five intervals: one
+#: missed beat is noise, an upgrade takes minutes.
+SILENT_AFTER = pd.Timedelta(minutes=5)
+
+#: What it costs when a table is not there.
+_EVIDENCE = {
+    "Heartbeat": "versions cannot be read at all; nothing can be analysed",
+    "AzureActivity": "attempts that failed before a heartbeat of the new version cannot be seen",
+}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found out about a window.
+
+    Attributes
+    ----------
+    window : Window
+        The stretch of time that was asked for.
+    machines : pandas.DataFrame
+        One row per machine; columns as in `amakit.schemas.RESULTS`.
+    transitions : pandas.DataFrame
+        One row per change of version.
+    runs : pandas.DataFrame
+        One row per stretch in which a machine kept one version; see `amakit.transitions.runs`.
+    run : dict
+        The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
+        workspace, and each query with its text, rows, bytes and seconds.
+    """
+
+    window: Window
+    machines: pd.DataFrame
+    transitions: pd.DataFrame
+    runs: pd.DataFrame
+    run: dict
+
+    def save(self, folder, form="csv"):
+        """Write the result tables and ``run.json`` into a folder; each file appears whole or not at all.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it is not there; files of the same names in it are replaced.
+        form : {'csv', 'parquet'}
+            Times are ISO 8601 with ``Z`` in CSV.
+
+        Returns
+        -------
+        list of pathlib.Path
+            What was written.
+
+        Raises
+        ------
+        AmakitError
+            When the folder cannot be written.
+        """
+        if form not in ("csv", "parquet"):
+            raise UsageError(f"format {form!r} is not known; it is csv or parquet")
+        with staged(folder) as stage:
+            for name in ("machines", "transitions"):
+                save_frame(getattr(self, name), stage / f"{name}.{form}")
+            (stage / "run.json").write_text(
+                json.dumps(self.run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
+            )
+        return [Path(folder) / f"{name}.{form}" for name in ("machines", "transitions")] + [Path(folder) / "run.json"]
+
+
+def machine_labels(machines):
+    """Give each row the name that people call its machine by; where two share it, with their resource group.
+
+    Parameters
+    ----------
+    machines : pandas.DataFrame
+        Has resource_id and computer.
+
+    Returns
+    -------
+    pandas.Series of str
+        On the index of ``machines``.
+
+    Examples
+    --------
+    >>> machine_labels(pd.DataFrame({"computer": ["app", "app", "db"], "resource_id":
+    ...     ["/subscriptions/0/resourcegroups/east/x", "/subscriptions/0/resourcegroups/west/x", "/r/db"]})).tolist()
+    ['app · east', 'app · west', 'db']
+    """
+    pairs = machines[["resource_id", "computer"]].drop_duplicates()
+    twins = set(pairs.loc[pairs.duplicated("computer", keep=False), "computer"])
+    group = machines["resource_id"].fillna("").str.extract(r"/resourcegroups/([^/]+)", expand=False)
+    both = machines["computer"] + " · " + group.fillna(machines["resource_id"])
+    return machines["computer"].where(~machines["computer"].isin(twins), both)
+
+
+class staged:  # noqa: N801 - reads as a verb where it is used
+    """Write files into a folder whole or not at all.
+
+    Gives a temporary folder beside the target; what lies in it at the end is moved over, each file by one
+    rename.  After an error nothing is.
+
+    Parameters
+    ----------
+    folder : path-like
+        The target, made if it is not there.
+
+    Raises
+    ------
+    AmakitError
+        When the target cannot be written.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp())
+    >>> with staged(target / "out") as stage:
+    ...     _ = (stage / "a.txt").write_text("whole")
+    >>> [p.name for p in (target / "out").iterdir()]
+    ['a.txt']
+    """
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+
+    def __enter__(self):
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._stage = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
+        except OSError as error:
+            raise AmakitError(
+                f"nothing can be written to {self._folder}: {error.strerror}; choose another folder"
+            ) from error
+        return self._stage
+
+    def __exit__(self, kind, error, _):
+        try:
+            if kind is None:
+                for path in sorted(self._stage.iterdir()):
+                    os.replace(path, self._folder / path.name)  # noqa: PTH105 - replaces on Windows too
+        except OSError as failed:
+            raise AmakitError(
+                f"{self._folder / path.name} cannot be replaced: {failed.strerror}; close what has it open"
+            ) from failed
+        finally:
+            shutil.rmtree(self._stage, ignore_errors=True)
+
+
+def save_frame(frame, target):
+    """Write a frame as CSV or Parquet, whole or not at all.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    target : path-like or binary file
+        ``.csv`` or ``.parquet``; an open file gets CSV.  Times are ISO 8601 with ``Z`` in CSV.
+
+    Raises
+    ------
+    UsageError
+        When the name ends otherwise.
+    AmakitError
+        When the file cannot be written.
+    """
+    if hasattr(target, "write"):
+        return _csv(frame, target)
+    target = Path(target)
+    if target.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"{target} must end in .csv or .parquet, which says what to write")
+    with staged(target.parent) as stage:
+        (_csv if target.suffix == ".csv" else _parquet)(frame, stage / target.name)
+    return None
+
+
+def _csv(frame, target):
+    times = {c: frame[c].map(iso) for c in frame.select_dtypes("datetimetz")}
+    frame.assign(**times).to_csv(target, index=False, lineterminator="\n")
+
+
+def _parquet(frame, target):
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("result", frame)
+        connection.sql("FROM result").write_parquet(str(target))
+
+
+def survey(workspace):
+    """Look at what a workspace holds.
+
+    Parameters
+    ----------
+    workspace : Workspace
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, dict of str to str)
+        One row per table: Table, Rows, First, Last (of TimeGenerated); and for each table that the analysis
+        would use but that is not there, what its absence costs.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> found, missing = survey(connect("demo"))
+    >>> list(found.columns), missing
+    (['Table', 'Rows', 'First', 'Last'], {})
+    """
+    parts = []
+    for table in workspace.tables:
+        timed = "TimeGenerated" in workspace.columns(table)
+        span = "First = min(TimeGenerated), Last = max(TimeGenerated)"
+        row = workspace.query(f"['{table}'] | summarize Rows = count()" + (f", {span}" if timed else ""))
+        parts.append(row.assign(Table=table).reindex(columns=["Table", "Rows", "First", "Last"]))
+    found = pd.concat(parts, ignore_index=True)
+    return found, {table: cost for table, cost in _EVIDENCE.items() if table not in workspace.tables}
+
+
+def analyze(workspace, start=None, end=None, machines=None):
+    """Find out what happened to the agents of a workspace in a window.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        From `amakit.connect`.
+    start, end : str, datetime or pandas.Timestamp, optional
+        The window ``[start, end)``; without a zone in UTC.  Either may be left out for files, which then
+        are taken whole on that side.
+    machines : list of str, optional
+        Computer names or resource ids, in any case; all by default.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    AmakitError
+        When the workspace cannot be read or a query fails.
+    UsageError
+        When the window ends before it starts or holds nothing, or a machine is not known.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> found = analyze(connect("demo"), "2026-03-02", "2026-03-09")
+    >>> list(found.transitions.columns[:5])
+    ['resource_id', 'computer', 'os_type', 'from_version', 'to_version']
+    """
+    asked = _window(workspace, start, end)
+    begun = len(workspace.log)
+    spans = collect.version_spans(workspace, asked, machines or ())
+    runs = transitions.runs(spans)
+    changes = transitions.transitions(runs)
+    # What undid an upgrade is known from the versions alone.  Whether another change was the upgrade's doing
+    # or a stopped machine's needs more evidence: until that is weighed, the cause is unknown, and so empty.
+    changes["cause"] = transitions.rolled_back(changes).map({True: "rolled_back", False: ""}).astype("str")
+    horizon = collect.horizon(asked)
+    return Analysis(
+        asked,
+        result("machines", _machines(spans, runs, asked, horizon)),
+        result("transitions", changes[changes["first_new"] >= asked.start]),
+        runs,
+        _record(workspace, asked, horizon, workspace.log[begun:]),
+    )
+
+
+def _window(workspace, start, end):
+    if start in (None, "") or end in (None, ""):
+        span = collect.data_span(workspace)
+        start, end = (given if given not in (None, "") else own
+                      for given, own in ((start, span.start), (end, span.end)))  # fmt: skip
+    return window(start, end)
+
+
+def _machines(spans, runs, asked, horizon):
+    """Summarise each machine that reported in the window or shortly before it."""
+    machine = ["resource_id", "computer"]
+    inside = spans[spans["beats"] > 0]
+    known = max((horizon - asked.start).total_seconds(), 0.0)
+    latest = runs.sort_values("last", kind="stable").groupby(machine).last()[["version", "last", "os_type"]]
+    found = latest.rename(columns={"last": "last_seen"}).assign(
+        first_seen=inside.groupby(machine)["first"].min(),
+        environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
+        known_s=known,
+        active_s=_covered(inside).clip(upper=known),
+        lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
+    )
+    reporting = found["last_seen"] >= horizon - SILENT_AFTER
+    found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
+    found["active_s"] = found["active_s"].fillna(0.0)
+    notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
+    found["note"] = notes.where(found["first_seen"].notna(), "no heartbeat in the window")
+    return found.reset_index()
+
+
+def _covered(spans):
+    """Seconds of each machine that its heartbeats cover: their number times their interval.
+
+    No stretch covers more than it lasts plus one interval, so that duplicated rows add nothing to a whole one.
+    Of several agents that report at once the one that covers most counts.
+    """
+    length = (spans["last"] - spans["first"]).dt.total_seconds()
+    interval = (length / (spans["beats"] - 1))[spans["beats"] >= 10].median()
+    interval = 60.0 if pd.isna(interval) else interval
+    covered = (spans["beats"].astype("float64") * interval).clip(upper=length + interval)
+    by_agent = covered.groupby([spans[k] for k in ("resource_id", "computer", "agent")]).sum()
+    return by_agent.groupby(["resource_id", "computer"]).max()
+
+
+def _record(workspace, asked, horizon, log):
+    from amakit import __version__
+
+    return {
+        "amakit": __version__,
+        "workspace": workspace.name,
+        "synthetic": workspace.synthetic,
+        "start": iso(asked.start),
+        "end": iso(asked.end),
+        "horizon": iso(horizon),
+        "unknown": [],
+        "missing_tables": sorted(set(_EVIDENCE) - set(workspace.tables)),
+        "queries": [record.__dict__ for record in log],
+    }
+
+

@@ -1,0 +1,154 @@
+"""The command line: parses, calls, prints."""
+
+import sys
+
+import click
+
+from amakit import __version__
+from amakit.errors import AmakitError, UsageError
+
+
+class _Commands(click.Group):
+    """Commands whose known failures are one sentence on stderr: status 1, or 2 for wrong use."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except AmakitError as error:
+            if context.params["debug"]:
+                raise
+            click.echo(f"amakit: {error}", err=True)
+            context.exit(2 if isinstance(error, UsageError) else 1)
+
+    def list_commands(self, context):
+        return list(self.commands)  # in the order in which a newcomer meets them
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="amakit")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of a failure.")
+def main(debug):
+    """Did the agent upgrade lose our logs?
+
+    WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
+    http://127.0.0.1:PORT/DATABASE, or the ARM id of a Log Analytics workspace.
+    """
+
+
+def _window(command):
+    for option in (
+        click.option("--machine", "machines", multiple=True, metavar="M", help="Computer name or resource id; again for more."),
+        click.option("--end", default="", metavar="T", help="First instant after the window, ISO 8601, UTC."),
+        click.option("--start", default="", metavar="T", help="First instant of the window; files are taken whole without."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _pairs(_context, _parameter, values):
+    pairs = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not of the form key=value")
+        pairs[key.strip()] = text
+    return pairs
+
+
+@main.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--machines", default=40, show_default=True, help="How many machines.")
+@click.option("--days", default=14, show_default=True, help="How many days.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same bytes.")
+def demo(folder, machines, days, seed):
+    """Make a synthetic workspace in DIR, and DIR/truth beside its tables."""
+    from amakit.demo import write
+
+    click.echo(write(folder, machines=machines, days=days, seed=seed))
+
+
+@main.command()
+@click.argument("workspace")
+def check(workspace):
+    """Show what can be reached: the tables, their span, and what is missing."""
+    from amakit.analysis import survey
+    from amakit.workspace import connect
+
+    with connect(workspace) as ws:
+        found, missing = survey(ws)
+        click.echo(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
+        click.echo(found.to_string(index=False))
+        for table, cost in missing.items():
+            click.echo(f"no {table}: {cost}")
+
+
+@main.command()
+@click.argument("workspace")
+@click.argument("kql")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+def query(workspace, kql, out):
+    """Run any KQL.  KQL may be '-' to read it from standard input.
+
+    The answer is a table on a terminal, CSV in a pipe.
+    """
+    from amakit.analysis import save_frame
+    from amakit.workspace import connect
+
+    with connect(workspace) as ws:
+        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
+    if out:
+        save_frame(frame, out)
+        click.echo(f"{len(frame):,} rows in {out}", err=True)
+    elif sys.stdout.isatty():
+        click.echo(frame.to_string(index=False))
+    else:
+        save_frame(frame, click.get_binary_stream("stdout"))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("-p", "values", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="A value for a parameter.")
+def kql(name, values):
+    """List the packaged queries, or print one, rendered if values are given."""
+    from amakit import queries
+
+    if name is None:
+        for each in queries.packaged().values():
+            click.echo(f"{each.name}\n    {each.question}")
+        return
+    click.echo(queries.render_text(name, values) if values else queries.query(name).source)
+
+
+@main.command()
+@click.argument("workspace")
+@_window
+@click.option("--out", required=True, metavar="DIR", help="Folder for the result tables.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+def analyze(workspace, start, end, machines, out, form):
+    """Write the result tables machines and transitions, and run.json."""
+    from amakit.analysis import analyze as run
+    from amakit.workspace import connect
+
+    with connect(workspace) as ws:
+        for path in run(ws, start, end, machines).save(out, form):
+            click.echo(path)
+
+
+@main.command()
+@click.argument("notebook")
+@click.argument("workspace")
+@_window
+@click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter of the notebook.")
+@click.option("--out", required=True, metavar="DIR", help="Folder for the page and the result tables.")
+@click.option("--to", default="html", show_default=True, metavar="FORMS", help="html, ipynb, or both with a comma.")
+@click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
+@click.option("--language", default="en", show_default=True, metavar="en|ja", help="Of the sentences.")
+def report(notebook, workspace, start, end, machines, extra, out, to, timezone, language):
+    """Run a notebook with nobody watching; write a page that needs no network and shows no code."""
+    from amakit.report import report as run
+
+    forms = [form.strip() for form in to.split(",") if form.strip()]
+    for path in run(notebook, workspace, start, end, machines, out, forms, timezone, language, dict(extra),
+                    progress=sys.stderr.isatty()):  # fmt: skip
+        click.echo(path)
+

@@ -1,0 +1,58 @@
+"""Small fleets with a known answer, and the slow obvious way to find version changes."""
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+AMA = "Azure Monitor Agent"
+
+
+def at(text):
+    return pd.Timestamp(text, tz="UTC").as_unit("us")
+
+
+def beats(computer, stretches, interval=60.0, resource=None, os_type="Windows", source="s", category=AMA):
+    """Heartbeats of one agent: for each (version, start, end) one beat every interval, the end left out."""
+    parts = []
+    for version, start, end in stretches:
+        seconds = np.arange(0, (at(end) - at(start)).total_seconds(), interval)
+        times = at(start) + pd.to_timedelta(seconds, unit="s").as_unit("us")
+        parts.append(pd.DataFrame({"TimeGenerated": times, "Version": version}))
+    return pd.concat(parts, ignore_index=True).assign(
+        Computer=computer,
+        _ResourceId=f"/subscriptions/0/resourceGroups/rg/VM/{computer}" if resource is None else resource,
+        OSType=os_type, ComputerEnvironment="Azure", Category=category, SourceComputerId=source,
+    )  # fmt: skip
+
+
+def write(folder, **tables):
+    """Write frames as Parquet files named after their tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in tables.items():
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            plain = frame.assign(TimeGenerated=frame["TimeGenerated"].dt.tz_localize(None))
+            connection.register("rows", plain)
+            connection.sql("FROM rows").write_parquet(str(folder / f"{name}.parquet"))
+    return folder
+
+
+def numbers(version):
+    """Compare versions the long way: split, take four numbers, fill with zeros."""
+    parts = [int(p) for p in version.split("-")[0].split(".")]
+    return parts + [0] * (4 - len(parts))
+
+
+def changes_by_walking(heartbeat):
+    """Walk over the beats of each machine in time and note where the version differs from the beat before."""
+    found = []
+    frame = heartbeat[heartbeat["Category"] == AMA].sort_values("TimeGenerated", kind="stable")
+    for (resource, computer), rows in frame.groupby([frame["_ResourceId"].str.lower(), frame["Computer"].str.lower()]):
+        previous = None
+        for row in rows.itertuples():
+            if previous is not None and numbers(previous.Version) != numbers(row.Version):
+                kind = "upgrade" if numbers(row.Version) > numbers(previous.Version) else "downgrade"
+                found.append((resource, computer, previous.Version, row.Version, kind,
+                              previous.TimeGenerated, row.TimeGenerated))  # fmt: skip
+            previous = row
+    return sorted(found, key=lambda change: (change[1], change[0], change[5]))

@@ -1,0 +1,133 @@
+"""Charts and sentences against the tables that they are made from."""
+
+import re
+import string
+
+import numpy as np
+import pandas as pd
+import pytest
+from fleet import at, beats, write
+
+import amakit
+from amakit import charts, narrative
+from amakit.narrative import Narrator, plain
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    rows = pd.concat([
+        beats("web", [("1.37", "2026-03-02", "2026-03-03 10:00"), ("1.38", "2026-03-03 10:04", "2026-03-05")]),
+        beats("app", [("1.37", "2026-03-02", "2026-03-05")], source="t"),
+        beats("gone", [("1.9", "2026-03-02", "2026-03-03")], source="u", os_type="Linux"),
+    ])  # fmt: skip
+    return amakit.analyze(amakit.connect(write(tmp_path_factory.mktemp("s"), Heartbeat=rows)), "2026-03-02", "2026-03-05")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Four hundred machines, every second of which upgrades at noon of its own day."""
+    rows = [beats(f"m{n:03}", [("1.37", "2026-03-02", f"2026-03-0{3 + n % 3} 12:00"),
+                               ("1.38" if n % 2 else "1.37", f"2026-03-0{3 + n % 3} 12:03", "2026-03-06")],
+                  interval=600, source=str(n)) for n in range(400)]  # fmt: skip
+    return amakit.analyze(amakit.connect(write(tmp_path_factory.mktemp("l"), Heartbeat=pd.concat(rows))), "2026-03-02", "2026-03-06")
+
+
+def test_inventory_counts_every_machine_once(small):
+    bars = {bar.y[0]: bar.x[0] for bar in charts.inventory(small).data}
+    assert bars == {"Windows 1.37": 1, "Windows 1.38": 1, "Linux 1.9": 1}
+
+
+def test_a_version_looks_the_same_in_every_chart(small):
+    looks = {}
+    for figure in (charts.inventory(small), charts.timeline(small)):
+        for bar in (trace for trace in figure.data if trace.type == "bar"):
+            looks.setdefault(bar.name, set()).add((bar.marker.color, bar.marker.pattern.shape))
+    areas = {trace.name: trace.fillcolor for trace in charts.adoption(small).data}
+    assert all(len(look) == 1 for look in looks.values())
+    assert areas == {name: next(iter(look))[0] for name, look in looks.items()}
+
+
+def test_no_two_of_a_hundred_versions_look_alike(small):
+    runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
+    styles = charts._styles(type(small)(small.window, small.machines.iloc[:0], small.transitions, runs, small.run))
+    assert len({(s["colour"], s["pattern"]["shape"]) for s in styles.values()}) == 100
+
+
+def test_timeline_bars_are_the_runs(small):
+    figure = charts.timeline(small, timezone="Asia/Tokyo")
+    (bar,) = [t for t in figure.data if t.name == "Windows 1.38"]
+    assert pd.Timestamp(bar.base[0]) == pd.Timestamp("2026-03-03 19:04")  # 10:04 UTC
+    assert bar.x[0] == (at("2026-03-04 23:59") - at("2026-03-03 10:04")).total_seconds() * 1000
+    (mark,) = [t for t in figure.data if t.name == "upgrade"]
+    assert list(mark.y) == ["web"]
+
+
+def test_a_large_fleet_is_one_raster_that_agrees_with_the_runs(large):
+    figure = charts.timeline(large)
+    (raster,) = figure.data
+    assert (raster.type, raster.z.shape, raster.z.dtype) == ("heatmap", (400, 720), np.dtype("uint8"))
+    assert set(np.unique(raster.z)) <= {0, 1, 2}
+    last = dict(zip(raster.y, raster.z[:, -5], strict=True))
+    versions = large.machines.set_index("computer")["version"]
+    assert all(last[name] == {"1.37": 1, "1.38": 2}[versions[name]] for name in versions.index)
+    assert len(figure.to_json()) < 1_000_000
+
+
+def test_adoption_adds_up_to_the_machines_that_report(large):
+    areas = charts.adoption(large, points=97).data
+    total = np.sum([area.y for area in areas], axis=0)
+    assert set(total[1:-1]) == {400}
+    newest = next(area for area in areas if area.name == "Windows 1.38")
+    assert (newest.y[0], newest.y[-2]) == (0, 200)
+
+
+def test_the_clock_counts_in_the_zone_that_is_asked_for(small):
+    utc, tokyo = charts.clock(small).data[0], charts.clock(small, "ja", "Asia/Tokyo").data[0]
+    assert utc.z[1][10] == utc.z.sum() == 1  # Tuesday 10:04 UTC …
+    assert tokyo.z[1][19] == tokyo.z.sum() == 1  # … is 19:04 in Tokyo
+
+
+def test_charts_of_nothing_say_so(small):
+    nothing = type(small)(small.window, small.machines.iloc[:0], small.transitions.iloc[:0], small.runs.iloc[:0], small.run)
+    for chart in (charts.timeline, charts.adoption):
+        assert chart(nothing).layout.annotations[0].text == "nothing to show"
+
+
+def test_sentences_count_as_the_tables_do(small):
+    say = Narrator(small)
+    assert say.changes().startswith("1 upgrade and no downgrade on 1 machine. ")
+    assert "4 min 0 s" not in say.changes()  # the bracket reaches from 09:59 to 10:04
+    assert "the widest is 5 min 0 s on web" in say.changes()
+    assert say.inventory() == (
+        "2 of 3 machines still reported at 2026-03-05 00:00, on 2 versions; the most common is Windows 1.37 with "
+        "1 machine. 1 machine had fallen silent: gone."
+    )
+    assert say.timing() == (
+        "The busiest hour was Tuesday 10:00–10:59 (UTC) with 1 of 1 upgrade. 0 of 1 upgrade (0 %) fell outside "
+        "Monday to Friday, 08:00 to 17:59."
+    )
+    assert say.unsteady() == "No machine went back to a version that it had left."
+
+
+def test_both_languages_know_every_text_and_every_fact():
+    for texts in (narrative._TEXT, narrative._COUNTED, narrative._HEADINGS, charts._WORDS):
+        assert set(texts["en"]) == set(texts["ja"])
+    for key, text in narrative._TEXT["en"].items():
+        fields = [{name for _, name, *_ in string.Formatter().parse(t) if name} for t in (text, narrative._TEXT["ja"][key])]
+        assert fields[0] == fields[1], key
+
+
+@pytest.mark.parametrize("method", ["data", "inventory", "changes", "timing", "unsteady", "limits", "record"])
+def test_both_languages_tell_the_same_numbers(small, method):
+    told = [re.findall(r"\d+(?:[.,:]\d+)*", getattr(Narrator(small, language, "Asia/Tokyo"), method)()) for language in ("en", "ja")]
+    assert set(told[0]) - {"0"} == set(told[1]) - {"0"}  # English says "no" where Japanese counts 0
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "*a* _b_ `c` [d](http://e)", "# head", "a\n\n- b", "$x$ ~~y~~ ![i](j)", "&lt;"])
+def test_names_from_machines_stay_text_in_markdown(text):
+    from nbconvert.filters import markdown2html
+
+    shown = markdown2html(f"before {plain(text)} after")
+    words = re.sub(r"<[^>]*>", "", shown).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert re.findall(r"<(\w+)", shown) == ["p"]
+    assert words.strip() == f"before {' '.join(text.split())} after"

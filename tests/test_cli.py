@@ -1,0 +1,189 @@
+"""The command line as a user meets it: in a process of its own, with the right status and one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+from fleet import AMA, at, beats, changes_by_walking, write
+
+WINDOW = ("--start", "2026-03-01", "--end", "2026-03-08")
+FAQ = """Heartbeat
+| where _ResourceId =~ "/subscriptions/0/resourceGroups/RG/VM/web-01"
+| where Category == "Azure Monitor Agent"
+| where TimeGenerated >= ago({days}d)
+| summarize max(TimeGenerated) by _ResourceId, Category, Version
+"""
+
+
+def amakit(*arguments, stdin=""):
+    command = [sys.executable, "-m", "amakit", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", env=os.environ | {"COLUMNS": "100"})
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.concat([
+        beats("web-01", [("1.37.0.0", "2026-03-02", "2026-03-03 10:00"), ("1.38.1.0", "2026-03-03 10:04", "2026-03-05")]),
+        beats("db-01", [("1.36.1", "2026-03-02", "2026-03-04"), ("1.38.1", "2026-03-04 00:02", "2026-03-04 00:09"),
+                        ("1.36.1", "2026-03-04 00:12", "2026-03-05")], os_type="Linux", source="t"),
+    ], ignore_index=True)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(rows, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("logs"), Heartbeat=rows)
+
+
+def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(folder, rows, tmp_path):
+    done = amakit("analyze", folder, *WINDOW, "--out", tmp_path / "new" / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == ["machines.csv", "run.json", "transitions.csv"]
+    table = pd.read_csv(tmp_path / "new" / "out" / "transitions.csv")
+    assert list(table.columns) == ["resource_id", "computer", "os_type", "from_version", "to_version", "kind",
+                                   "last_old", "first_new", "cause"]  # fmt: skip
+    seen = [(c.resource_id, c.computer, c.from_version, c.to_version, c.kind, at(c.last_old[:-1]), at(c.first_new[:-1]))
+            for c in table.itertuples()]  # fmt: skip
+    assert seen == changes_by_walking(rows)
+    assert all(text.endswith("Z") for text in table["first_new"])
+    machines = pd.read_csv(tmp_path / "new" / "out" / "machines.csv")
+    assert list(machines.columns) == ["resource_id", "computer", "os_type", "environment", "version", "first_seen",
+                                      "last_seen", "known_s", "active_s", "state", "note"]  # fmt: skip
+    run = json.loads((tmp_path / "new" / "out" / "run.json").read_text(encoding="utf-8"))
+    assert (run["start"], run["end"], run["horizon"]) == ("2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z", "2026-03-08T00:00:00Z")
+    assert run["missing_tables"] == ["AzureActivity"]
+    assert {"name", "text", "rows", "bytes", "seconds"} == set(run["queries"][0])
+
+
+def test_parquet_holds_the_same_tables_as_csv(folder, tmp_path):
+    for form in ("csv", "parquet"):
+        assert amakit("analyze", folder, *WINDOW, "--out", tmp_path, "--format", form).returncode == 0
+    stored = duckdb.sql(f"FROM '{tmp_path / 'transitions.parquet'}'").df()
+    text = pd.read_csv(tmp_path / "transitions.csv", parse_dates=["last_old", "first_new"])
+    assert [str(t) for t in stored["first_new"].dt.tz_convert("UTC")] == [str(t) for t in text["first_new"]]
+    assert list(stored["to_version"]) == list(text["to_version"])
+
+
+def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, kusto_server):
+    plain = rows.assign(TimeGenerated=rows["TimeGenerated"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    (tmp_path / "csv" / "heartbeat").mkdir(parents=True)
+    plain.to_csv(tmp_path / "csv" / "heartbeat" / "a.csv.gz", index=False)
+    (tmp_path / "jsonl").mkdir()
+    plain.to_json(tmp_path / "jsonl" / "Heartbeat.jsonl", orient="records", lines=True)
+    hour = tmp_path / "export/am-heartbeat/WorkspaceResourceId=/subscriptions/0/y=2026/m=03/d=02/h=00/m=00"
+    hour.mkdir(parents=True)
+    plain.to_json(hour / "PT05M.json", orient="records", lines=True)
+    portal = rows.assign(TimeGenerated=rows["TimeGenerated"].dt.strftime("%m/%d/%Y, %I:%M:%S.000 %p").str.lstrip("0"))
+    (tmp_path / "portal").mkdir()
+    portal.rename(columns={"TimeGenerated": "TimeGenerated [UTC]"}).to_csv(tmp_path / "portal/Heartbeat.csv", index=False)
+    write(tmp_path / "parquet", Heartbeat=rows)
+    with duckdb.connect(tmp_path / "logs.duckdb") as database:
+        database.execute(f"CREATE TABLE Heartbeat AS FROM '{tmp_path}/parquet/Heartbeat.parquet'")
+    with kusto_server(tmp_path / "logs.duckdb") as address:
+        sources = [tmp_path / name for name in ("csv", "jsonl", "export", "portal", "parquet", "logs.duckdb")]
+        tables = []
+        for number, source in enumerate([*sources, address]):
+            done = amakit("analyze", source, *WINDOW, "--out", tmp_path / f"out{number}")
+            assert (done.returncode, done.stderr) == (0, ""), source
+            tables.append([(tmp_path / f"out{number}" / f"{t}.csv").read_bytes() for t in ("machines", "transitions")])
+    assert all(table == tables[0] for table in tables)
+    assert tables[0][1].count(b"\n") == 4  # the head and three changes
+
+
+def test_the_query_of_the_public_faq_runs_unchanged(folder):
+    days = (pd.Timestamp.now("UTC") - at("2026-03-02")).days + 2
+    done = amakit("query", folder, FAQ.format(days=days))
+    assert done.stdout.splitlines()[0] == "_ResourceId,Category,Version,max_TimeGenerated"
+    assert sorted(line.rpartition(",")[::2] for line in done.stdout.splitlines()[1:]) == sorted([
+        (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.37.0.0", "2026-03-03T09:59:00Z"),
+        (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.38.1.0", "2026-03-04T23:59:00Z"),
+    ])  # fmt: skip
+
+
+def test_on_the_demo_ago_counts_from_the_end_of_its_data():
+    done = amakit("query", "demo", "-", stdin="Heartbeat | where TimeGenerated >= ago(1d) | summarize First = min(TimeGenerated)")
+    assert done.stdout.splitlines()[1].startswith("2026-03-15T00:00:")
+
+
+def test_query_writes_files_and_lists_are_there_to_read(folder, tmp_path):
+    done = amakit("query", folder, "Heartbeat | summarize Beats = count() by Computer", "--out", tmp_path / "n.csv")
+    assert done.returncode == 0
+    assert set((tmp_path / "n.csv").read_text().splitlines()) == {"Computer,Beats", "web-01,4676", "db-01,2875"}
+    assert "heartbeat_days" in amakit("kql").stdout
+    assert "// Cost:" in amakit("kql", "heartbeat_days").stdout
+    rendered = amakit("kql", "heartbeat_days", "-p", "start=2026-03-01", "-p", "end=2026-03-02", "-p", "machines=web-01")
+    assert 'tolower(Computer) in (dynamic(["web-01"]))' in rendered.stdout
+    assert "Heartbeat" in amakit("check", folder).stdout
+    assert "no AzureActivity: attempts that failed" in amakit("check", folder).stdout
+
+
+def test_a_machine_can_be_picked_by_name_or_id_in_any_case(folder, tmp_path):
+    for machine in ("WEB-01", "/subscriptions/0/RESOURCEGROUPS/rg/VM/web-01"):
+        assert amakit("analyze", folder, *WINDOW, "--machine", machine, "--out", tmp_path).returncode == 0
+        assert list(pd.read_csv(tmp_path / "machines.csv")["computer"]) == ["web-01"]
+
+
+BAD = {
+    "window ends before it starts": (["analyze", "{folder}", "--start", "2026-03-08", "--end", "2026-03-01"], 2, "is not after start"),
+    "no time": (["analyze", "{folder}", "--start", "last week", "--end", "2026-03-01"], 2, "start 'last week' is not a time"),
+    "window without data": (["analyze", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "its heartbeats reach from 2026-03-02"),
+    "unknown machine": (["analyze", "{folder}", *WINDOW, "--machine", "web-O1"], 2, "the nearest is 'web-01'"),
+    "no such workspace": (["analyze", "{folder}/nowhere", *WINDOW], 1, "does not exist"),
+    "out is a file": (["analyze", "{folder}", *WINDOW, "--out", "{folder}/Heartbeat.parquet"], 1, "nothing can be written"),
+    "unknown query": (["kql", "heartbeet_days"], 2, "the nearest is 'heartbeat_days'"),
+    "half rendered query": (["kql", "heartbeat_days", "-p", "start=2026-03-01"], 2, "needs a value for 'end'"),
+    "broken KQL": (["query", "{folder}", "Heartbeat | wher"], 1, "cannot be parsed"),
+    "unknown table": (["query", "{folder}", "Heartbeet | count"], 1, "the nearest is 'Heartbeat'"),
+    "control command": (["query", "{folder}", ".set Evil <| Heartbeat"], 1, "write"),
+    "file without an ending": (["query", "{folder}", "Heartbeat | count", "--out", "{folder}/answer"], 2, "must end in .csv or .parquet"),
+    "unknown notebook": (["report", "01_version", "{folder}"], 2, "the nearest is '01_version_transitions'"),
+    "unknown parameter": (["report", "01_version_transitions", "{folder}", "-p", "strat", "2026-03-01"], 2, "the nearest is 'start'"),
+    "unknown zone": (["report", "01_version_transitions", "{folder}", "--timezone", "Asia/Tokio"], 2, "the nearest is 'Asia/Tokyo'"),
+    "unknown language": (["report", "01_version_transitions", "{folder}", "--language", "fr"], 2, "it is en or ja"),
+    "unknown form": (["report", "01_version_transitions", "{folder}", "--to", "docx"], 2, "it is html or ipynb"),
+    "report without data": (["report", "01_version_transitions", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "no heartbeat"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_a_status_and_no_file(case, folder, tmp_path):
+    arguments, status, words = BAD[case]
+    arguments = [a.format(folder=folder) for a in arguments]
+    if arguments[0] in ("analyze", "report") and "--out" not in arguments:
+        arguments += ["--out", tmp_path / "out"]
+    before = sorted(p.name for p in folder.iterdir())
+    done = amakit(*arguments)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("amakit: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(p.name for p in folder.iterdir()) == before
+    assert not any(p.is_file() for p in tmp_path.rglob("*"))
+
+
+def test_help_names_every_command_and_wrong_use_is_status_2():
+    shown = amakit("--help").stdout
+    assert all(command in shown for command in ("demo", "check", "query", "kql", "analyze", "report"))
+    assert amakit("analyse").returncode == 2
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    assert "Traceback" in amakit("--debug", "check", tmp_path / "nowhere").stderr
+
+
+def test_a_file_is_replaced_whole_or_left_alone(folder, tmp_path, monkeypatch):
+    from amakit import analysis, connect
+
+    found = analysis.analyze(connect(folder), "2026-03-01", "2026-03-08")
+    found.save(tmp_path)
+    kept = (tmp_path / "transitions.csv").read_bytes()
+    monkeypatch.setattr(analysis, "_csv", lambda frame, target: (Path(target).write_text("half"), 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        found.save(tmp_path)
+    assert (tmp_path / "transitions.csv").read_bytes() == kept
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["machines.csv", "run.json", "transitions.csv"]
