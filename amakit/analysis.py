@@ -107,7 +107,7 @@ def machine_labels(machines):
     return machines["computer"].where(~machines["computer"].isin(twins), both)
 
 
-class staged:  # noqa: N801 - reads as a verb where it is used
+class staged:
     """Write files into a folder whole or not at all.
 
     Gives a temporary folder beside the target; what lies in it at the end is moved over, each file by one
@@ -334,5 +334,3 @@ def _record(workspace, asked, horizon, log):
         "missing_tables": sorted(set(_EVIDENCE) - set(workspace.tables)),
         "queries": [record.__dict__ for record in log],
     }
-
-

@@ -180,7 +180,8 @@ def adoption(analysis, language="en", timezone="UTC", points=400):
         if count.any():
             figure.add_scatter(
                 x=_local(moments, timezone), y=count, name=name, stackgroup="all",
-                line={"shape": "hv", "width": 1, "color": style["colour"]}, fillcolor=style["colour"], fillpattern=style["pattern"],
+                line={"shape": "hv", "width": 1, "color": style["colour"]},
+                fillcolor=style["colour"], fillpattern=style["pattern"],
                 hovertemplate=f"{name}: %{{y}}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(hovermode="x unified")
@@ -208,7 +209,7 @@ def clock(analysis, language="en", timezone="UTC"):
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
-    >>> int(clock(found).data[0].z.sum()) == (found.transitions["kind"] == "upgrade").sum()
+    >>> bool(clock(found).data[0].z.sum() == sum(found.transitions["kind"] == "upgrade"))
     True
     """
     words = _WORDS[language]

@@ -37,9 +37,9 @@ def main(debug):
 
 def _window(command):
     for option in (
-        click.option("--machine", "machines", multiple=True, metavar="M", help="Computer name or resource id; again for more."),
+        click.option("--machine", "machines", multiple=True, metavar="M", help="Name or resource id; again for more."),
         click.option("--end", default="", metavar="T", help="First instant after the window, ISO 8601, UTC."),
-        click.option("--start", default="", metavar="T", help="First instant of the window; files are taken whole without."),
+        click.option("--start", default="", metavar="T", help="First instant; files are taken whole without."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -138,7 +138,7 @@ def analyze(workspace, start, end, machines, out, form):
 @click.argument("notebook")
 @click.argument("workspace")
 @_window
-@click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter of the notebook.")
+@click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter.")
 @click.option("--out", required=True, metavar="DIR", help="Folder for the page and the result tables.")
 @click.option("--to", default="html", show_default=True, metavar="FORMS", help="html, ipynb, or both with a comma.")
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
@@ -151,4 +151,3 @@ def report(notebook, workspace, start, end, machines, extra, out, to, timezone, 
     for path in run(notebook, workspace, start, end, machines, out, forms, timezone, language, dict(extra),
                     progress=sys.stderr.isatty()):  # fmt: skip
         click.echo(path)
-

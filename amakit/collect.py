@@ -106,8 +106,7 @@ def version_spans(workspace, window, machines=()):
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     days = pd.concat(
-        workspace.ask("heartbeat_days", start=part.start, end=part.end, machines=asked)
-        for part in window.slices()
+        workspace.ask("heartbeat_days", start=part.start, end=part.end, machines=asked) for part in window.slices()
     )
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)

@@ -67,7 +67,7 @@ class LocalEngine:
         self._run(f"SET temp_directory = {_text(str(spill))}")
         self._text_tables, self._columns = set(), {}
         marker = self._path / "_demo.json"  # a made-up fleet has a made-up today, so that ago() finds it
-        self._now = json.loads(marker.read_text(encoding="utf-8"))["end"] if marker.is_file() else None
+        self._now = json.loads(marker.read_text(encoding="utf-8")).get("end") if marker.is_file() else None
         if self._path.is_dir():
             self._run(f"SET allowed_directories = [{_text(str(self._path))}]")
             found = self._folder()

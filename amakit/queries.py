@@ -374,8 +374,7 @@ after the window)
         if key not in values:
             raise UsageError(f"query {name!r} needs a value for {key!r} ({kind}: {meaning})")
     written = {
-        key: literal(values[key], None if kind == "datatable" else kind)
-        for key, (kind, _) in wanted.parameters.items()
+        key: literal(values[key], None if kind == "datatable" else kind) for key, (kind, _) in wanted.parameters.items()
     }
     text = wanted.text
     for table, columns in (lacking or {}).items():

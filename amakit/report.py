@@ -6,6 +6,7 @@ import functools
 import gzip
 import json
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 from amakit.analysis import staged
@@ -14,7 +15,8 @@ from amakit.intervals import instant, window
 from amakit.narrative import LANGUAGES, zone
 
 FORMS = ("html", "ipynb")
-_PLOTLY = "application/vnd.plotly.v1+json"
+#: Of the forms in which a cell gives its result, the first of these is shown.
+_SHOWN = ["application/vnd.plotly.v1+json", "text/html", "text/markdown", "text/plain"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def parameters(namespace):
 
     Returns
     -------
+
     Parameters
+    ----------
 
     Raises
     ------
@@ -88,7 +92,7 @@ def parameters(namespace):
     ('web-01', 'web-02')
     """
     cells = namespace.get("In", [])
-    for before, cell in zip(cells, cells[1:], strict=False):
+    for before, cell in pairwise(cells):
         if cell.startswith("# Parameters\n"):  # papermill puts its own cell right behind the notebook's
             _refuse_unknown(_assigned(cell), _assigned(before))
     values = {field.name: namespace[field.name] for field in fields(Parameters)}
@@ -194,11 +198,15 @@ def page(notebook, language="en"):
     from amakit import __version__
 
     exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": [_PLOTLY, "text/html", "text/markdown", "text/plain"]}}),
-        template_name="page", extra_template_basedirs=[str(Path(__file__).parent)], exclude_input=True,
-        exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True,
+        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
+        template_name="page",
+        extra_template_basedirs=[str(Path(__file__).parent)],
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
         filters={"chart_json": _chart_json, "chart_title": lambda chart: chart["layout"]["title"]["text"]},
-    )  # fmt: skip
+    )
     heading = next(
         (c.source.split("\n")[0].lstrip("# ") for c in notebook.cells if c.cell_type == "markdown"), "amakit"
     )
@@ -286,7 +294,7 @@ def _execute(notebook, values, stage, out, name, progress):
     try:
         papermill.execute_notebook(
             str(work), str(ran), parameters=values, kernel_name="python3", progress_bar=progress,
-            extra_arguments=["--log-level=CRITICAL"],  # what fails is told below, in one sentence
+            kernel_manager_class=_quiet_kernel(),
         )  # fmt: skip
     except PapermillExecutionError as error:
         sentence = f"{error.evalue}".split("\n")[0]
@@ -303,6 +311,19 @@ def _execute(notebook, values, stage, out, name, progress):
     for done in (work, ran, out / f"{name}.failed.ipynb"):
         done.unlink(missing_ok=True)
     return executed
+
+
+def _quiet_kernel():
+    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence."""
+    import subprocess
+
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Quiet(AsyncKernelManager):
+        async def start_kernel(self, **options):
+            return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
+
+    return Quiet
 
 
 def _without_paths(notebook, stage):

@@ -101,8 +101,8 @@ def transitions(found):
     --------
     >>> day = pd.date_range("2026-03-02", periods=3, tz="UTC")
     >>> found = pd.DataFrame({"resource_id": "", "computer": "a", "os_type": "Windows", "line": 0,
-    ...     "version": ["1.9", "1.10", "1.9"], "spelled_first": ["1.9", "1.10", "1.9"], "first": day, "last": day + pd.Timedelta(hours=23), "beats": 1})
-    >>> transitions(found)[["from_version", "to_version", "kind"]]
+    ...     "version": ["1.9", "1.10", "1.9"], "first": day, "last": day + pd.Timedelta(hours=23)})
+    >>> transitions(found.assign(spelled_first=found["version"]))[["from_version", "to_version", "kind"]]
       from_version to_version       kind
     0          1.9       1.10    upgrade
     1         1.10        1.9  downgrade
@@ -188,9 +188,7 @@ def _split(part):
     ends, numbers = [], []
     for agent, version, first, last in part[["agent", "version", "first", "last"]].itertuples(index=False):
         free = [n for n, (end, *_) in enumerate(ends) if end < first]
-        number = max(
-            free, key=lambda n: (ends[n][1] == agent, ends[n][2] == version, ends[n][0]), default=len(ends)
-        )
+        number = max(free, key=lambda n: (ends[n][1] == agent, ends[n][2] == version, ends[n][0]), default=len(ends))
         ends[number : number + 1] = [(last, agent, version)]
         numbers.append(number)
     return numbers

@@ -194,9 +194,7 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         kind = "folder" if path.is_dir() else "duckdb"
         return Workspace(name, kind, LocalEngine(path), synthetic=(path / "_demo.json").exists())
     if path.is_file():
-        raise AmakitError(
-            f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file"
-        )
+        raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
     raise AmakitError(
         f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
         "the ARM id of a workspace, or 'demo'"

@@ -1,9 +1,13 @@
-"""What several test files share: Microsoft's own KQL parser, kept running under Node."""
+"""What several test files share: Microsoft's own KQL parser under Node, and a Kusto server on loopback."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +58,32 @@ def kql_parser(parser_process):
     parser = KqlParser(parser_process)
     parser.know(tables())
     return parser
+
+
+@contextlib.contextmanager
+def _served(path):
+    """Run the real REST server over a DuckDB file; give the workspace's address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # the program that pip makes of it calls just this
+    program = "import sys; from duckdb_kql.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "serve", str(path), "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(300):
+                assert server.poll() is None, "the server ended before it was ready"
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.1)
+            else:
+                pytest.fail("the server was not ready after 30 seconds")
+            yield f"http://127.0.0.1:{port}/{path.stem}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="session")
+def kusto_server():
+    """Give the way to run a Kusto server over a DuckDB file, as a context that knows its address."""
+    return _served

@@ -20,7 +20,9 @@ def small(tmp_path_factory):
         beats("app", [("1.37", "2026-03-02", "2026-03-05")], source="t"),
         beats("gone", [("1.9", "2026-03-02", "2026-03-03")], source="u", os_type="Linux"),
     ])  # fmt: skip
-    return amakit.analyze(amakit.connect(write(tmp_path_factory.mktemp("s"), Heartbeat=rows)), "2026-03-02", "2026-03-05")
+    return amakit.analyze(
+        amakit.connect(write(tmp_path_factory.mktemp("s"), Heartbeat=rows)), "2026-03-02", "2026-03-05"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def large(tmp_path_factory):
     rows = [beats(f"m{n:03}", [("1.37", "2026-03-02", f"2026-03-0{3 + n % 3} 12:00"),
                                ("1.38" if n % 2 else "1.37", f"2026-03-0{3 + n % 3} 12:03", "2026-03-06")],
                   interval=600, source=str(n)) for n in range(400)]  # fmt: skip
-    return amakit.analyze(amakit.connect(write(tmp_path_factory.mktemp("l"), Heartbeat=pd.concat(rows))), "2026-03-02", "2026-03-06")
+    return amakit.analyze(
+        amakit.connect(write(tmp_path_factory.mktemp("l"), Heartbeat=pd.concat(rows))), "2026-03-02", "2026-03-06"
+    )
 
 
 def test_inventory_counts_every_machine_once(small):
@@ -88,7 +92,9 @@ def test_the_clock_counts_in_the_zone_that_is_asked_for(small):
 
 
 def test_charts_of_nothing_say_so(small):
-    nothing = type(small)(small.window, small.machines.iloc[:0], small.transitions.iloc[:0], small.runs.iloc[:0], small.run)
+    nothing = type(small)(
+        small.window, small.machines.iloc[:0], small.transitions.iloc[:0], small.runs.iloc[:0], small.run
+    )
     for chart in (charts.timeline, charts.adoption):
         assert chart(nothing).layout.annotations[0].text == "nothing to show"
 
@@ -113,17 +119,25 @@ def test_both_languages_know_every_text_and_every_fact():
     for texts in (narrative._TEXT, narrative._COUNTED, narrative._HEADINGS, charts._WORDS):
         assert set(texts["en"]) == set(texts["ja"])
     for key, text in narrative._TEXT["en"].items():
-        fields = [{name for _, name, *_ in string.Formatter().parse(t) if name} for t in (text, narrative._TEXT["ja"][key])]
+        fields = [
+            {name for _, name, *_ in string.Formatter().parse(t) if name} for t in (text, narrative._TEXT["ja"][key])
+        ]
         assert fields[0] == fields[1], key
 
 
 @pytest.mark.parametrize("method", ["data", "inventory", "changes", "timing", "unsteady", "limits", "record"])
 def test_both_languages_tell_the_same_numbers(small, method):
-    told = [re.findall(r"\d+(?:[.,:]\d+)*", getattr(Narrator(small, language, "Asia/Tokyo"), method)()) for language in ("en", "ja")]
+    told = [
+        re.findall(r"\d+(?:[.,:]\d+)*", getattr(Narrator(small, language, "Asia/Tokyo"), method)())
+        for language in ("en", "ja")
+    ]
     assert set(told[0]) - {"0"} == set(told[1]) - {"0"}  # English says "no" where Japanese counts 0
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "*a* _b_ `c` [d](http://e)", "# head", "a\n\n- b", "$x$ ~~y~~ ![i](j)", "&lt;"])
+@pytest.mark.parametrize(
+    "text",
+    ["<script>alert(1)</script>", "*a* _b_ `c` [d](http://e)", "# head", "a\n\n- b", "$x$ ~~y~~ ![i](j)", "&lt;"],
+)
 def test_names_from_machines_stay_text_in_markdown(text):
     from nbconvert.filters import markdown2html
 

@@ -22,7 +22,9 @@ FAQ = """Heartbeat
 
 def amakit(*arguments, stdin=""):
     command = [sys.executable, "-m", "amakit", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", env=os.environ | {"COLUMNS": "100"})
+    return subprocess.run(
+        command, input=stdin, capture_output=True, encoding="utf-8", env=os.environ | {"COLUMNS": "100"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,11 @@ def folder(rows, tmp_path_factory):
 def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(folder, rows, tmp_path):
     done = amakit("analyze", folder, *WINDOW, "--out", tmp_path / "new" / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == ["machines.csv", "run.json", "transitions.csv"]
+    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == [
+        "machines.csv",
+        "run.json",
+        "transitions.csv",
+    ]
     table = pd.read_csv(tmp_path / "new" / "out" / "transitions.csv")
     assert list(table.columns) == ["resource_id", "computer", "os_type", "from_version", "to_version", "kind",
                                    "last_old", "first_new", "cause"]  # fmt: skip
@@ -54,7 +60,11 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
     assert list(machines.columns) == ["resource_id", "computer", "os_type", "environment", "version", "first_seen",
                                       "last_seen", "known_s", "active_s", "state", "note"]  # fmt: skip
     run = json.loads((tmp_path / "new" / "out" / "run.json").read_text(encoding="utf-8"))
-    assert (run["start"], run["end"], run["horizon"]) == ("2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z", "2026-03-08T00:00:00Z")
+    assert (run["start"], run["end"], run["horizon"]) == (
+        "2026-03-01T00:00:00Z",
+        "2026-03-08T00:00:00Z",
+        "2026-03-08T00:00:00Z",
+    )
     assert run["missing_tables"] == ["AzureActivity"]
     assert {"name", "text", "rows", "bytes", "seconds"} == set(run["queries"][0])
 
@@ -62,10 +72,13 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
 def test_parquet_holds_the_same_tables_as_csv(folder, tmp_path):
     for form in ("csv", "parquet"):
         assert amakit("analyze", folder, *WINDOW, "--out", tmp_path, "--format", form).returncode == 0
-    stored = duckdb.sql(f"FROM '{tmp_path / 'transitions.parquet'}'").df()
-    text = pd.read_csv(tmp_path / "transitions.csv", parse_dates=["last_old", "first_new"])
-    assert [str(t) for t in stored["first_new"].dt.tz_convert("UTC")] == [str(t) for t in text["first_new"]]
-    assert list(stored["to_version"]) == list(text["to_version"])
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        stored = connection.sql(
+            f"SELECT computer, to_version, strftime(first_new, '%Y-%m-%dT%H:%M:%SZ') FROM '{tmp_path}/transitions.parquet'"
+        ).fetchall()
+    text = pd.read_csv(tmp_path / "transitions.csv")
+    assert stored == list(text[["computer", "to_version", "first_new"]].itertuples(index=False, name=None))
 
 
 def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, kusto_server):
@@ -79,17 +92,22 @@ def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, ku
     plain.to_json(hour / "PT05M.json", orient="records", lines=True)
     portal = rows.assign(TimeGenerated=rows["TimeGenerated"].dt.strftime("%m/%d/%Y, %I:%M:%S.000 %p").str.lstrip("0"))
     (tmp_path / "portal").mkdir()
-    portal.rename(columns={"TimeGenerated": "TimeGenerated [UTC]"}).to_csv(tmp_path / "portal/Heartbeat.csv", index=False)
+    portal.rename(columns={"TimeGenerated": "TimeGenerated [UTC]"}).to_csv(
+        tmp_path / "portal/Heartbeat.csv", index=False
+    )
     write(tmp_path / "parquet", Heartbeat=rows)
     with duckdb.connect(tmp_path / "logs.duckdb") as database:
         database.execute(f"CREATE TABLE Heartbeat AS FROM '{tmp_path}/parquet/Heartbeat.parquet'")
+
+    def analyzed(source):
+        out = tmp_path / "out" / str(source).rpartition("/")[2]
+        done = amakit("analyze", source, *WINDOW, "--out", out)
+        assert (done.returncode, done.stderr) == (0, ""), source
+        return [(out / f"{table}.csv").read_bytes() for table in ("machines", "transitions")]
+
+    tables = [analyzed(tmp_path / s) for s in ("csv", "jsonl", "export", "portal", "parquet", "logs.duckdb")]
     with kusto_server(tmp_path / "logs.duckdb") as address:
-        sources = [tmp_path / name for name in ("csv", "jsonl", "export", "portal", "parquet", "logs.duckdb")]
-        tables = []
-        for number, source in enumerate([*sources, address]):
-            done = amakit("analyze", source, *WINDOW, "--out", tmp_path / f"out{number}")
-            assert (done.returncode, done.stderr) == (0, ""), source
-            tables.append([(tmp_path / f"out{number}" / f"{t}.csv").read_bytes() for t in ("machines", "transitions")])
+        tables.append(analyzed(address))
     assert all(table == tables[0] for table in tables)
     assert tables[0][1].count(b"\n") == 4  # the head and three changes
 
@@ -105,17 +123,21 @@ def test_the_query_of_the_public_faq_runs_unchanged(folder):
 
 
 def test_on_the_demo_ago_counts_from_the_end_of_its_data():
-    done = amakit("query", "demo", "-", stdin="Heartbeat | where TimeGenerated >= ago(1d) | summarize First = min(TimeGenerated)")
+    done = amakit(
+        "query", "demo", "-", stdin="Heartbeat | where TimeGenerated >= ago(1d) | summarize First = min(TimeGenerated)"
+    )
     assert done.stdout.splitlines()[1].startswith("2026-03-15T00:00:")
 
 
 def test_query_writes_files_and_lists_are_there_to_read(folder, tmp_path):
     done = amakit("query", folder, "Heartbeat | summarize Beats = count() by Computer", "--out", tmp_path / "n.csv")
     assert done.returncode == 0
-    assert set((tmp_path / "n.csv").read_text().splitlines()) == {"Computer,Beats", "web-01,4676", "db-01,2875"}
+    assert set((tmp_path / "n.csv").read_text().splitlines()) == {"Computer,Beats", "web-01,4316", "db-01,4315"}
     assert "heartbeat_days" in amakit("kql").stdout
     assert "// Cost:" in amakit("kql", "heartbeat_days").stdout
-    rendered = amakit("kql", "heartbeat_days", "-p", "start=2026-03-01", "-p", "end=2026-03-02", "-p", "machines=web-01")
+    rendered = amakit(
+        "kql", "heartbeat_days", "-p", "start=2026-03-01", "-p", "end=2026-03-02", "-p", "machines=web-01"
+    )
     assert 'tolower(Computer) in (dynamic(["web-01"]))' in rendered.stdout
     assert "Heartbeat" in amakit("check", folder).stdout
     assert "no AzureActivity: attempts that failed" in amakit("check", folder).stdout
@@ -131,10 +153,10 @@ BAD = {
     "window ends before it starts": (["analyze", "{folder}", "--start", "2026-03-08", "--end", "2026-03-01"], 2, "is not after start"),
     "no time": (["analyze", "{folder}", "--start", "last week", "--end", "2026-03-01"], 2, "start 'last week' is not a time"),
     "window without data": (["analyze", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "its heartbeats reach from 2026-03-02"),
-    "unknown machine": (["analyze", "{folder}", *WINDOW, "--machine", "web-O1"], 2, "the nearest is 'web-01'"),
+    "unknown machine": (["analyze", "{folder}", *WINDOW, "--machine", "web-O1"], 2, "the nearest are 'web-01'"),
     "no such workspace": (["analyze", "{folder}/nowhere", *WINDOW], 1, "does not exist"),
     "out is a file": (["analyze", "{folder}", *WINDOW, "--out", "{folder}/Heartbeat.parquet"], 1, "nothing can be written"),
-    "unknown query": (["kql", "heartbeet_days"], 2, "the nearest is 'heartbeat_days'"),
+    "unknown query": (["kql", "heartbeet_days"], 2, "the nearest are 'heartbeat_days'"),
     "half rendered query": (["kql", "heartbeat_days", "-p", "start=2026-03-01"], 2, "needs a value for 'end'"),
     "broken KQL": (["query", "{folder}", "Heartbeat | wher"], 1, "cannot be parsed"),
     "unknown table": (["query", "{folder}", "Heartbeet | count"], 1, "the nearest is 'Heartbeat'"),

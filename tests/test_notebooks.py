@@ -42,7 +42,10 @@ def test_parameters_come_first_and_are_typed_and_told(name):
     for parameter in inferred.values():
         assert parameter["inferred_type_name"] != "None"
         assert len(parameter["help"]) > 10
-    assert all(isinstance(s, ast.AnnAssign) and isinstance(ast.literal_eval(s.value), (str, list)) for s in ast.parse(first.source).body)
+    assert all(
+        isinstance(s, ast.AnnAssign) and isinstance(ast.literal_eval(s.value), (str, list))
+        for s in ast.parse(first.source).body
+    )
 
 
 @pytest.mark.parametrize("name", BOOKS)
@@ -50,4 +53,8 @@ def test_prose_holds_no_typed_results_and_has_both_languages(name):
     for cell in (c for c in BOOKS[name].cells if c.cell_type == "markdown"):
         assert cell.metadata["ja"].count("#") == cell.source.count("#")
         for text in (cell.source, cell.metadata["ja"]):
-            assert not [w for w in text.replace("01_", "").split() if w.strip(".,").isdigit() and w.strip(".,") not in ("200", "1", "2")]
+            assert not [
+                w
+                for w in text.replace("01_", "").split()
+                if w.strip(".,").isdigit() and w.strip(".,") not in ("200", "1", "2")
+            ]

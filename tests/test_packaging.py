@@ -77,14 +77,32 @@ def test_heavy_libraries_come_in_by_their_doors(library):
 
 def test_importing_the_kit_loads_no_heavy_library():
     code = "import amakit, sys; print(sorted({m.split('.')[0] for m in sys.modules} & {'pandas', 'plotly', 'duckdb', 'azure'}))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_queries_schemas_notebooks_and_the_page_travel_in_a_wheel(tmp_path):
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            tmp_path,
+            ROOT,
+        ],
+        check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    here = {p.relative_to(ROOT).as_posix() for p in (ROOT / "amakit").rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    here = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "amakit").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    }
     assert here | {f"amakit/notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")} <= held

@@ -87,13 +87,17 @@ def test_the_same_version_from_two_agents_is_no_change(tmp_path):
     one = beats("a", [("1.37", "2026-03-02", "2026-03-03"), ("1.38", "2026-03-03 00:04", "2026-03-05")], source="one")
     two = beats("a", [("1.37", "2026-03-02 00:00:30", "2026-03-05")], source="two")
     result = found(write(tmp_path, Heartbeat=pd.concat([one, two])))
-    assert list(result.transitions[["from_version", "to_version"]].itertuples(index=False, name=None)) == [("1.37", "1.38")]
+    assert list(result.transitions[["from_version", "to_version"]].itertuples(index=False, name=None)) == [
+        ("1.37", "1.38")
+    ]
     assert result.machines["note"].item() == "2 agents report at once"
 
 
 def test_two_agents_that_upgrade_together_are_one_change_of_the_machine(tmp_path):
     one = beats("a", [("1.37", "2026-03-02 00:00:47", "2026-03-03"), ("1.38", "2026-03-03 00:01:47", "2026-03-05")])
-    two = beats("a", [("1.37", "2026-03-02", "2026-03-03 00:01"), ("1.38", "2026-03-03 00:02", "2026-03-05")], source="t")
+    two = beats(
+        "a", [("1.37", "2026-03-02", "2026-03-03 00:01"), ("1.38", "2026-03-03 00:02", "2026-03-05")], source="t"
+    )
     assert changes(write(tmp_path, Heartbeat=pd.concat([one, two]))) == [(
         "/subscriptions/0/resourcegroups/rg/vm/a", "a", "1.37", "1.38", "upgrade",
         at("2026-03-03 00:00"), at("2026-03-03 00:01:47"),
@@ -107,7 +111,9 @@ def test_two_agents_that_share_an_identity_are_told_apart_by_their_beats(tmp_pat
 
 
 def test_twins_with_one_name_are_two_machines(tmp_path):
-    east = beats("app", [("1.37", "2026-03-02", "2026-03-03"), ("1.38", "2026-03-03", "2026-03-04")], resource="/r/east/app")
+    east = beats(
+        "app", [("1.37", "2026-03-02", "2026-03-03"), ("1.38", "2026-03-03", "2026-03-04")], resource="/r/east/app"
+    )
     west = beats("APP", [("1.36", "2026-03-02 00:00:20", "2026-03-04")], resource="/R/West/app", source="t")
     result = found(write(tmp_path, Heartbeat=pd.concat([east, west])))
     assert list(result.machines["resource_id"]) == ["/r/east/app", "/r/west/app"]
@@ -115,7 +121,9 @@ def test_twins_with_one_name_are_two_machines(tmp_path):
 
 
 def test_instances_of_a_scale_set_share_an_id_and_are_machines_of_their_own(tmp_path):
-    rows = [beats(f"vmss_{n}", [("1.37", "2026-03-02", "2026-03-03")], resource="/r/set", source=str(n)) for n in range(3)]
+    rows = [
+        beats(f"vmss_{n}", [("1.37", "2026-03-02", "2026-03-03")], resource="/r/set", source=str(n)) for n in range(3)
+    ]
     assert len(found(write(tmp_path, Heartbeat=pd.concat(rows))).machines) == 3
 
 

@@ -1,6 +1,5 @@
 """Every kind of workspace gives the same answers to the same questions, and says what is broken in it."""
 
-import contextlib
 import csv
 import datetime as dt
 import gzip
@@ -9,10 +8,7 @@ import io
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
-import time
 
 import duckdb
 import pandas as pd
@@ -214,34 +210,11 @@ FOLDERS = {
 }
 
 
-@contextlib.contextmanager
-def served(path):
-    """Run the real REST server over a DuckDB file; give the workspace's address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # the program that pip makes of it calls just this
-    program = "import sys; from duckdb_kql.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "serve", str(path), "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            for _ in range(300):
-                assert server.poll() is None, "the server ended before it was ready"
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                time.sleep(0.1)
-            else:
-                pytest.fail("the server was not ready after 30 seconds")
-            yield f"http://127.0.0.1:{port}/{path.stem}"
-        finally:
-            server.terminate()
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, kusto_server):
     path = tmp_path_factory.mktemp("served") / "logs.duckdb"
     write_database(path, empty_text=True)
-    with served(path) as address, connect(address) as workspace:
+    with kusto_server(path) as address, connect(address) as workspace:
         yield workspace
 
 
