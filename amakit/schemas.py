@@ -23,6 +23,23 @@ RESULTS = {
         "from_version": "string", "to_version": "string", "kind": "string",
         "last_old": "datetime", "first_new": "datetime", "cause": "string",
     },
+    "outages": {
+        "resource_id": "string", "computer": "string", "os_type": "string", "cause": "string",
+        "from_version": "string", "to_version": "string",
+        "start_earliest": "datetime", "start_latest": "datetime", "end_earliest": "datetime", "end_latest": "datetime",
+        "downtime_s": "real", "downtime_low_s": "real", "downtime_high_s": "real",
+        "ongoing": "bool", "evidence": "string",
+    },
+    "gaps": {
+        "resource_id": "string", "computer": "string", "cause": "string", "outage_start": "datetime",
+        "data_type": "string", "stream": "string", "interval_s": "real",
+        "last_before": "datetime", "first_after": "datetime",
+        "lost": "long", "lost_low": "long", "lost_high": "long", "ongoing": "bool",
+    },
+    "events": {
+        "resource_id": "string", "computer": "string", "cause": "string", "outage_start": "datetime",
+        "data_type": "string", "rows_inside": "long", "expected": "real", "max_delay_s": "real", "verdict": "string",
+    },
 }  # fmt: skip
 
 #: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
