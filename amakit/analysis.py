@@ -261,7 +261,7 @@ def analyze(workspace, start=None, end=None, machines=None):
     """
     asked = _window(workspace, start, end)
     begun = len(workspace.log)
-    spans = collect.version_spans(workspace, asked, machines or ())
+    spans = collect.version_spans(collect.fleet(workspace, asked, machines or ()))
     runs = transitions.runs(spans)
     changes = transitions.transitions(runs)
     # What undid an upgrade is known from the versions alone.  Whether another change was the upgrade's doing

@@ -4,6 +4,8 @@ Days first; hours only of days in which the versions of an agent overlap; single
 which they still do.  What crosses the wire is a few rows for each machine and day, however large the fleet.
 """
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
@@ -13,10 +15,13 @@ from amakit.intervals import Window
 LOOKBACK = pd.Timedelta(days=14)
 #: Rows arrive late: what is younger than this proves nothing yet.  Agent tables need 15 minutes, mostly.
 LATENCY = pd.Timedelta(minutes=15)
+#: How far behind the window is looked for machines that were silent at its end and came back.
+LOOKAHEAD = pd.Timedelta(hours=1)
 #: Windows that one query carries as a datatable; more make the text, not the scan, the cost.
 _WINDOWS_PER_QUERY = 500
 
 _KEYS = ["ResourceId", "Computer"]
+_MACHINE = ["resource_id", "computer"]
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
@@ -72,8 +77,30 @@ def data_span(workspace):
     return Window(first, last + pd.Timedelta(microseconds=1))
 
 
-def version_spans(workspace, window, machines=()):
-    """Fetch when each agent reported which version, as finely as their order needs.
+@dataclass(frozen=True)
+class Fleet:
+    """The first pass over Heartbeat, from which everything finer is asked.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    window : Window
+    days : pandas.DataFrame
+        One row per agent, version and day, as ``heartbeat_days`` gives them, and the machine that it belongs
+        to: resource_id and computer in lower case.
+    before, after : pandas.DataFrame
+        One row per agent that reported in the 14 days before the window, or within the hour after it.
+    """
+
+    workspace: object
+    window: Window
+    days: pd.DataFrame
+    before: pd.DataFrame
+    after: pd.DataFrame
+
+
+def fleet(workspace, window, machines=()):
+    """Make the first pass over Heartbeat.
 
     Parameters
     ----------
@@ -84,11 +111,7 @@ def version_spans(workspace, window, machines=()):
 
     Returns
     -------
-    pandas.DataFrame
-        One row per stretch in which an agent reported one version: resource_id, computer, agent (its
-        SourceComputerId), version, first and last heartbeat (both in it), beats, os_type, environment.
-        Stretches of one agent do not overlap, except where two agents cannot be told apart.  What was
-        reported last before the window is a row with ``beats`` 0.
+    Fleet
 
     Raises
     ------
@@ -99,34 +122,64 @@ def version_spans(workspace, window, machines=()):
     --------
     >>> from amakit import connect
     >>> from amakit.intervals import window
-    >>> spans = version_spans(connect("demo"), window("2026-03-02", "2026-03-04"))
-    >>> bool((spans["first"] <= spans["last"]).all())
-    True
+    >>> len(fleet(connect("demo"), window("2026-03-02", "2026-03-04")).days.drop_duplicates(["resource_id", "computer"]))
+    40
     """
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
+    after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
     days = pd.concat(
-        workspace.ask("heartbeat_days", start=part.start, end=part.end, machines=asked) for part in window.slices()
+        (workspace.ask("heartbeat_days", start=w.start, end=w.end, machines=asked) for w in window.slices()),
+        ignore_index=True,
     )
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)
-        before = before[before["Computer"].isin(asked) | before["ResourceId"].isin(asked)]
+        before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
     if days.empty and before.empty:
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
-    spans = days.drop(columns="Day")
+    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"]))
+    return Fleet(workspace, window, *(named.loc[part] if part in named.index else frame.assign(resource_id="", computer="")
+                                      for part, frame in (("days", days), ("before", before), ("after", after))))  # fmt: skip
+
+
+def version_spans(fleet):
+    """Find when each agent reported which version, as finely as their order needs.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per stretch in which an agent reported one version: resource_id, computer, agent (its
+        SourceComputerId), version, first and last heartbeat (both in it), beats, os_type, environment.
+        Stretches of one agent do not overlap, except where two agents cannot be told apart.  What was
+        reported last before the window is a row with ``beats`` 0.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> from amakit.intervals import window
+    >>> spans = version_spans(fleet(connect("demo"), window("2026-03-02", "2026-03-04")))
+    >>> bool((spans["first"] <= spans["last"]).all())
+    True
+    """
+    spans = fleet.days.drop(columns=["Day", "Offset"])
     for step in (_hours, _beats):
         windows = overlaps(spans)
         if windows.empty:
             break
-        spans = pd.concat([_outside(spans, windows), step(workspace, windows)])
-    spans = pd.concat([before.assign(Beats=0, FirstBeat=before["LastBeat"]), spans])
+        spans = pd.concat([_outside(spans, windows), step(fleet, windows)])
+    spans = pd.concat([fleet.before.assign(Beats=0, FirstBeat=fleet.before["LastBeat"]), spans], ignore_index=True)
     spans = spans.rename(columns={
-        "ResourceId": "resource_id", "Computer": "computer", "Agent": "agent", "Version": "version",
-        "FirstBeat": "first", "LastBeat": "last", "Beats": "beats", "OSType": "os_type", "Environment": "environment",
+        "Agent": "agent", "Version": "version", "FirstBeat": "first", "LastBeat": "last", "Beats": "beats",
+        "OSType": "os_type", "Environment": "environment",
     })  # fmt: skip
-    return _whole_ids(spans)[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
+    spans[["os_type", "environment"]] = spans[["os_type", "environment"]].fillna("")
+    return spans[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
 
 
 def overlaps(spans):
@@ -144,11 +197,10 @@ def overlaps(spans):
     """
     keys = [*_KEYS, "Agent"]
     spans = spans.sort_values([*keys, "FirstBeat", "LastBeat"], ignore_index=True)
-    spans[keys] = spans[keys].fillna("")
     reached = spans.groupby(keys)["LastBeat"].cummax().groupby([spans[k] for k in keys]).shift()
     cluster = (~(spans["FirstBeat"] <= reached)).cumsum()
     found = spans.groupby(cluster).agg(
-        **{key: (key, "first") for key in keys},
+        **{key: (key, "first") for key in [*keys, *_MACHINE] if key in spans},
         Start=("FirstBeat", "min"), End=("LastBeat", "max"), Versions=("Version", "nunique"),
     )  # fmt: skip
     found["End"] += pd.Timedelta(microseconds=1)
@@ -175,7 +227,7 @@ def _what_there_is(workspace):
     return f"its heartbeats reach from {data_span(workspace)}"
 
 
-def _in_windows(workspace, query, windows):
+def _in_windows(workspace, query, windows, **values):
     """Ask a query that takes windows, so many at a time, the neighbours in time together."""
     windows = windows.sort_values("Start", ignore_index=True)
     parts = []
@@ -185,24 +237,23 @@ def _in_windows(workspace, query, windows):
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             table = inside[[*_KEYS, "Start", "End"]].drop_duplicates()
-            parts.append(workspace.ask(query, start=cut.start, end=cut.end, windows=table))
+            parts.append(workspace.ask(query, start=cut.start, end=cut.end, windows=table, **values))
     return pd.concat(parts).drop_duplicates(ignore_index=True)
 
 
-def _hours(workspace, windows):
-    hours = _in_windows(workspace, "heartbeat_hours", windows)
-    return _of_agents(hours.drop(columns="Hour"), windows)
+def _hours(fleet, windows):
+    hours = _in_windows(fleet.workspace, "heartbeat_hours", windows)
+    return _of_agents(hours.drop(columns=["Hour", "Offset"]), windows)
 
 
-def _beats(workspace, windows):
+def _beats(fleet, windows):
     """Fetch the single heartbeats and join those of one version that follow each other without a missing one.
 
     Where version B stands between two beats of A that are one sample interval apart, A never stopped: then two
     agents report under one identity, and their stretches do overlap.
     """
-    beats = _in_windows(workspace, "heartbeat_rows", windows)
+    beats = _in_windows(fleet.workspace, "heartbeat_rows", windows)
     keys = [*_KEYS, "Agent", "Version"]
-    beats[keys] = beats[keys].fillna("")
     beats = beats.sort_values([*keys, "TimeGenerated"], ignore_index=True)
     spacing = beats.groupby(keys)["TimeGenerated"].diff()
     interval = spacing[spacing > pd.Timedelta(0)].median()
@@ -214,29 +265,26 @@ def _beats(workspace, windows):
 def _of_agents(spans, windows):
     """Keep the agents whose windows these are: another agent of the machine has its days already."""
     keys = [*_KEYS, "Agent"]
-    spans[keys] = spans[keys].fillna("")
-    return spans.merge(windows[keys].drop_duplicates(), on=keys)
+    return spans.merge(windows[[*keys, *_MACHINE]].drop_duplicates(), on=keys)
 
 
 def _outside(spans, windows):
     """Take out the stretches that lie in a window: finer ones take their place."""
     keys = [*_KEYS, "Agent"]
     spans = spans.reset_index(drop=True)
-    spans[keys] = spans[keys].fillna("")
     pairs = spans.reset_index()[["index", *keys, "FirstBeat"]].merge(windows, on=keys)
     inside = pairs[(pairs["FirstBeat"] >= pairs["Start"]) & (pairs["FirstBeat"] < pairs["End"])]
     return spans.drop(index=inside["index"].unique())
 
 
-def _whole_ids(spans):
-    """Give a row without a resource id the one that its computer name has elsewhere, if that is only one.
+def _whole_ids(rows):
+    """Name the machine of each row; one without a resource id belongs to the machine that has its computer name.
 
-    Some builds leave the id empty just after they start.
+    Some builds leave the id empty just after they start.  Where several machines share the name, or none has
+    an id, the name alone stands.
     """
-    keys = ["resource_id", "computer", "agent", "version", "os_type", "environment"]
-    spans[keys] = spans[keys].fillna("")
-    known = spans.loc[spans["resource_id"] != ""].groupby("computer")["resource_id"].agg(["first", "nunique"])
-    only = known.loc[known["nunique"] == 1, "first"]
-    empty = spans["resource_id"] == ""
-    spans.loc[empty, "resource_id"] = spans.loc[empty, "computer"].map(only).fillna("")
-    return spans
+    known = rows.loc[rows["ResourceId"] != ""].groupby("Computer")["ResourceId"].agg(["first", "nunique"])
+    only = known.loc[known["nunique"] == 1, "first"].to_dict()
+    found = rows["Computer"].map(lambda name: only.get(name, "")).astype("str")
+    whole = rows["ResourceId"].where(rows["ResourceId"] != "", found)
+    return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
