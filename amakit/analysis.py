@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from amakit import collect, transitions
+from amakit import causes, collect, gaps, outages, transitions
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import Window, iso, window
 from amakit.schemas import result
 
-#: A machine whose last heartbeat is older than this at the horizon is called silent.  Five intervals: one
-#: missed beat is noise, an upgrade takes minutes.
-SILENT_AFTER = pd.Timedelta(minutes=5)
+#: The result tables, in the order in which they are written.
+TABLES = ("machines", "transitions", "outages", "gaps")
 
 #: What it costs when a table is not there.
 _EVIDENCE = {
@@ -37,8 +36,14 @@ class Analysis:
         One row per machine; columns as in `amakit.schemas.RESULTS`.
     transitions : pandas.DataFrame
         One row per change of version.
+    outages : pandas.DataFrame
+        One row per stretch in which an agent delivered nothing.
+    gaps : pandas.DataFrame
+        One row per periodic stream and outage.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.transitions.runs`.
+    samples : pandas.DataFrame
+        The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
         workspace, and each query with its text, rows, bytes and seconds.
@@ -47,7 +52,10 @@ class Analysis:
     window: Window
     machines: pd.DataFrame
     transitions: pd.DataFrame
+    outages: pd.DataFrame
+    gaps: pd.DataFrame
     runs: pd.DataFrame
+    samples: pd.DataFrame
     run: dict
 
     def save(self, folder, form="csv"):
@@ -73,12 +81,12 @@ class Analysis:
         if form not in ("csv", "parquet"):
             raise UsageError(f"format {form!r} is not known; it is csv or parquet")
         with staged(folder) as stage:
-            for name in ("machines", "transitions"):
+            for name in TABLES:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
             (stage / "run.json").write_text(
                 json.dumps(self.run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
             )
-        return [Path(folder) / f"{name}.{form}" for name in ("machines", "transitions")] + [Path(folder) / "run.json"]
+        return [Path(folder) / f"{name}.{form}" for name in TABLES] + [Path(folder) / "run.json"]
 
 
 def machine_labels(machines):
@@ -261,19 +269,69 @@ def analyze(workspace, start=None, end=None, machines=None):
     """
     asked = _window(workspace, start, end)
     begun = len(workspace.log)
-    spans = collect.version_spans(collect.fleet(workspace, asked, machines or ()))
+    horizon = collect.horizon(asked)
+    fleet = collect.fleet(workspace, asked, machines or ())
+    spans = collect.version_spans(fleet)
     runs = transitions.runs(spans)
     changes = transitions.transitions(runs)
-    # What undid an upgrade is known from the versions alone.  Whether another change was the upgrade's doing
-    # or a stopped machine's needs more evidence: until that is weighed, the cause is unknown, and so empty.
-    changes["cause"] = transitions.rolled_back(changes).map({True: "rolled_back", False: ""}).astype("str")
-    horizon = collect.horizon(asked)
+    away, lost, samples = _outages(fleet, runs, changes, horizon)
+    changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
+    tables = {
+        "machines": _machines(spans, runs, away, asked, horizon),
+        "transitions": changes,
+        "outages": away,
+        "gaps": lost,
+    }
     return Analysis(
         asked,
-        result("machines", _machines(spans, runs, asked, horizon)),
-        result("transitions", changes[changes["first_new"] >= asked.start]),
-        runs,
-        _record(workspace, asked, horizon, workspace.log[begun:]),
+        **{name: result(name, frame) for name, frame in tables.items()},
+        runs=runs,
+        samples=samples,
+        run=_record(workspace, asked, horizon, workspace.log[begun:]),
+    )
+
+
+def _outages(fleet, runs, changes, horizon):
+    """Find the outages of a fleet, their causes, and what each cost each stream."""
+    acts = causes.operations(collect.activity(fleet))
+    tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
+    found = outages.candidates(collect.silences(fleet), changes)
+    machines = runs[["resource_id", "computer"]].drop_duplicates()
+    found = pd.concat([found, outages.attempts(tried, machines, found)], ignore_index=True)
+    samples, streams = collect.samples(fleet, found)
+    changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
+    holes = outages.holes(found, samples, streams, horizon, changed)
+    away = outages.table(found, holes, runs)
+    evidence = collect.evidence(fleet, found)
+    undone = changes[transitions.rolled_back(changes)]
+    undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
+    away = away.join(causes.explain(away, acts, evidence, undone))
+    lost = gaps.gaps(away, holes, horizon)
+    cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
+    unharmed = gaps.unharmed(cut_off, streams)
+    away = result("outages", pd.concat([away, cut_off], ignore_index=True))
+    return away, pd.concat([lost, unharmed], ignore_index=True), samples
+
+
+def _with_versions(cut_off, runs):
+    """Name the version that a machine kept while only its network was away."""
+    last = runs.sort_values("last").merge(
+        cut_off[["resource_id", "computer", "start_latest"]], on=["resource_id", "computer"]
+    )
+    last = last[last["first"] <= last["start_latest"]].groupby(["resource_id", "computer", "start_latest"]).last()
+    named = last[["version", "os_type"]].reset_index()
+    merged = cut_off.merge(named, how="left", on=["resource_id", "computer", "start_latest"])
+    return merged.assign(from_version=merged["version"], to_version=merged["version"]).drop(columns="version")
+
+
+def _with_causes(changes, away):
+    """Give each change of version the cause of the outage in which it happened."""
+    pairs = changes.reset_index()[["index", "resource_id", "computer", "last_old", "first_new"]].merge(
+        away[["resource_id", "computer", "start_earliest", "end_latest", "cause"]], on=["resource_id", "computer"]
+    )
+    inside = pairs[(pairs["start_earliest"] >= pairs["last_old"]) & (pairs["end_latest"] <= pairs["first_new"])]
+    return changes.assign(cause=inside.drop_duplicates("index").set_index("index")["cause"]).assign(
+        cause=lambda frame: frame["cause"].fillna("")
     )
 
 
@@ -285,39 +343,38 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, asked, horizon):
+def _machines(spans, runs, away, asked, horizon):
     """Summarise each machine that reported in the window or shortly before it."""
     machine = ["resource_id", "computer"]
     inside = spans[spans["beats"] > 0]
-    known = max((horizon - asked.start).total_seconds(), 0.0)
+    seen_before = spans.loc[spans["beats"] == 0, machine].drop_duplicates().assign(before=True)
     latest = runs.sort_values("last", kind="stable").groupby(machine).last()[["version", "last", "os_type"]]
     found = latest.rename(columns={"last": "last_seen"}).assign(
         first_seen=inside.groupby(machine)["first"].min(),
         environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
-        known_s=known,
-        active_s=_covered(inside).clip(upper=known),
+        before=seen_before.set_index(machine)["before"],
+        blind=_blind(away, asked, horizon),
         lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
     )
-    reporting = found["last_seen"] >= horizon - SILENT_AFTER
+    reporting = found["last_seen"] >= horizon - collect.SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
-    found["active_s"] = found["active_s"].fillna(0.0)
+    # a machine that reports for the first time may not have existed before
+    began = found["first_seen"].where(found["before"].isna(), asked.start)
+    found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0)
+    found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
+    found.loc[found["first_seen"].isna(), "active_s"] = 0.0
     notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
     found["note"] = notes.where(found["first_seen"].notna(), "no heartbeat in the window")
     return found.reset_index()
 
 
-def _covered(spans):
-    """Seconds of each machine that its heartbeats cover: their number times their interval.
-
-    No stretch covers more than it lasts plus one interval, so that duplicated rows add nothing to a whole one.
-    Of several agents that report at once the one that covers most counts.
-    """
-    length = (spans["last"] - spans["first"]).dt.total_seconds()
-    interval = (length / (spans["beats"] - 1))[spans["beats"] >= 10].median()
-    interval = 60.0 if pd.isna(interval) else interval
-    covered = (spans["beats"].astype("float64") * interval).clip(upper=length + interval)
-    by_agent = covered.groupby([spans[k] for k in ("resource_id", "computer", "agent")]).sum()
-    return by_agent.groupby(["resource_id", "computer"]).max()
+def _blind(away, asked, horizon):
+    """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
+    gone = away[away["cause"] != "disconnected"]
+    start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
+    end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
+    inside = end.clip(upper=horizon) - start.clip(lower=asked.start)
+    return inside.dt.total_seconds().clip(lower=0).groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
 def _record(workspace, asked, horizon, log):

@@ -10,18 +10,34 @@ import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.intervals import Window
+from amakit.queries import query
+from amakit.schemas import frame_of
 
 #: How far before the window a machine is looked for that is silent in it, and the version it had then.
 LOOKBACK = pd.Timedelta(days=14)
+#: A machine whose last heartbeat is older than this at the horizon is called silent.  Five intervals: one
+#: missed beat is noise, an upgrade takes minutes.
+SILENT_AFTER = pd.Timedelta(minutes=5)
 #: Rows arrive late: what is younger than this proves nothing yet.  Agent tables need 15 minutes, mostly.
 LATENCY = pd.Timedelta(minutes=15)
 #: How far behind the window is looked for machines that were silent at its end and came back.
 LOOKAHEAD = pd.Timedelta(hours=1)
+#: A heartbeat that took longer than this was held up.
+LATE = pd.Timedelta(minutes=2)
 #: Windows that one query carries as a datatable; more make the text, not the scan, the cost.
 _WINDOWS_PER_QUERY = 500
 
 _KEYS = ["ResourceId", "Computer"]
 _MACHINE = ["resource_id", "computer"]
+_LINE = [*_MACHINE, "line"]
+#: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
+STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
+_LISTED = [*_MACHINE, "data_type", "stream", "First", "Last", "Samples"]
+#: How far around a stretch samples are read, from the fastest streams to the slowest.
+_REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=30), pd.Timedelta(days=6)]
+_NEAR = _REACHES[0]
+#: The interval of a heartbeat where too few of them tell.
+_USUAL = 60.0
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
@@ -182,6 +198,161 @@ def version_spans(fleet):
     return spans[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
 
 
+def silences(fleet):
+    """Find every stretch in which a machine sent no heartbeat for longer than one and a half of its intervals.
+
+    A whole day or hour is known from its first beat, its last, their number and the sum of their offsets: a
+    missing beat changes the number, one that a duplicated row makes up for changes the sum.  Only hours in
+    which either is off are read beat by beat.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, agent (empty unless several report at once), last and first: the heartbeats
+        around the silence; ``first`` is missing where nothing came back before the horizon, at least five
+        minutes later.  Sorted by machine and time.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> from amakit.intervals import window
+    >>> found = silences(fleet(connect("demo"), window("2026-03-09", "2026-03-10")))
+    >>> bool(((found["first"] - found["last"]).dropna() > pd.Timedelta(seconds=89)).all())
+    True
+    """
+    lined = [_by_line(frame, fleet) for frame in (fleet.days, fleet.before, fleet.after)]
+    days, before, after = lined
+    interval = _intervals(days)
+    odd_days = days[_odd(days, days["FirstBeat"].dt.floor("D"), interval)]
+    hours = _fine(fleet, "heartbeat_hours", odd_days, pd.Timedelta(days=1), "Day")
+    odd_hours = hours[_odd(hours, hours["FirstBeat"].dt.floor("h"), _intervals(hours, interval))]
+    rows = _fine(fleet, "heartbeat_rows", odd_hours, pd.Timedelta(hours=1), "Hour")
+    spans = pd.concat([
+        before.assign(FirstBeat=before["LastBeat"]),
+        _without(days, odd_days, ["Day"]),
+        _without(hours, odd_hours, ["Hour"]),
+        rows.assign(FirstBeat=rows["TimeGenerated"], LastBeat=rows["TimeGenerated"]),
+        after.assign(LastBeat=after["FirstBeat"]),
+    ])[[*_LINE, "FirstBeat", "LastBeat"]].sort_values([*_LINE, "FirstBeat", "LastBeat"], ignore_index=True)  # fmt: skip
+    keys = [spans[key] for key in _LINE]
+    reached = spans.groupby(_LINE)["LastBeat"].cummax()
+    spans["last"] = reached.groupby(keys).shift()
+    limit = 1.5 * spans.merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].fillna(_USUAL)
+    found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > limit]
+    found = found.rename(columns={"FirstBeat": "first"})[[*_LINE, "last", "first"]]
+    end = spans.assign(reached=reached).groupby(_LINE)["reached"].last().reset_index(name="last")
+    silent = end[end["last"] < horizon(fleet.window) - SILENT_AFTER]
+    silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
+    found = pd.concat([found, silent])
+    inside = (found["last"] < fleet.window.end) & ~(found["first"] < fleet.window.start)
+    return found[inside].rename(columns={"line": "agent"}).sort_values([*_MACHINE, "last"], ignore_index=True)
+
+
+def samples(fleet, around):
+    """Fetch the samples of every periodic stream around given stretches.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    around : pandas.DataFrame
+        resource_id, computer, last and first, as `silences` gives them; ``first`` may be missing.
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, pandas.DataFrame)
+        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; and the streams:
+        resource_id, computer, data_type, stream, First, Last, Samples over the whole window.
+
+    Notes
+    -----
+    A stream is read as far around a stretch as thirty of its intervals reach, at least half an hour and at most
+    six days, so that its interval can be told on both sides.
+    """
+    heartbeats = _rows_around(fleet, "heartbeat_rows", around, _NEAR)
+    heartbeats = _by_line(heartbeats, fleet).rename(columns={"line": "stream"}).assign(data_type="Heartbeat")
+    parts, streams = [heartbeats], []
+    for table, name in STREAMS.items():
+        if table not in fleet.workspace.tables:
+            continue
+        found = _streams(fleet, table, name)
+        streams.append(found)
+        pad = 30 * (found["Last"] - found["First"]) / (found["Samples"] - 1).clip(lower=1)
+        tier = pad.map(lambda p: next((reach for reach in _REACHES if p <= reach), _REACHES[-1]))
+        for reach, part in found.groupby(tier):
+            rows = _rows_around(fleet, f"{name}_rows", around, reach, streams=sorted(set(part["stream"])))
+            rows = rows.rename(columns={"Stream": "stream"}).assign(data_type=table)
+            own = part[[*_MACHINE, "stream"]]  # a stream of this name may be a fast one on another machine
+            parts.append(rows.merge(own, on=[*_MACHINE, "stream"]))
+    columns = [*_MACHINE, "data_type", "stream", "TimeGenerated"]
+    whole = pd.concat(parts, ignore_index=True)[columns].drop_duplicates()
+    listed = pd.concat(streams, ignore_index=True) if streams else pd.DataFrame(columns=_LISTED)
+    return whole.sort_values(columns, ignore_index=True), listed
+
+
+def activity(fleet):
+    """Fetch what the control plane did, from a day before the window to an hour after it.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        As the packaged query ``activity`` gives it; empty where the workspace has no AzureActivity.
+    """
+    columns = query("activity").returns
+    if "AzureActivity" not in fleet.workspace.tables:
+        return frame_of({column: [] for column in columns}, columns)
+    return pd.concat(fleet.workspace.ask("activity", start=w.start, end=w.end) for w in _wide(fleet).slices())
+
+
+def evidence(fleet, around):
+    """Fetch what machines themselves tell of stops, starts and delays; a table that is not there tells nothing.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    around : pandas.DataFrame
+        resource_id, computer, last and first of the stretches in question.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, Said), ``uptime``
+        (resource_id, computer, TimeGenerated, Uptime in seconds) and ``late`` (resource_id, computer,
+        TimeGenerated, Received).
+    """
+    ws = fleet.workspace
+    said = [pd.DataFrame(columns=[*_MACHINE, "TimeGenerated", "Said"])]
+    if "Event" in ws.tables:
+        events = _sliced(fleet, "system_events", _wide(fleet))
+        said.append(
+            events.assign(Said="Windows event " + events["EventID"].astype("str") + " (" + events["Message"] + ")")
+        )
+    if "Syslog" in ws.tables:
+        lines = _sliced(fleet, "syslog_boots", _wide(fleet))
+        said.append(lines.assign(Said="Syslog: " + lines["Message"]))
+    uptime = pd.DataFrame(columns=[*_MACHINE, "TimeGenerated", "Uptime"])
+    if "Perf" in ws.tables:
+        uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*_MACHINE, "TimeGenerated"])
+    late = _sliced(fleet, "heartbeat_late", fleet.window, machines=[], delay=LATE)
+    return {"system": pd.concat(said[-2:] if len(said) > 1 else said)[said[0].columns], "uptime": uptime, "late": late}
+
+
+def _wide(fleet):
+    return Window(fleet.window.start - pd.Timedelta(days=1), fleet.window.end + LOOKAHEAD)
+
+
+def _sliced(fleet, name, window, **values):
+    parts = pd.concat(fleet.workspace.ask(name, start=w.start, end=w.end, **values) for w in window.slices())
+    return parts.merge(_raw_names(fleet), on=_KEYS)
+
+
 def overlaps(spans):
     """Find where the stretches of different versions of one agent overlap, so that their order is not known.
 
@@ -227,17 +398,18 @@ def _what_there_is(workspace):
     return f"its heartbeats reach from {data_span(workspace)}"
 
 
-def _in_windows(workspace, query, windows, **values):
+def _in_windows(workspace, name, windows, **values):
     """Ask a query that takes windows, so many at a time, the neighbours in time together."""
+    columns = query(name).returns
+    parts = [frame_of({column: [] for column in columns}, columns)]  # no window is no row
     windows = windows.sort_values("Start", ignore_index=True)
-    parts = []
     for at in range(0, len(windows), _WINDOWS_PER_QUERY):
         part = windows.iloc[at : at + _WINDOWS_PER_QUERY]
         whole = Window(part["Start"].min(), part["End"].max())
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             table = inside[[*_KEYS, "Start", "End"]].drop_duplicates()
-            parts.append(workspace.ask(query, start=cut.start, end=cut.end, windows=table, **values))
+            parts.append(workspace.ask(name, start=cut.start, end=cut.end, windows=table, **values))
     return pd.concat(parts).drop_duplicates(ignore_index=True)
 
 
@@ -275,6 +447,92 @@ def _outside(spans, windows):
     pairs = spans.reset_index()[["index", *keys, "FirstBeat"]].merge(windows, on=keys)
     inside = pairs[(pairs["FirstBeat"] >= pairs["Start"]) & (pairs["FirstBeat"] < pairs["End"])]
     return spans.drop(index=inside["index"].unique())
+
+
+def _by_line(rows, fleet):
+    """Name the agent of each row where several agents of its machine report at once; elsewhere they are one."""
+    spans = fleet.days.sort_values([*_MACHINE, "FirstBeat"])
+    agents = spans.groupby([*_MACHINE, "Agent"])[["FirstBeat", "LastBeat"]].agg({"FirstBeat": "min", "LastBeat": "max"})
+    agents = agents.reset_index().sort_values([*_MACHINE, "FirstBeat"], ignore_index=True)
+    reached = agents.groupby(_MACHINE)["LastBeat"].cummax().groupby([agents[k] for k in _MACHINE]).shift()
+    several = agents.loc[agents["FirstBeat"] <= reached, _MACHINE].drop_duplicates().assign(several=True)
+    marked = rows.merge(several, how="left", on=_MACHINE)["several"].notna().to_numpy()
+    return rows.assign(line=rows["Agent"].where(marked, ""))
+
+
+def _intervals(spans, fallback=None):
+    """Estimate the interval of each line, in seconds, from whole days or hours.
+
+    A lower quartile: days with holes look slower.  Fewer than four prove nothing, and give none.
+    """
+    many = spans[spans["Beats"] >= 10]
+    each = (many["LastBeat"] - many["FirstBeat"]).dt.total_seconds() / (many["Beats"] - 1)
+    grouped = each.groupby([many[key] for key in _LINE])
+    found = grouped.quantile(0.25)[grouped.size() >= 4]
+    return found if fallback is None else found.combine_first(fallback)
+
+
+def _odd(spans, origin, interval):
+    """Mark days or hours whose beats are not one for each interval between the first and the last."""
+    own = spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy()
+    length = (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds()
+    number = (length / own).round() + 1
+    middle = (spans["FirstBeat"] - origin).dt.total_seconds() + length / 2
+    return ~((spans["Beats"] == number) & ((spans["Offset"] - spans["Beats"] * middle).abs() < own / 2))
+
+
+def _fine(fleet, name, odd, length, unit):
+    """Ask for the parts of odd days or hours, of their own agents only."""
+    rows = _in_windows(fleet.workspace, name, odd.assign(Start=odd[unit], End=odd[unit] + length))
+    rows = rows.merge(odd[[*_KEYS, "Agent", "Version", *_LINE]].drop_duplicates(), on=[*_KEYS, "Agent", "Version"])
+    inside = odd[[*_KEYS, "Agent", "Version", unit]].drop_duplicates()
+    time = "TimeGenerated" if "TimeGenerated" in rows else "FirstBeat"
+    rows[unit] = rows[time].dt.floor("D" if unit == "Day" else "h")
+    return rows.merge(inside, on=[*_KEYS, "Agent", "Version", unit])
+
+
+def _without(spans, odd, unit):
+    keys = [*_KEYS, "Agent", "Version", *unit]
+    marked = spans[keys].merge(odd[keys].drop_duplicates().assign(odd=True), how="left", on=keys)["odd"].notna()
+    return spans[~marked.to_numpy()]
+
+
+def _raw_names(fleet):
+    """Give the ids and names under which each machine's rows come, also those that lack the id."""
+    rows = pd.concat([fleet.days, fleet.before, fleet.after])
+    return rows[[*_MACHINE, *_KEYS]].drop_duplicates()
+
+
+def _rows_around(fleet, name, around, pad, **values):
+    """Ask for rows around stretches, and name the machine of each."""
+    names = _raw_names(fleet)
+    if name.startswith("health"):  # AMAHealth names no computer
+        names = names.assign(Computer="").drop_duplicates([*_KEYS])
+    ends = around["first"].fillna(fleet.window.end)
+    windows = around[_MACHINE].assign(Start=around["last"] - pad, End=ends + pad).merge(names, on=_MACHINE)
+    rows = _in_windows(fleet.workspace, name, _merged(windows), **values)
+    return rows.merge(names, on=_KEYS)
+
+
+def _merged(windows):
+    """Join the windows of a machine that touch."""
+    windows = windows.sort_values([*_KEYS, "Start"], ignore_index=True)
+    keys = [windows[key] for key in _KEYS]
+    reached = windows.groupby(_KEYS)["End"].cummax().groupby(keys).shift()
+    number = (~(windows["Start"] <= reached)).cumsum()
+    return windows.groupby(number).agg(**{k: (k, "first") for k in _KEYS}, Start=("Start", "min"), End=("End", "max"))
+
+
+def _streams(fleet, table, name):
+    """List the streams of a table over the whole window."""
+    everything = fleet.workspace
+    parts = [everything.ask(f"{name}_streams", start=w.start, end=w.end, machines=[]) for w in fleet.window.slices()]
+    names = _raw_names(fleet)
+    if name == "health":
+        names = names.assign(Computer="").drop_duplicates([*_KEYS])
+    rows = pd.concat(parts).merge(names, on=_KEYS).rename(columns={"Stream": "stream"}).assign(data_type=table)
+    grouped = rows.groupby([*_MACHINE, "data_type", "stream"])
+    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index()
 
 
 def _whole_ids(rows):

@@ -163,7 +163,7 @@ def _of_machines(changes):
     number = (~same).cumsum()
     earliest = changes["first_new"].groupby(number).transform("first")
     old = changes["last_old"].where(changes["last_old"] < earliest)
-    first["last_old"] = old.groupby(number).max().to_numpy()
+    first["last_old"] = old.groupby(number).max().array
     return first.sort_values([*_MACHINE, "line", "first_new"], kind="stable")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def test_a_version_looks_the_same_in_every_chart(small):
 
 def test_no_two_of_a_hundred_versions_look_alike(small):
     runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
-    styles = charts._styles(type(small)(small.window, small.machines.iloc[:0], small.transitions, runs, small.run))
+    styles = charts._styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
     assert len({(s["colour"], s["pattern"]["shape"]) for s in styles.values()}) == 100
 
 
@@ -92,8 +93,8 @@ def test_the_clock_counts_in_the_zone_that_is_asked_for(small):
 
 
 def test_charts_of_nothing_say_so(small):
-    nothing = type(small)(
-        small.window, small.machines.iloc[:0], small.transitions.iloc[:0], small.runs.iloc[:0], small.run
+    nothing = replace(
+        small, machines=small.machines.iloc[:0], transitions=small.transitions.iloc[:0], runs=small.runs.iloc[:0]
     )
     for chart in (charts.timeline, charts.adoption):
         assert chart(nothing).layout.annotations[0].text == "nothing to show"

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from fleet import AMA, at, beats, changes_by_walking, write
 
+WRITTEN = ["gaps.csv", "machines.csv", "outages.csv", "run.json", "transitions.csv"]
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-08")
 FAQ = """Heartbeat
 | where _ResourceId =~ "/subscriptions/0/resourceGroups/RG/VM/web-01"
@@ -44,11 +45,7 @@ def folder(rows, tmp_path_factory):
 def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(folder, rows, tmp_path):
     done = amakit("analyze", folder, *WINDOW, "--out", tmp_path / "new" / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == [
-        "machines.csv",
-        "run.json",
-        "transitions.csv",
-    ]
+    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == WRITTEN
     table = pd.read_csv(tmp_path / "new" / "out" / "transitions.csv")
     assert list(table.columns) == ["resource_id", "computer", "os_type", "from_version", "to_version", "kind",
                                    "last_old", "first_new", "cause"]  # fmt: skip
@@ -208,4 +205,4 @@ def test_a_file_is_replaced_whole_or_left_alone(folder, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         found.save(tmp_path)
     assert (tmp_path / "transitions.csv").read_bytes() == kept
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["machines.csv", "run.json", "transitions.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == WRITTEN

@@ -1,0 +1,318 @@
+"""Outages: stretches in which an agent delivered no sample on any stream, with bracketed ends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from amakit.schemas import RESULTS, frame_of
+from amakit.streams import Schedule, on_phase, schedule
+
+_MACHINE = ["resource_id", "computer"]
+#: Streams up to this interval say whether an agent runs; slower ones have too little to say.
+_FAST = 150.0
+#: The platform's rows of an operation lie this far around the outage that it makes.
+_LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
+#: An agent hands over what it has every half minute to two minutes.
+_UPLOAD = pd.Timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One stream beside an outage; times in seconds since 1970.
+
+    Attributes
+    ----------
+    data_type, stream : str
+    last, first : float
+        The samples around the outage; ``first`` is NaN where none came.
+    plan : Schedule
+        From the samples before it, or after it where too few came before.
+    kept : bool or None
+        Whether the stream resumed on its old schedule; None where that cannot be told.
+    """
+
+    data_type: str
+    stream: str
+    last: float
+    first: float
+    plan: Schedule
+    kept: bool | None
+
+
+@dataclass(frozen=True)
+class Hole:
+    """An outage as its streams show it: the four ends of its brackets in seconds since 1970, NaN for none."""
+
+    start_earliest: float
+    start_latest: float
+    end_earliest: float
+    end_latest: float
+    tracks: tuple
+
+    @property
+    def ongoing(self):
+        """Whether nothing came back."""
+        return bool(np.isnan(self.end_latest))
+
+
+def candidates(silences, changes):
+    """Put together where an outage may be: every silence, and every change of version.
+
+    Parameters
+    ----------
+    silences : pandas.DataFrame
+        As `amakit.collect.silences` gives them.
+    changes : pandas.DataFrame
+        As `amakit.transitions.transitions` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, last, first; of stretches of one machine that overlap only what they share.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02 10:00", "2026-03-02 10:05"], utc=True)
+    >>> silent = pd.DataFrame({"resource_id": "", "computer": "a", "agent": "", "last": t[:1], "first": t[1:]})
+    >>> change = pd.DataFrame({"resource_id": "", "computer": "a", "last_old": t[:1], "first_new": t[1:]})
+    >>> len(candidates(silent, change))
+    1
+    """
+    named = changes.rename(columns={"last_old": "last", "first_new": "first"})
+    found = pd.concat([silences, named])[[*_MACHINE, "last", "first"]]
+    found = found.sort_values([*_MACHINE, "last"], ignore_index=True)
+    far = found["first"].fillna(pd.Timestamp("2262-01-01", tz="UTC").as_unit("us"))
+    reached = far.groupby([found[k] for k in _MACHINE]).cummax().groupby([found[k] for k in _MACHINE]).shift()
+    number = (~(found["last"] < reached)).cumsum()
+    grouped = found.assign(far=far).groupby(number)
+    shared = grouped.agg(**{k: (k, "first") for k in _MACHINE}, last=("last", "max"), far=("far", "min"))
+    unknown = shared["far"] >= pd.Timestamp("2262-01-01", tz="UTC")
+    shared = shared.assign(first=shared["far"].mask(unknown)).drop(columns="far")
+    return shared[shared["first"].isna() | (shared["last"] < shared["first"])].reset_index(drop=True)
+
+
+def attempts(operations, fleet_machines, known):
+    """Find the stretches around operations on the agent's extension in which no outage is known yet.
+
+    An attempt that failed before the new version sent a heartbeat may have cost less than one heartbeat; only
+    faster streams show it then.
+
+    Parameters
+    ----------
+    operations : pandas.DataFrame
+        resource_id, computer, began, ended.
+    fleet_machines : pandas.DataFrame
+        resource_id and computer of every machine that reports.
+    known : pandas.DataFrame
+        As `candidates` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, last, first.
+    """
+    near = operations.merge(fleet_machines, on="resource_id")
+    stretch = near.assign(last=near["began"] - _LEAD, first=near["ended"] + _TRAIL)
+    pairs = stretch.reset_index().merge(known, on=_MACHINE, suffixes=("", "_known"))
+    overlap = (pairs["last_known"] < pairs["first"]) & ~(pairs["first_known"] <= pairs["last"])
+    free = stretch.drop(index=pairs.loc[overlap, "index"].unique())
+    return free[[*_MACHINE, "last", "first"]].drop_duplicates(ignore_index=True)
+
+
+def holes(found, samples, streams, horizon, changed):
+    """Find the outage in each candidate stretch, and bracket its ends by all streams of its machine.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `candidates` gives them.
+    samples, streams : pandas.DataFrame
+        As `amakit.collect.samples` gives them.
+    horizon : pandas.Timestamp
+        Up to when data may be taken as complete.
+    changed : set of tuple
+        (resource_id, computer, last of the stretch) of the candidates at which the version changed.
+
+    Returns
+    -------
+    dict of int to Hole
+        By the index of ``found``; candidates that are no outage are left out.
+    """
+    seconds = samples["TimeGenerated"].astype("int64").to_numpy() / 1e6
+    tracks = {}
+    keys = [*_MACHINE, "data_type", "stream"]
+    for name, index in samples.groupby(keys, sort=False).indices.items():
+        tracks.setdefault(name[:2], {})[name[2:]] = np.sort(seconds[index])
+    latest = streams.groupby(_MACHINE)["Last"].max().to_dict() if len(streams) else {}
+    result = {}
+    for index, resource, computer, last, first in found[[*_MACHINE, "last", "first"]].itertuples():
+        machine = resource, computer
+        if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=_FAST):
+            continue  # the other streams go on: the heartbeat is lost, the agent is not
+        end = np.nan if pd.isna(first) else first.timestamp()
+        hole = _hole(tracks.get(machine, {}), last.timestamp(), end, horizon.timestamp(), (*machine, last) in changed)
+        if hole is not None:
+            result[index] = hole
+    return result
+
+
+def _hole(streams, last, first, horizon, changed):
+    """Bracket the longest stretch between two instants in which no stream has a sample."""
+    inside = [t[(t >= last) & (t <= first)] for t in streams.values()] if not np.isnan(first) else []
+    merged = np.unique(np.concatenate(inside)) if inside else np.array([])
+    if not np.isnan(first) and len(merged) < 2:
+        return None
+    if np.isnan(first):
+        before = [t[t <= horizon] for t in streams.values()]
+        left, right = max([last, *(t[-1] for t in before if len(t))]), np.nan
+    else:
+        at = int(np.argmax(np.diff(merged)))
+        left, right = merged[at], merged[at + 1]
+    tracks = [t for key, times in streams.items() if (t := _track(key, times, left, right)) is not None]
+    hole = Hole(left, *_inner(tracks, left, right), right, tuple(tracks))
+    return hole if changed or np.isnan(right) or _is_outage(tracks, left, right) else None
+
+
+def _track(key, times, left, right):
+    before = times[times <= left]
+    after = times[times >= right] if not np.isnan(right) else times[:0]
+    plan = schedule(before) or schedule(after[:60])
+    if plan is None or not len(before):
+        return None
+    first = after[0] if len(after) else np.nan
+    kept = on_phase(before[-1], first, plan) if len(after) else None
+    return Track(*key, float(before[-1]), float(first), plan, kept)
+
+
+def _inner(tracks, left, right):
+    """Give the latest start and the earliest end that the schedules allow."""
+    far = np.inf if np.isnan(right) else right
+    start, end = far, left
+    for track in tracks:
+        due = track.last + track.plan.interval + track.plan.tolerance()
+        if left <= due < far and track.last + track.plan.interval < far - track.plan.tolerance():
+            start = min(start, due)
+        back = track.first - track.plan.interval - track.plan.tolerance()
+        if left <= back <= far:
+            end = max(end, back)
+    start = min(start, far)
+    if np.isnan(right):
+        return (start if np.isfinite(start) else left), np.nan
+    return start, max(end, left)
+
+
+def _is_outage(tracks, left, right):
+    """Say whether a hole without a change of version is more than one stream's lost sample."""
+    fast = [t for t in tracks if t.plan.interval <= _FAST]
+    missed = [t for t in fast if t.last + t.plan.interval < right - t.plan.tolerance()]
+    restarted = [t for t in fast if t.kept is False]
+    return len(missed) >= 2 or (bool(missed) and (len(fast) == 1 or len(restarted) * 2 > len(fast)))
+
+
+def table(found, holes, runs):
+    """Lay out the outages as rows, with the versions around them; their causes are not known yet.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `candidates` gives them.
+    holes : dict of int to Hole
+    runs : pandas.DataFrame
+        As `amakit.transitions.runs` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        On the index of ``found``: the columns of the result table ``outages`` but for cause and evidence.
+    """
+    of_machine = dict(list(runs.groupby(_MACHINE)))
+    rows = []
+    for index, hole in holes.items():
+        resource, computer, last, first = found.loc[index, [*_MACHINE, "last", "first"]]
+        own = of_machine[resource, computer]
+        before = own[own["first"] <= last].sort_values("last")
+        after = own[own["last"] >= first].sort_values("first") if pd.notna(first) else own.iloc[:0]
+        ends = [hole.start_earliest, hole.start_latest, hole.end_earliest, hole.end_latest]
+        rows.append((
+            resource, computer, own["os_type"].iloc[-1],
+            before["version"].iloc[-1] if len(before) else "", after["spelled_first"].iloc[0] if len(after) else "",
+            *(instant_of(end) for end in ends), *_downtime(*ends), hole.ongoing,
+        ))  # fmt: skip
+    types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
+    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
+    return frame_of(dict(zip(types, map(list, columns), strict=True)), types).set_index(
+        pd.Index(list(holes), dtype="int64")
+    )
+
+
+def disconnections(late, outages, interval=60.0):
+    """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
+
+    Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
+    row must have come together, after two minutes or more.
+
+    Parameters
+    ----------
+    late : pandas.DataFrame
+        resource_id, computer, TimeGenerated, Received of late heartbeats.
+    outages : pandas.DataFrame
+        Where a hole explains the delay, there is no disconnection.
+    interval : float
+        Seconds between heartbeats.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows as `table` gives them, with cause ``disconnected`` and the evidence.
+    """
+    late = late.drop_duplicates().sort_values([*_MACHINE, "TimeGenerated"], ignore_index=True)
+    same = (late[_MACHINE] == late[_MACHINE].shift()).all(axis=1)
+    close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
+    together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
+    late["stretch"] = (~(same & close & together)).cumsum()
+    rows = []
+    for _, part in late.groupby("stretch"):
+        first, last, received = part["TimeGenerated"].iloc[0], part["TimeGenerated"].iloc[-1], part["Received"]
+        machine = tuple(part[_MACHINE].iloc[0])
+        own = outages[(outages["resource_id"] == machine[0]) & (outages["computer"] == machine[1])]
+        covered = (own["start_earliest"] <= received.max()) & (own["end_latest"].fillna(received.max()) >= first)
+        if len(part) < 3 or covered.any():
+            continue
+        start = first - pd.Timedelta(seconds=interval)
+        taken = min(first + _UPLOAD, last)  # what was sent just before may have waited for its upload
+        ends = [start, taken, last, max(received.min(), last)]
+        seconds = [e.timestamp() for e in ends]
+        text = (f"{len(part)} heartbeats sent from {first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} were received together "
+                f"at {received.min():%H:%M:%S}; nothing is missing")  # fmt: skip
+        rows.append((*machine, *ends, *_downtime(*seconds), False, "disconnected", text))
+    columns = [*_MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s", "downtime_low_s",
+               "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _downtime(start_earliest, start_latest, end_earliest, end_latest):
+    """Give the difference of the two midpoints, and the least and the most that the brackets allow."""
+    middle = (end_earliest + end_latest - start_earliest - start_latest) / 2
+    return max(middle, 0.0), max(end_earliest - start_latest, 0.0), end_latest - start_earliest
+
+
+def instant_of(seconds):
+    """Turn seconds since 1970 into an instant; NaN into none."""
+    return pd.NaT if np.isnan(seconds) else pd.Timestamp(round(seconds * 1e6), unit="us", tz="UTC")
+
+
+def phase_kept(hole):
+    """Say whether the agent went on with its old schedule, as most of its fast streams show.
+
+    Parameters
+    ----------
+    hole : Hole
+
+    Returns
+    -------
+    bool
+        False also where it cannot be told, which makes bounds wider, not narrower.
+    """
+    told = [t.kept for t in hole.tracks if t.kept is not None and t.plan.interval <= _FAST]
+    return bool(told) and sum(told) * 2 > len(told)
