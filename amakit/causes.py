@@ -242,13 +242,14 @@ def explain(table, acts, evidence, returned):
 
 def _weigh_operations(case, acts):
     o = case.outage
-    end = o["start_latest"] if pd.isna(o["end_latest"]) else o["end_latest"]
+    ongoing = pd.isna(o["end_latest"])
+    end = acts["began"].max() if ongoing else o["end_latest"]
     near = acts[(acts["ended"] >= o["start_earliest"] - _BEFORE) & (acts["began"] <= end + _AFTER)]
     for act in near.itertuples():
         when = f"{act.began:%Y-%m-%d %H:%M:%S}"
         if concerns_agent(act.operation, act.target):
-            if act.ended < o["start_earliest"] - _AFTER:
-                continue  # an operation that was over long before has nothing to do with it
+            if act.ended < o["start_earliest"] - _AFTER or (ongoing and act.began > o["start_latest"] + _BEFORE):
+                continue  # an operation that was over long before, or came long after, has nothing to do with it
             kind = "automatic (Arc's own service)" if "regional service manager" in act.caller.lower() else ""
             kind = f"by {act.caller}" if "@" in act.caller else kind
             text = f"activity log {when}: {act.operation} {act.status} {kind}".rstrip()
@@ -263,7 +264,7 @@ def _on_power(operation):
 
 def _weigh_system(case, said):
     o = case.outage
-    end = o["start_latest"] if pd.isna(o["end_latest"]) else o["end_latest"]
+    end = said["TimeGenerated"].max() if pd.isna(o["end_latest"]) else o["end_latest"]
     near = said[(said["TimeGenerated"] >= o["start_earliest"] - _CLOSE) & (said["TimeGenerated"] <= end + _CLOSE)]
     for row in near.itertuples():
         case.system.append((row.TimeGenerated, f"{row.Said} at {row.TimeGenerated:%Y-%m-%d %H:%M:%S}"))

@@ -241,6 +241,7 @@ def silences(fleet):
     keys = [spans[key] for key in _LINE]
     reached = spans.groupby(_LINE)["LastBeat"].cummax()
     spans["last"] = reached.groupby(keys).shift()
+    interval = _spacing(rows).combine_first(interval)  # where every row comes twice, days look twice as fast
     limit = 1.5 * spans.merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].fillna(_USUAL)
     found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > limit]
     found = found.rename(columns={"FirstBeat": "first"})[[*_LINE, "last", "first"]]
@@ -470,6 +471,14 @@ def _intervals(spans, fallback=None):
     grouped = each.groupby([many[key] for key in _LINE])
     found = grouped.quantile(0.25)[grouped.size() >= 4]
     return found if fallback is None else found.combine_first(fallback)
+
+
+def _spacing(rows):
+    """Give the median spacing of the beats of each line, in seconds; repeated times count once."""
+    times = rows[[*_LINE, "TimeGenerated"]].drop_duplicates().sort_values([*_LINE, "TimeGenerated"])
+    keys = [times[key] for key in _LINE]
+    spacing = times.groupby(keys)["TimeGenerated"].diff().dt.total_seconds()
+    return spacing.groupby(keys).median().dropna()
 
 
 def _odd(spans, origin, interval):

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from amakit.outages import instant_of, phase_kept
+from amakit.outages import FAST, instant_of, phase_kept
 
 
-def lost(track, hole, horizon, kept):
+def lost(track, hole, horizon, kept, at_once=False, stale=False):
     """Count the samples of one stream that fell into an outage.
 
     They are those that its schedule before the outage would have produced between the beginning and the end.
@@ -21,6 +21,10 @@ def lost(track, hole, horizon, kept):
         Where an outage that goes on is counted to, seconds since 1970.
     kept : bool
         Whether the agent as a whole kept its schedule.
+    at_once : bool
+        Whether the agent's streams begin as soon as it is back, so that the end lies late in its bracket.
+    stale : bool
+        Whether the stream has not been seen since an earlier outage, so that its schedule is not known.
 
     Returns
     -------
@@ -41,16 +45,45 @@ def lost(track, hole, horizon, kept):
     if hole.ongoing or stays_away(track, hole, horizon):
         number = _due(track, horizon) - first_due
         return number, number, number
+    if stale:
+        shortest, longest = hole.end_earliest - hole.start_latest, hole.end_latest - hole.start_earliest
+        numbers = [max(length, 0.0) / track.plan.interval for length in (shortest, (shortest + longest) / 2, longest)]
+        return int(numbers[0]), round(numbers[1]), int(np.ceil(numbers[2]))
     if kept and track.kept:
-        number = max(_due(track, hole.end_latest - track.plan.tolerance()) - first_due, 0)
+        due = track.last + track.plan.interval * np.arange(1, round((track.first - track.last) / track.plan.interval))
+        slack = track.plan.tolerance()
+        number = int(np.sum((due > hole.start_earliest - slack) & (due < hole.end_latest + slack)))
         return number, number, number
-    tolerance = track.plan.tolerance((hole.end_latest - track.last) / track.plan.interval)
-    low = max(_due(track, hole.end_earliest - tolerance), first_due)
-    high = max(_due(track, hole.end_latest + tolerance), low)
+    spread = track.plan.spread((hole.end_latest - track.last) / track.plan.interval)
+    low = max(_due(track, hole.end_earliest - spread), first_due)
+    high = max(_due(track, hole.end_latest + spread), low)
+    if at_once:
+        return low - first_due, max(_due(track, hole.end_latest), first_due) - first_due, high - first_due
     numbers = np.arange(low, high + 1)
     edges = np.clip(track.last + np.arange(low, high + 2) * track.plan.interval, hole.end_earliest, hole.end_latest)
     most = int(numbers[int(np.argmax(np.diff(edges)))])
     return low - first_due, most - first_due, high - first_due
+
+
+def begins_at_once(hole):
+    """Say whether the streams of an agent that restarted took their first samples together.
+
+    Streams whose phases were drawn anew would hardly do so within a tenth of their interval.
+
+    Parameters
+    ----------
+    hole : amakit.outages.Hole
+
+    Returns
+    -------
+    bool or None
+        None where fewer than two streams tell.
+    """
+    fast = [t for t in hole.tracks if t.kept is False and not np.isnan(t.first) and t.plan.interval <= FAST]
+    firsts = [t.first for t in fast]
+    if len(firsts) < 2:
+        return None
+    return bool(max(firsts) - min(firsts) <= max(0.1 * max(t.plan.interval for t in fast), 1.0))
 
 
 def stays_away(track, hole, horizon):
@@ -83,13 +116,18 @@ def gaps(outages, holes, horizon):
     """
     rows = []
     columns = ["resource_id", "computer", "cause", "start_earliest"]
-    for index, resource, computer, cause, start in outages[columns].itertuples():
-        if index not in holes:
-            continue
+    told = [tells for hole in holes.values() if (tells := begins_at_once(hole)) is not None]
+    usually = sum(told) * 2 > len(told)  # how agents here begin, for those with a single stream
+    before = {}
+    for index, resource, computer, cause, start in outages.sort_values("start_earliest")[columns].itertuples():
         hole = holes[index]
-        kept = phase_kept(hole)
+        kept, at_once = phase_kept(hole), begins_at_once(hole)
+        previous = before.get((resource, computer), -np.inf)
+        if not kept:
+            before[resource, computer] = hole.end_latest
         for track in hole.tracks:
-            low, number, high = lost(track, hole, horizon.timestamp(), kept)
+            low, number, high = lost(track, hole, horizon.timestamp(), kept, usually if at_once is None else at_once,
+                                     track.last < previous)  # fmt: skip
             stays = hole.ongoing or stays_away(track, hole, horizon.timestamp())
             rows.append((resource, computer, cause, start, track.data_type, track.stream, track.plan.interval,
                          instant_of(track.last), instant_of(track.first), number, low, high, stays))  # fmt: skip

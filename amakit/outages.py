@@ -10,7 +10,7 @@ from amakit.streams import Schedule, on_phase, schedule
 
 _MACHINE = ["resource_id", "computer"]
 #: Streams up to this interval say whether an agent runs; slower ones have too little to say.
-_FAST = 150.0
+FAST = 150.0
 #: The platform's rows of an operation lie this far around the outage that it makes.
 _LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
 #: An agent hands over what it has every half minute to two minutes.
@@ -54,6 +54,24 @@ class Hole:
     def ongoing(self):
         """Whether nothing came back."""
         return bool(np.isnan(self.end_latest))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where an outage may be, in seconds since 1970.
+
+    Attributes
+    ----------
+    last, first : float
+        The heartbeats around it; ``first`` is NaN where none came.
+    previous, following : float
+        The end of the outage before, and the last heartbeat before the next stretch.
+    """
+
+    last: float
+    first: float
+    previous: float
+    following: float
 
 
 def candidates(silences, changes):
@@ -146,32 +164,69 @@ def holes(found, samples, streams, horizon, changed):
         tracks.setdefault(name[:2], {})[name[2:]] = np.sort(seconds[index])
     latest = streams.groupby(_MACHINE)["Last"].max().to_dict() if len(streams) else {}
     result = {}
-    for index, resource, computer, last, first in found[[*_MACHINE, "last", "first"]].itertuples():
+    ordered = found.sort_values([*_MACHINE, "last"])[[*_MACHINE, "last", "first"]]
+    following = ordered.groupby(_MACHINE)["last"].shift(-1)
+    previous = {}
+    for (index, resource, computer, last, first), coming in zip(ordered.itertuples(), following, strict=True):
         machine = resource, computer
-        if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=_FAST):
+        if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=FAST):
             continue  # the other streams go on: the heartbeat is lost, the agent is not
-        end = np.nan if pd.isna(first) else first.timestamp()
-        hole = _hole(tracks.get(machine, {}), last.timestamp(), end, horizon.timestamp(), (*machine, last) in changed)
+        stretch = Stretch(
+            last.timestamp(),
+            np.nan if pd.isna(first) else first.timestamp(),
+            previous.get(machine, -np.inf),
+            np.inf if pd.isna(coming) else coming.timestamp(),
+        )
+        hole = _hole(tracks.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed)
         if hole is not None:
             result[index] = hole
+            previous[machine] = hole.end_latest
     return result
 
 
-def _hole(streams, last, first, horizon, changed):
-    """Bracket the longest stretch between two instants in which no stream has a sample."""
-    inside = [t[(t >= last) & (t <= first)] for t in streams.values()] if not np.isnan(first) else []
-    merged = np.unique(np.concatenate(inside)) if inside else np.array([])
-    if not np.isnan(first) and len(merged) < 2:
-        return None
-    if np.isnan(first):
+def _hole(streams, stretch, horizon, changed):
+    """Bracket the outage in a stretch by all streams; None where there is none."""
+    if np.isnan(stretch.first):
         before = [t[t <= horizon] for t in streams.values()]
-        left, right = max([last, *(t[-1] for t in before if len(t))]), np.nan
+        left, right = max([stretch.last, *(t[-1] for t in before if len(t))]), np.nan
     else:
-        at = int(np.argmax(np.diff(merged)))
-        left, right = merged[at], merged[at + 1]
-    tracks = [t for key, times in streams.items() if (t := _track(key, times, left, right)) is not None]
-    hole = Hole(left, *_inner(tracks, left, right), right, tuple(tracks))
-    return hole if changed or np.isnan(right) or _is_outage(tracks, left, right) else None
+        found = _where(streams, stretch)
+        if found is None and not changed:
+            return None
+        if found is None:  # the version changed, and no stream shows when
+            left, right = stretch.last, stretch.first
+            return Hole(left, right, left, right, _tracks(streams, left, right))
+        left, right = found
+    tracks = _tracks(streams, left, right)
+    hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
+    return hole if changed or np.isnan(right) or _is_outage(tracks, left, right, stretch) else None
+
+
+def _where(streams, stretch):
+    """Find the longest time without any sample that all streams which missed one, or lost their phase, share."""
+    left, right = stretch.last, stretch.first
+    inside, off = [], False
+    for times in streams.values():
+        inside.append(times[(times >= stretch.last) & (times <= stretch.first)])
+        plan = schedule(times[times <= stretch.last])
+        reach = np.inf if plan is None else plan.interval
+        near = times[(times >= stretch.last - reach) & (times <= stretch.first + reach)]
+        if plan is None or len(near) < 2 or near[0] < stretch.previous:
+            continue
+        wrong = np.abs(np.diff(near) - plan.interval)
+        at = int(np.argmax(wrong))
+        if wrong[at] > plan.tolerance() and near[at] < right and near[at + 1] > left:
+            left, right, off = max(left, near[at]), min(right, near[at + 1]), True
+    if not off:
+        return None
+    merged = np.unique(np.concatenate([*inside, [left, right]]))
+    merged = merged[(merged >= left) & (merged <= right)]
+    at = int(np.argmax(np.diff(merged)))
+    return float(merged[at]), float(merged[at + 1])
+
+
+def _tracks(streams, left, right):
+    return tuple(t for key, times in streams.items() if (t := _track(key, times, left, right)) is not None)
 
 
 def _track(key, times, left, right):
@@ -185,26 +240,30 @@ def _track(key, times, left, right):
     return Track(*key, float(before[-1]), float(first), plan, kept)
 
 
-def _inner(tracks, left, right):
-    """Give the latest start and the earliest end that the schedules allow."""
+def _inner(tracks, left, right, stretch):
+    """Give the latest start and the earliest end that the schedules allow.
+
+    A stream that was not seen since the outage before says nothing of the start, and one that comes back only
+    after the outage that follows says nothing of the end.
+    """
     far = np.inf if np.isnan(right) else right
     start, end = far, left
     for track in tracks:
-        due = track.last + track.plan.interval + track.plan.tolerance()
-        if left <= due < far and track.last + track.plan.interval < far - track.plan.tolerance():
+        tolerance = track.plan.tolerance()
+        due = track.last + track.plan.interval + tolerance
+        if track.last >= stretch.previous and left <= due < far - 2 * tolerance:
             start = min(start, due)
-        back = track.first - track.plan.interval - track.plan.tolerance()
-        if left <= back <= far:
+        back = track.first - track.plan.interval - tolerance
+        if track.first <= stretch.following + track.plan.interval and left <= back <= far:
             end = max(end, back)
-    start = min(start, far)
     if np.isnan(right):
         return (start if np.isfinite(start) else left), np.nan
-    return start, max(end, left)
+    return min(start, far), max(end, left)
 
 
-def _is_outage(tracks, left, right):
+def _is_outage(tracks, left, right, stretch):
     """Say whether a hole without a change of version is more than one stream's lost sample."""
-    fast = [t for t in tracks if t.plan.interval <= _FAST]
+    fast = [t for t in tracks if t.plan.interval <= FAST and t.last >= stretch.previous]
     missed = [t for t in fast if t.last + t.plan.interval < right - t.plan.tolerance()]
     restarted = [t for t in fast if t.kept is False]
     return len(missed) >= 2 or (bool(missed) and (len(fast) == 1 or len(restarted) * 2 > len(fast)))
@@ -314,5 +373,5 @@ def phase_kept(hole):
     bool
         False also where it cannot be told, which makes bounds wider, not narrower.
     """
-    told = [t.kept for t in hole.tracks if t.kept is not None and t.plan.interval <= _FAST]
+    told = [t.kept for t in hole.tracks if t.kept is not None and t.plan.interval <= FAST]
     return bool(told) and sum(told) * 2 > len(told)

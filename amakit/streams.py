@@ -13,6 +13,8 @@ _BROKEN = 1.5
 _WIDE = 4.0
 #: Clocks are read to the millisecond at best, and a schedule is no finer than that.
 _GRAIN = 0.005
+#: How many spacings say what the interval is now, and how many samples back refine it.
+_NEWEST, _MOST = 9, 600
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,23 @@ class Schedule:
 
     def tolerance(self, intervals=1):
         """Give how far off a sample may be after so many intervals, in seconds; never over a quarter of one."""
-        off = _WIDE * np.hypot(self.jitter * np.sqrt(2), self.error * intervals) + _GRAIN
-        return float(min(off, self.interval / 4))
+        return float(min(self.spread(intervals), self.interval / 4))
+
+    def spread(self, intervals):
+        """Give how far the schedule may have drifted after so many intervals, in seconds."""
+        return float(_WIDE * np.hypot(self.jitter * np.sqrt(2), self.error * intervals) + _GRAIN)
 
 
-def schedule(times, most=60):
-    """Estimate the schedule of a stream from samples beside a stretch of interest.
+def schedule(times):
+    """Estimate the schedule of a stream from samples before a stretch of interest.
 
-    The interval is the median spacing, then refined by a straight line through the longest run of samples
-    without a hole.  Repeated times count once.
+    The newest spacings say what the interval is: a collection rule may have changed it before.  Then a straight
+    line through the last samples that follow each other without a hole refines it.
 
     Parameters
     ----------
     times : array of float
-        Seconds, in any order.
-    most : int
-        How many samples at the end of the array to look at, since a collection rule may have changed earlier.
+        Seconds, in any order; repeated times count once.
 
     Returns
     -------
@@ -62,26 +65,28 @@ def schedule(times, most=60):
     >>> found = schedule(np.array([0.0, 60.01, 120.0, 300.0, 360.0, 420.01, 480.0]))
     >>> round(found.interval, 2), found.jitter < 0.01
     (60.0, True)
+    >>> rule_changed = np.r_[np.arange(0, 3600, 60), np.arange(3600, 3900, 30)]
+    >>> round(schedule(rule_changed).interval, 2)
+    30.0
     >>> schedule(np.array([0.0, 60.0])) is None
     True
     """
-    times = np.unique(times)[-most:]
+    times = np.unique(times)[-_MOST:]
     if len(times) < 3:
         return None
     spacing = np.diff(times)
-    median = float(np.median(spacing))
-    cuts = np.flatnonzero(spacing > _BROKEN * median)
+    usual = float(np.median(spacing[-_NEWEST:]))
+    cuts = np.flatnonzero((spacing > _BROKEN * usual) | (spacing < usual / _BROKEN))
     runs = np.split(times, cuts + 1)
-    run = max(runs, key=len)
+    run = next((r for r in reversed(runs) if len(r) >= _NEWEST), max(runs, key=len))
     if len(run) < 3:
-        return Schedule(median, float(np.std(spacing[spacing <= _BROKEN * median], ddof=0)) / np.sqrt(2), median * 0.01)
-    steps = np.round((run - run[0]) / median)
-    steps = np.maximum.accumulate(steps)
+        return Schedule(usual, 0.01 * usual, 0.01 * usual)
+    steps = np.arange(len(run))
     slope, origin = np.polyfit(steps, run, 1)
     residual = run - (origin + slope * steps)
     jitter = float(np.sqrt(np.sum(residual**2) / max(len(run) - 2, 1)))
-    spread = float(np.sqrt(np.sum((steps - steps.mean()) ** 2)))
-    return Schedule(float(slope), jitter, max(jitter, _GRAIN / 5) / max(spread, 1.0))
+    leverage = float(np.sqrt(np.sum((steps - steps.mean()) ** 2)))
+    return Schedule(float(slope), jitter, max(jitter, _GRAIN / 5) / leverage)
 
 
 def on_phase(last, first, plan):
