@@ -138,7 +138,8 @@ def fleet(workspace, window, machines=()):
     --------
     >>> from amakit import connect
     >>> from amakit.intervals import window
-    >>> len(fleet(connect("demo"), window("2026-03-02", "2026-03-04")).days.drop_duplicates(["resource_id", "computer"]))
+    >>> found = fleet(connect("demo"), window("2026-03-02", "2026-03-04"))
+    >>> len(found.days[["resource_id", "computer"]].drop_duplicates())
     40
     """
     asked = sorted({m.strip().lower() for m in machines})
@@ -155,9 +156,11 @@ def fleet(workspace, window, machines=()):
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
-    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"]))
-    return Fleet(workspace, window, *(named.loc[part] if part in named.index else frame.assign(resource_id="", computer="")
-                                      for part, frame in (("days", days), ("before", before), ("after", after))))  # fmt: skip
+    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"], names=["part", None]))
+    parts = [
+        named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
+    ]
+    return Fleet(workspace, window, *parts)
 
 
 def version_spans(fleet):

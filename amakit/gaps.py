@@ -41,6 +41,8 @@ def lost(track, hole, horizon, kept, at_once=False, stale=False):
     >>> lost(Track("Heartbeat", "", 0.0, 317.0, plan, False), Hole(0, 60, 257, 317, ()), 1e9, False)
     (4, 4, 5)
     """
+    if not hole.seen:
+        return 0, 0, 0
     first_due = _due(track, hole.start_earliest)  # of a slow stream an earlier outage may have taken samples
     if hole.ongoing or stays_away(track, hole, horizon):
         number = _due(track, horizon) - first_due

@@ -42,13 +42,17 @@ class Track:
 
 @dataclass(frozen=True)
 class Hole:
-    """An outage as its streams show it: the four ends of its brackets in seconds since 1970, NaN for none."""
+    """An outage as its streams show it: the four ends of its brackets in seconds since 1970, NaN for none.
+
+    ``seen`` is False where only the version tells of it: then no stream missed a sample.
+    """
 
     start_earliest: float
     start_latest: float
     end_earliest: float
     end_latest: float
     tracks: tuple
+    seen: bool = True
 
     @property
     def ongoing(self):
@@ -163,6 +167,10 @@ def holes(found, samples, streams, horizon, changed):
     for name, index in samples.groupby(keys, sort=False).indices.items():
         tracks.setdefault(name[:2], {})[name[2:]] = np.sort(seconds[index])
     latest = streams.groupby(_MACHINE)["Last"].max().to_dict() if len(streams) else {}
+    usual = {}
+    for row in streams[streams["Samples"] > 1].itertuples():
+        every = (row.Last - row.First).total_seconds() / (row.Samples - 1)
+        usual.setdefault((row.resource_id, row.computer), {})[row.data_type, row.stream] = every
     result = {}
     ordered = found.sort_values([*_MACHINE, "last"])[[*_MACHINE, "last", "first"]]
     following = ordered.groupby(_MACHINE)["last"].shift(-1)
@@ -177,14 +185,16 @@ def holes(found, samples, streams, horizon, changed):
             previous.get(machine, -np.inf),
             np.inf if pd.isna(coming) else coming.timestamp(),
         )
-        hole = _hole(tracks.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed)
+        hole = _hole(
+            tracks.get(machine, {}), usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed
+        )
         if hole is not None:
             result[index] = hole
             previous[machine] = hole.end_latest
     return result
 
 
-def _hole(streams, stretch, horizon, changed):
+def _hole(streams, usual, stretch, horizon, changed):
     """Bracket the outage in a stretch by all streams; None where there is none."""
     if np.isnan(stretch.first):
         before = [t[t <= horizon] for t in streams.values()]
@@ -195,9 +205,9 @@ def _hole(streams, stretch, horizon, changed):
             return None
         if found is None:  # the version changed, and no stream shows when
             left, right = stretch.last, stretch.first
-            return Hole(left, right, left, right, _tracks(streams, left, right))
+            return Hole(left, right, left, right, _tracks(streams, left, right, usual), seen=False)
         left, right = found
-    tracks = _tracks(streams, left, right)
+    tracks = _tracks(streams, left, right, usual)
     hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
     return hole if changed or np.isnan(right) or _is_outage(tracks, left, right, stretch) else None
 
@@ -225,14 +235,17 @@ def _where(streams, stretch):
     return float(merged[at]), float(merged[at + 1])
 
 
-def _tracks(streams, left, right):
-    return tuple(t for key, times in streams.items() if (t := _track(key, times, left, right)) is not None)
+def _tracks(streams, left, right, usual):
+    found = (_track(key, times, left, right, usual.get(key)) for key, times in streams.items())
+    return tuple(track for track in found if track is not None)
 
 
-def _track(key, times, left, right):
+def _track(key, times, left, right, usual):
     before = times[times <= left]
     after = times[times >= right] if not np.isnan(right) else times[:0]
     plan = schedule(before) or schedule(after[:60])
+    if plan is None and usual is not None:  # too few samples near: what the whole window says is rougher
+        plan = Schedule(usual, 0.01 * usual, 0.01 * usual)
     if plan is None or not len(before):
         return None
     first = after[0] if len(after) else np.nan
