@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from amakit import causes, collect, gaps, outages, transitions
+from amakit import causes, collect, events, gaps, outages, transitions
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import Window, iso, window
 from amakit.schemas import result
 
 #: The result tables, in the order in which they are written.
-TABLES = ("machines", "transitions", "outages", "gaps")
+TABLES = ("machines", "transitions", "outages", "gaps", "events")
 
 #: What it costs when a table is not there.
 _EVIDENCE = {
     "Heartbeat": "versions cannot be read at all; nothing can be analysed",
-    "AzureActivity": "attempts that failed before a heartbeat of the new version cannot be seen",
+    "AzureActivity": "attempts that failed before a heartbeat of the new version cannot be seen, and a machine that was "
+    "stopped can be told only by what it says itself",
+    "Perf": "brackets are as wide as the interval of heartbeats, and no uptime counter tells whether a machine restarted",
+    "Event": "what Windows says of stops and starts is missing",
+    "Syslog": "what Linux says of stops and starts is missing",
 }
 
 
@@ -40,6 +44,8 @@ class Analysis:
         One row per stretch in which an agent delivered nothing.
     gaps : pandas.DataFrame
         One row per periodic stream and outage.
+    events : pandas.DataFrame
+        One row per event table and outage: whether what happened meanwhile was picked up afterwards.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.transitions.runs`.
     samples : pandas.DataFrame
@@ -54,6 +60,7 @@ class Analysis:
     transitions: pd.DataFrame
     outages: pd.DataFrame
     gaps: pd.DataFrame
+    events: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
     run: dict
@@ -281,6 +288,7 @@ def analyze(workspace, start=None, end=None, machines=None):
         "transitions": changes,
         "outages": away,
         "gaps": lost,
+        "events": events.verdicts(workspace, away, asked, collect.everybody(fleet)),
     }
     return Analysis(
         asked,

@@ -6,6 +6,7 @@ which they still do.  What crosses the wire is a few rows for each machine and d
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
@@ -106,6 +107,8 @@ class Fleet:
         to: resource_id and computer in lower case.
     before, after : pandas.DataFrame
         One row per agent that reported in the 14 days before the window, or within the hour after it.
+    asked : tuple of str
+        The machines that were asked for; empty for all.
     """
 
     workspace: object
@@ -113,6 +116,7 @@ class Fleet:
     days: pd.DataFrame
     before: pd.DataFrame
     after: pd.DataFrame
+    asked: tuple
 
 
 def fleet(workspace, window, machines=()):
@@ -160,7 +164,28 @@ def fleet(workspace, window, machines=()):
     parts = [
         named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
     ]
-    return Fleet(workspace, window, *parts)
+    return Fleet(workspace, window, *parts, tuple(asked))
+
+
+def everybody(fleet):
+    """List the machines that reported in the window or around it.
+
+    When only some machines were asked for, the others are asked for here: a name that two machines share must not
+    be taken for one of them.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id and computer.
+    """
+    rows = pd.concat([fleet.days, fleet.before, fleet.after])
+    if fleet.asked:
+        rows = _whole_ids(pd.concat([rows, _inventory(fleet.workspace, fleet.window)], ignore_index=True))
+    return rows[_MACHINE].drop_duplicates(ignore_index=True)
 
 
 def version_spans(fleet):
@@ -486,11 +511,12 @@ def _spacing(rows):
 
 def _odd(spans, origin, interval):
     """Mark days or hours whose beats are not one for each interval between the first and the last."""
-    own = spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy()
-    length = (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds()
-    number = (length / own).round() + 1
-    middle = (spans["FirstBeat"] - origin).dt.total_seconds() + length / 2
-    return ~((spans["Beats"] == number) & ((spans["Offset"] - spans["Beats"] * middle).abs() < own / 2))
+    own = spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy("float64")
+    length = (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds().to_numpy()
+    beats, offset = (spans[column].to_numpy("float64") for column in ("Beats", "Offset"))
+    middle = (spans["FirstBeat"] - origin).dt.total_seconds().to_numpy() + length / 2
+    whole = (beats == np.round(length / own) + 1) & (np.abs(offset - beats * middle) < own / 2)
+    return ~whole  # where no interval is known, nothing is whole
 
 
 def _fine(fleet, name, odd, length, unit):

@@ -18,6 +18,7 @@ from amakit.intervals import instant
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _PLACE = re.compile(r"\{(\w+)\}")
+_TABLE = re.compile(r"\w[\w .-]*")
 
 
 def literal(value, kind=None):
@@ -231,8 +232,8 @@ def packaged():
 
     Examples
     --------
-    >>> sorted(packaged())[0], packaged()["heartbeat_days"].parameters["start"]
-    ('heartbeat_days', ('datetime', 'first instant of the window, inclusive'))
+    >>> packaged()["heartbeat_days"].parameters["start"]
+    ('datetime', 'first instant of the window, inclusive')
     """
     folder = resources.files("amakit").joinpath("kql")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".kql")), key=lambda f: f.name)
@@ -320,7 +321,7 @@ def render_text(name, values):
 
 
 def _from_text(key, value, wanted):
-    kind = wanted.parameters.get(key, ("string",))[0]
+    kind, meaning = wanted.parameters.get(key, ("string", ""))
     if kind == "datetime":
         return instant(value, key)
     if kind == "dynamic":
@@ -328,7 +329,9 @@ def _from_text(key, value, wanted):
     try:
         if kind == "datatable":
             frame = pd.read_csv(value, dtype="str", keep_default_na=False)
-            return frame.assign(**{c: [instant(t, c) for t in frame[c]] for c in frame if c in ("Start", "End")})
+            types = dict(re.findall(r"(\w+):(datetime|long|real)", meaning))
+            read = {"datetime": instant, "long": lambda v, _: int(v), "real": lambda v, _: float(v)}
+            return frame.assign(**{c: [read[types[c]](v, c) for v in frame[c]] for c in frame if c in types})
         return {"long": int, "real": float, "timespan": pd.Timedelta}.get(kind, str)(value)
     except (ValueError, OSError) as error:
         raise UsageError(f"{key} = {value!r} cannot be read as {kind}: {error}") from error
@@ -345,7 +348,8 @@ def render(name, lacking=None, **values):
         Table to column to KQL type: columns that the workspace does not have.  They are read as null,
         because exports often leave columns out.
     **values
-        One for each parameter of the query; a parameter of type ``datatable`` takes a frame.
+        One for each parameter of the query; a parameter of type ``datatable`` takes a frame, one of type
+        ``table`` the name of a table.
 
     Returns
     -------
@@ -373,11 +377,21 @@ after the window)
     for key, (kind, meaning) in wanted.parameters.items():
         if key not in values:
             raise UsageError(f"query {name!r} needs a value for {key!r} ({kind}: {meaning})")
-    written = {
-        key: literal(values[key], None if kind == "datatable" else kind) for key, (kind, _) in wanted.parameters.items()
-    }
-    text = wanted.text
+    written, text = {}, wanted.text
+    for key, (kind, _) in wanted.parameters.items():
+        if kind == "table":
+            text = text.replace(f"{{{key}}}", _table(values[key]))
+        else:
+            written[key] = literal(values[key], None if kind == "datatable" else kind)
     for table, columns in (lacking or {}).items():
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
-        text = re.sub(rf"(?m)^{table}$", f"{table}\n| extend {nulls}", text)
+        name = re.escape(table)
+        text = re.sub(rf"(?m)^(?:{name}|\['{name}'\])$", lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
     return _PLACE.sub(lambda place: written[place[1]], text)
+
+
+def _table(name):
+    """Write the name of a table, which no literal can stand for; what could end the brackets is refused."""
+    if not isinstance(name, str) or not _TABLE.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be the name of a table; it has letters, digits, spaces and _ . - only")
+    return f"['{name}']"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amakit import queries
 from amakit.errors import AmakitError, UsageError, nearest
-from amakit.schemas import tables
+from amakit.schemas import RECEIVED, tables
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,15 @@ class Workspace:
         """
         wanted = queries.query(name)
         lacking = {}
-        for table, columns in wanted.reads.items():
+        stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
+        for reads, columns in wanted.reads.items():
+            table = values.get(stand_in, reads)
             if table not in self.tables:
                 raise AmakitError(f"{self.name} has no table {table}; it holds {', '.join(self.tables) or 'nothing'}")
             present = self._engine.columns(table)
-            missing = {c: tables()[table][c] for c in columns if c not in present}
+            if self.kind == "kusto" and self.name.lower().startswith("/subscriptions/"):
+                present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
+            missing = {c: tables()[reads][c] for c in columns if c not in present}
             if missing:
                 lacking[table] = missing
         frame = self._ask(name, queries.render(name, lacking, **values))

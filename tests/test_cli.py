@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fleet import AMA, at, beats, changes_by_walking, write
 
-WRITTEN = ["gaps.csv", "machines.csv", "outages.csv", "run.json", "transitions.csv"]
+WRITTEN = ["events.csv", "gaps.csv", "machines.csv", "outages.csv", "run.json", "transitions.csv"]
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-08")
 FAQ = """Heartbeat
 | where _ResourceId =~ "/subscriptions/0/resourceGroups/RG/VM/web-01"
@@ -62,7 +62,7 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
         "2026-03-08T00:00:00Z",
         "2026-03-08T00:00:00Z",
     )
-    assert run["missing_tables"] == ["AzureActivity"]
+    assert run["missing_tables"] == ["AzureActivity", "Event", "Perf", "Syslog"]
     assert {"name", "text", "rows", "bytes", "seconds"} == set(run["queries"][0])
 
 
