@@ -314,6 +314,7 @@ def _outages(fleet, runs, changes, horizon):
     undone = changes[transitions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
     away = away.join(causes.explain(away, acts, evidence, undone))
+    away["evidence"] = causes.linked(away)
     lost = gaps.gaps(away, holes, horizon)
     cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
     unharmed = gaps.unharmed(cut_off, streams)

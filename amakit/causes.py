@@ -14,6 +14,8 @@ _BEFORE, _AFTER = 45 * _MINUTE, 15 * _MINUTE
 _CLOSE = 10 * _MINUTE
 #: A system that is up again this soon was restarted in place; a longer absence means that it was off.
 _IN_PLACE = 15 * _MINUTE
+#: How soon a failed upgrade is tried again.
+_AGAIN = pd.Timedelta(days=3)
 #: Two machines that fall silent this close together fell silent at once.
 _AT_ONCE = 90 * _SECOND
 _AGENT = re.compile(r"/extensions/[^/]*azuremonitor(windows|linux)?agent")
@@ -238,6 +240,46 @@ def explain(table, acts, evidence, returned):
             _weigh_uptime(case, uptime[machine])
         rows.append(decide(case))
     return pd.DataFrame(rows, columns=["cause", "evidence"], index=table.index)
+
+
+def linked(table):
+    """Tie an attempt that was rolled back to the one that followed it, in the evidence of both.
+
+    A failed upgrade is tried again on the next day, on Arc within the next hour; what comes more than three days
+    later is taken for an upgrade of its own.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        resource_id, computer, cause, from_version, to_version, start_earliest and evidence.
+
+    Returns
+    -------
+    pandas.Series of str
+        The evidence, on the index of ``table``.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02", "2026-03-03"], utc=True)
+    >>> linked(pd.DataFrame({"resource_id": "", "computer": "a", "cause": ["rolled_back", "upgrade"], "start_earliest": t,
+    ...     "from_version": "1.37", "to_version": ["1.37", "1.38"], "evidence": ["x", "y"]})).tolist()
+    ['x; tried again at 2026-03-03 00:00:00 (upgrade)', 'y; attempt 2, after 2026-03-02 00:00:00']
+    """
+    evidence = table["evidence"].copy()
+    tries = table[
+        table["cause"].isin(["rolled_back", "rollback_failed"]) | (table["from_version"] != table["to_version"])
+    ]
+    for _, own in tries.sort_values("start_earliest").groupby(_MACHINE):
+        number, before = 1, None
+        for index, cause, start in own[["cause", "start_earliest"]].itertuples():
+            if before is not None and start - before[1] <= _AGAIN:
+                number += 1
+                evidence[before[0]] += f"; tried again at {start:%Y-%m-%d %H:%M:%S} ({cause})"
+                evidence[index] += f"; attempt {number}, after {before[1]:%Y-%m-%d %H:%M:%S}"
+            else:
+                number = 1
+            before = (index, start) if cause == "rolled_back" else None
+    return evidence
 
 
 def _weigh_operations(case, acts):
