@@ -521,7 +521,7 @@ def _odd(spans, origin, interval):
 
 def _fine(fleet, name, odd, length, unit):
     """Ask for the parts of odd days or hours, of their own agents only."""
-    rows = _in_windows(fleet.workspace, name, odd.assign(Start=odd[unit], End=odd[unit] + length))
+    rows = _in_windows(fleet.workspace, name, _merged(odd.assign(Start=odd[unit], End=odd[unit] + length)))
     rows = rows.merge(odd[[*_KEYS, "Agent", "Version", *_LINE]].drop_duplicates(), on=[*_KEYS, "Agent", "Version"])
     inside = odd[[*_KEYS, "Agent", "Version", unit]].drop_duplicates()
     time = "TimeGenerated" if "TimeGenerated" in rows else "FirstBeat"
