@@ -4,7 +4,7 @@ amakit runs KQL over Heartbeat and other tables of a Log Analytics workspace, or
 out when the Azure Monitor Agent changed its version and what was lost meanwhile.
 
 >>> import amakit
->>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
+>>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
 >>> found.transitions.shape[1]
 9
 """

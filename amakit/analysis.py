@@ -20,9 +20,9 @@ TABLES = ("machines", "transitions", "outages", "gaps", "events")
 #: What it costs when a table is not there.
 _EVIDENCE = {
     "Heartbeat": "versions cannot be read at all; nothing can be analysed",
-    "AzureActivity": "attempts that failed before a heartbeat of the new version cannot be seen, and a machine that was "
-    "stopped can be told only by what it says itself",
-    "Perf": "brackets are as wide as the interval of heartbeats, and no uptime counter tells whether a machine restarted",
+    "AzureActivity": "attempts that failed before a heartbeat of the new version are not seen, and a machine that was "
+    "stopped is told only by what it says itself",
+    "Perf": "brackets are as wide as the interval of heartbeats, and no uptime counter tells of a restart",
     "Event": "what Windows says of stops and starts is missing",
     "Syslog": "what Linux says of stops and starts is missing",
 }
@@ -270,7 +270,7 @@ def analyze(workspace, start=None, end=None, machines=None):
     Examples
     --------
     >>> from amakit import connect
-    >>> found = analyze(connect("demo"), "2026-03-02", "2026-03-09")
+    >>> found = analyze(connect("demo"), "2026-03-09", "2026-03-10")
     >>> list(found.transitions.columns[:5])
     ['resource_id', 'computer', 'os_type', 'from_version', 'to_version']
     """

@@ -261,8 +261,9 @@ def linked(table):
     Examples
     --------
     >>> t = pd.to_datetime(["2026-03-02", "2026-03-03"], utc=True)
-    >>> linked(pd.DataFrame({"resource_id": "", "computer": "a", "cause": ["rolled_back", "upgrade"], "start_earliest": t,
-    ...     "from_version": "1.37", "to_version": ["1.37", "1.38"], "evidence": ["x", "y"]})).tolist()
+    >>> linked(pd.DataFrame({"resource_id": "", "computer": "a", "cause": ["rolled_back", "upgrade"],
+    ...     "start_earliest": t, "from_version": "1.37", "to_version": ["1.37", "1.38"],
+    ...     "evidence": ["x", "y"]})).tolist()
     ['x; tried again at 2026-03-03 00:00:00 (upgrade)', 'y; attempt 2, after 2026-03-02 00:00:00']
     """
     evidence = table["evidence"].copy()

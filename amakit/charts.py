@@ -5,12 +5,16 @@ Ito, which colour-blind readers can tell apart; a pattern or a number stands bes
 """
 
 import html
+import re
+import textwrap
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from amakit import blindness
 from amakit.analysis import machine_labels
+from amakit.blindness import CAUSES, SLOW
 from amakit.transitions import version_key
 
 _COLOURS = [
@@ -21,6 +25,12 @@ _PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 _GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.
 _MOST_BARS = 120
+#: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
+_MOST_POINTS = 80
+#: More version pairs than this cannot be read; the rarest are left out of a chart, never of a table.
+_MOST_PAIRS = 30
+_LOOKS = {"fires": ("#D55E00", ""), "depends": ("#E69F00", "/"), "misses": ("#56B4E9", ".")}
+_OS_LOOKS = {"Windows": ("#0072B2", "circle"), "Linux": ("#D55E00", "square")}
 _WORDS = {
     "en": {
         "inventory": "Machines by the version that they report at the end",
@@ -31,6 +41,21 @@ _WORDS = {
         "rolled back": "rolled back", "time": "time ({zone})", "hour": "hour of the day ({zone})",
         "days": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], "upgrades": "upgrades", "nothing": "nothing to show",
         "version": "version", "last old": "last old", "first new": "first new",
+        "around": "{machine}: every stream around the outage ({cause})", "sample": "sample", "missing": "missing",
+        "around none": "Every stream around an outage",
+        "surely": "surely blind", "perhaps": "maybe blind", "began": "began", "ended": "ended",
+        "not back": "not back by", "evidence": "evidence", "evidence text": "Evidence, as recorded (times in UTC):",
+        "none": "none", "lost": "lost", "every": "every {interval}", "unseen": "cannot be seen",
+        "units": ["h", "min", "s"],
+        "downtimes": "How long agents were blind, by version pair", "minutes": "minutes",
+        "outages": "outages", "causes": "Outages that were not upgrades, by cause",
+        "alerts": "What would have noticed these outages", "others": "other outages", "all upgrades": "upgrades",
+        "fires": "surely", "depends": "depends on timing", "misses": "never",
+        "alert": "heartbeat alert, {n} min", "hourly share": "hourly availability, share of hours",
+        "hourly count": "hourly availability, count of 60",
+        "cause rolled_back": "upgrade rolled back", "cause rollback_failed": "roll-back failed",
+        "cause machine_stopped": "machine stopped", "cause machine_restarted": "machine restarted",
+        "cause disconnected": "network away", "cause unexplained": "unexplained", "cause upgrade": "upgrade",
     },
     "ja": {
         "inventory": "期間終了時に報告しているバージョン別のマシン数",
@@ -41,6 +66,20 @@ _WORDS = {
         "rolled back": "ロールバック", "time": "時刻 ({zone})", "hour": "時 ({zone})",
         "days": ["月", "火", "水", "木", "金", "土", "日"], "upgrades": "件数", "nothing": "該当なし",
         "version": "バージョン", "last old": "旧版の最後", "first new": "新版の最初",
+        "around": "{machine}: 停止（{cause}）前後の全ストリーム", "sample": "サンプル", "missing": "失われたサンプル",
+        "around none": "停止前後の全ストリーム",
+        "surely": "確実に停止", "perhaps": "停止の可能性（区間）", "began": "開始", "ended": "終了",
+        "not back": "未復帰（確認時点）", "evidence": "根拠", "evidence text": "根拠（記録のまま、時刻は UTC）:",
+        "none": "なし", "lost": "損失", "every": "{interval}間隔", "units": ["時間", "分", "秒"], "unseen": "判定不能",
+        "downtimes": "バージョンの組ごとの停止時間", "minutes": "分",
+        "outages": "件", "causes": "アップグレード以外の停止（原因別）",
+        "alerts": "これらの停止に気付けたか", "others": "その他の停止", "all upgrades": "アップグレード",
+        "fires": "確実に気付く", "depends": "タイミング次第", "misses": "気付かない",
+        "alert": "ハートビート警告 {n} 分", "hourly share": "時間別可用性（時間の割合）",
+        "hourly count": "時間別可用性（60 件中の件数）",
+        "cause rolled_back": "ロールバック", "cause rollback_failed": "ロールバック失敗",
+        "cause machine_stopped": "マシン停止", "cause machine_restarted": "マシン再起動",
+        "cause disconnected": "ネットワーク切断", "cause unexplained": "原因不明", "cause upgrade": "アップグレード",
     },
 }  # fmt: skip
 
@@ -208,7 +247,7 @@ def clock(analysis, language="en", timezone="UTC"):
     Examples
     --------
     >>> import amakit
-    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
     >>> bool(clock(found).data[0].z.sum() == sum(found.transitions["kind"] == "upgrade"))
     True
     """
@@ -227,6 +266,220 @@ def clock(analysis, language="en", timezone="UTC"):
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title=words["hour"].format(zone=timezone), dtick=2, showgrid=False)
     return figure
+
+
+def around(analysis, outage=None, language="en", timezone="UTC"):
+    """Show one machine around one outage: every stream a row, every sample a tick.
+
+    Shaded darkly is where the agent surely was blind, lightly the bracket of each end, in which it may have been.
+    A cross marks a sample that the stream's schedule would have produced.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    outage : int, optional
+        Index of a row of ``analysis.outages``; by default the longest upgrade, or the longest outage of all
+        where there is no upgrade.
+    language : {'en', 'ja'}
+    timezone : str
+        Zone of the axis; the evidence below keeps its UTC.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> [trace.name for trace in around(found).data]
+    ['sample', 'missing', 'evidence', 'surely blind', 'maybe blind']
+    """
+    words = _WORDS[language]
+    outage = worst(analysis) if outage is None else outage
+    if outage is None:
+        return _empty(_figure(words["around none"], height=240), words)
+    row = analysis.outages.loc[outage]
+    view = _view(row, analysis)
+    streams = _streams(analysis, row, view, words)
+    lines = [line for n, part in enumerate(_evidence(row["evidence"]), start=1)
+             for line in textwrap.wrap(f"{n}. {part}", 100, subsequent_indent="    ")]  # fmt: skip
+    title = words["around"].format(machine=_name(analysis, row), cause=_cause(row["cause"], words))
+    figure = _figure(title, height=300)
+    names = [*streams["label"], words["evidence"]]
+    _ticks(figure, analysis, row, view, streams, words, timezone)
+    _marks(figure, row, view, words, timezone)
+    _shades(figure, row, view, analysis.run["horizon"], words, timezone)
+    for label, lost in zip(streams["label"], streams["told"], strict=True):
+        figure.add_annotation(x=1, xref="paper", xanchor="left", xshift=8, y=label, text=lost, showarrow=False)
+    text = "<br>".join([words["evidence text"], *map(html.escape, lines or [words["none"]])])
+    figure.add_annotation(text=text, x=0, xref="paper", xanchor="left", y=0, yref="paper", yanchor="top",
+                          align="left", showarrow=False, font={"size": 12}, yshift=-66)  # fmt: skip
+    below = 80 + 17 * (len(lines) + 1)
+    height = 150 + 27 * len(names) + below
+    figure.update_layout(height=height, margin={"t": 130, "b": below, "r": 110}, legend=_under_title(height))
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names, range=[len(names) - 0.5, -0.7],
+                        showgrid=False, ticks="", dtick=1)  # fmt: skip
+    return _time_axis(figure, words, timezone).update_xaxes(range=[*_local(pd.Series(view), timezone)])
+
+
+def worst(analysis):
+    """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> found.outages.loc[worst(found), "cause"]
+    'upgrade'
+    """
+    own = analysis.outages[analysis.outages["cause"] == "upgrade"]
+    own = own if len(own) else analysis.outages
+    return None if own.empty else own["downtime_s"].fillna(np.inf).idxmax()
+
+
+def downtimes(analysis, language="en"):
+    """Show how long agents were blind during upgrades, by product line and version pair.
+
+    Few upgrades are points with their low and high bounds, sorted within their pair; many are one box for each
+    pair: quartiles, median, and whiskers from the fifth to the ninety-fifth percentile.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> shown = sum(len(trace.x) for trace in downtimes(found).data if trace.mode == "markers")
+    >>> shown == sum(found.outages["cause"] == "upgrade")
+    True
+    """
+    words = _WORDS[language]
+    own = analysis.outages[(analysis.outages["cause"] == "upgrade") & analysis.outages["downtime_s"].notna()]
+    figure = _figure(words["downtimes"], height=240)
+    if own.empty:
+        return _empty(figure, words)
+    pair = own["os_type"] + " " + own["from_version"] + " → " + own["to_version"]
+    own = own.assign(pair=pair.map(_short).map(html.escape))
+    often = own["pair"].value_counts().head(_MOST_PAIRS).index
+    own = own[own["pair"].isin(often)]
+    middle = own.groupby("pair")["downtime_s"].median()
+    own = own.assign(middle=own["pair"].map(middle)).sort_values(["os_type", "middle", "pair", "downtime_s"])
+    (_points if len(own) <= _MOST_POINTS else _boxes)(figure, analysis, own, words)
+    return figure.update_xaxes(title=words["minutes"], rangemode="tozero")
+
+
+def causes(analysis, language="en"):
+    """Show how many outages were not upgrades, by cause.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One bar per cause that occurred, with its number.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> sum(bar.x[0] for bar in causes(found).data) == sum(found.outages["cause"] != "upgrade")
+    True
+    """
+    words = _WORDS[language]
+    counts = analysis.outages["cause"].value_counts().drop("upgrade", errors="ignore")
+    figure = _figure(words["causes"], height=150 + 32 * len(counts))
+    if counts.empty:
+        return _empty(figure.update_layout(height=200), words)
+    order = [c for c in CAUSES if c in counts] + sorted(set(counts.index) - set(CAUSES))
+    for name in order:
+        n = CAUSES.index(name) if name in CAUSES else len(CAUSES)
+        look = {"colour": _COLOURS[n], "pattern": {"shape": _PATTERNS[n % len(_PATTERNS)], "fgcolor": "white",
+                "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}}  # fmt: skip
+        figure.add_bar(
+            x=[int(counts[name])], y=[_cause(name, words)], orientation="h", marker=_marker(look), showlegend=False,
+            text=[f"{counts[name]:,}"], textposition="outside", cliponaxis=False, name=_cause(name, words),
+            hovertemplate=f"%{{y}}: %{{x}} {words['outages']}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_xaxes(title=words["outages"], rangemode="tozero", dtick=_step(counts.max()), tickformat=",d")
+
+
+def alerts(analysis, language="en", windows=blindness.WINDOWS, frequency=1):
+    """Show which heartbeat alerts and availability figures would have noticed the outages.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    language : {'en', 'ja'}
+    windows : iterable of int
+        Windows of alerts in minutes.
+    frequency : float
+        Minutes between evaluations of an alert.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        On the left upgrades, on the right all other outages; see `amakit.blindness.verdicts` for the three verdicts.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> [(bar.name, bar.x[0]) for bar in alerts(found).data if bar.xaxis == "x"]
+    [('surely', 1), ('depends on timing', 0), ('never', 0)]
+    """
+    words = _WORDS[language]
+    horizon = pd.Timestamp(analysis.run["horizon"])
+    silent = blindness.silences(analysis.outages, analysis.gaps, horizon)
+    found = blindness.verdicts(silent, horizon, windows, frequency)
+    figure = _figure(words["alerts"], height=190 + 34 * len(found.columns))
+    if found.empty:
+        return _empty(figure.update_layout(height=200), words)
+    names = [words["alert"].format(n=c.split()[1]) if c.startswith("alert ") else words[c] for c in found.columns]
+    upgrade = silent["cause"] == "upgrade"
+    for axis, part, shown in (("x", found[upgrade], True), ("x2", found[~upgrade], False)):
+        for verdict, (colour, pattern) in _LOOKS.items():
+            numbers = (part == verdict).sum().astype("int64").tolist()
+            figure.add_bar(
+                x=numbers, y=names, orientation="h", name=words[verdict], legendgroup=verdict, showlegend=shown,
+                xaxis=axis, marker={"color": colour, "line": {"width": 0}, "pattern": {
+                    "shape": pattern, "fgcolor": "white", "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}},
+                text=[f"<b>{n:,}</b>" if n > len(part) * 0.02 * len(f"{n:,}") else "" for n in numbers],
+                textposition="inside", insidetextanchor="middle",
+                textfont={"color": "#1f2328"}, textangle=0, constraintext="none",
+                hovertemplate=f"%{{y}}<br>{words[verdict]}: %{{x}} {words['outages']}<extra></extra>",
+            )  # fmt: skip
+    for axis, part, at in (("x domain", upgrade, "all upgrades"), ("x2 domain", ~upgrade, "others")):
+        figure.add_annotation(text=f"<b>{words[at]}: {part.sum():,}</b>", xref=axis, x=0, xanchor="left", yref="paper",
+                              y=1, yanchor="bottom", showarrow=False)  # fmt: skip
+    figure.update_layout(
+        barmode="stack", margin_t=120, xaxis={"domain": [0, 0.48]},
+        legend=_under_title(figure.layout.height),
+        xaxis2={"domain": [0.52, 1], "gridcolor": _GREY, "zeroline": False, "anchor": "y"},
+    )  # fmt: skip
+    for axis, part in (("xaxis", upgrade), ("xaxis2", ~upgrade)):
+        most = max(int(part.sum()), 1)
+        figure.layout[axis].update(title=words["outages"], range=[0, most * 1.02], dtick=_step(most), tickformat=",d")
+    return figure.update_yaxes(autorange="reversed", showgrid=False)
 
 
 # -- parts --------------------------------------------------------------------------------------------------
@@ -253,7 +506,7 @@ def _figure(title, height):
 def _empty(figure, words):
     figure.add_annotation(text=words["nothing"], showarrow=False, font={"size": 16}, xref="paper", yref="paper",
                           x=0.5, y=0.5)  # fmt: skip
-    return figure
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
 def _time_axis(figure, words, timezone):
@@ -355,3 +608,204 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
 
 def _marker(style):
     return {"color": style["colour"], "pattern": style["pattern"], "line": {"width": 0}}
+
+
+def _under_title(height):
+    """Place the legend under the title where labels stand right above the plot."""
+    return {"y": 1 - 40 / height, "yref": "container", "yanchor": "top", "x": 0, "xref": "container"}
+
+
+def _cause(cause, words):
+    return words.get(f"cause {cause}", html.escape(cause))
+
+
+def _step(most):
+    """Space ticks of whole numbers: ten of them at most."""
+    return next(step for n in range(12) for step in (10**n, 2 * 10**n, 5 * 10**n) if most / step <= 10)
+
+
+def _name(analysis, row):
+    fleet = analysis.machines
+    called = machine_labels(fleet)[
+        (fleet["resource_id"] == row["resource_id"]) & (fleet["computer"] == row["computer"])
+    ]
+    return html.escape(_short(called.iloc[0] if len(called) else row["computer"]))
+
+
+def _evidence(text):
+    return [part.strip() for part in text.split("; ") if part.strip()]
+
+
+def _view(row, analysis):
+    """Give the stretch of time that is worth looking at: the outage and about as much on either side.
+
+    Of an outage that goes on the first hour is shown.
+    """
+    if pd.isna(row["end_latest"]):
+        end = min(pd.Timestamp(analysis.run["horizon"]), row["start_earliest"] + pd.Timedelta(hours=1))
+        return row["start_earliest"] - pd.Timedelta(minutes=20), max(end, row["start_latest"])
+    beside = max(row["end_latest"] - row["start_earliest"], pd.Timedelta(minutes=5))
+    beside = min(beside, pd.Timedelta(hours=2))
+    return row["start_earliest"] - beside, row["end_latest"] + beside
+
+
+def _streams(analysis, row, view, words):
+    """Give the streams of a machine around an outage, with what each lost."""
+    own = analysis.gaps[
+        (analysis.gaps["resource_id"] == row["resource_id"]) & (analysis.gaps["computer"] == row["computer"])
+        & (analysis.gaps["outage_start"] == row["start_earliest"])
+    ]  # fmt: skip
+    own = own.assign(slow=own["interval_s"] >= SLOW).sort_values(["slow", "interval_s", "data_type", "stream"])
+    labels, told = [], []
+    for part in own.itertuples():
+        name = " · ".join(filter(None, [part.data_type, re.sub(r"( \\)+ *$", "", part.stream)]))
+        label = html.escape(_short(name, 46))
+        if pd.notna(part.interval_s):
+            label += f" ({words['every'].format(interval=_interval(part.interval_s, words))})"
+        while label in labels:
+            label += "\u200b"  # two rows of one name stay two rows
+        labels.append(label)
+        bounds = "" if part.lost_low == part.lost_high else f" ({part.lost_low:,}–{part.lost_high:,})"
+        unseen = part.slow and part.lost_low == 0
+        told.append(words["unseen"] if unseen else f"{words['lost']} {part.lost:,}{bounds}")
+    return own.assign(label=labels, told=told)
+
+
+def _interval(seconds, words):
+    for size, unit in zip((3600, 60, 0), words["units"], strict=True):
+        if round(seconds) >= size:
+            return f"{round(seconds / (size or 1), 1):g} {unit}"
+    return ""
+
+
+def _ticks(figure, analysis, row, view, streams, words, timezone):
+    """Draw the samples as ticks and those that are missing as crosses."""
+    seen = analysis.samples[
+        (analysis.samples["resource_id"] == row["resource_id"]) & (analysis.samples["computer"] == row["computer"])
+        & analysis.samples["TimeGenerated"].between(*view)
+    ].merge(streams[["data_type", "stream", "label"]], on=["data_type", "stream"])  # fmt: skip
+    times, labels = [], []
+    for part in streams.itertuples():
+        if pd.isna(part.interval_s) or not part.lost or pd.isna(part.last_before):
+            continue
+        step = pd.Timedelta(seconds=part.interval_s)
+        first = part.last_before + step * (max(np.ceil((row["start_earliest"] - part.last_before) / step), 1))
+        count = min(int(part.lost), int(max((view[1] - first) / step, -1)) + 1)
+        times += [first + step * n for n in range(count)]
+        labels += [part.label] * count
+    for name, symbol, colour, x, y in (
+        ("sample", "line-ns", "#0072B2", seen["TimeGenerated"], seen["label"]),
+        ("missing", "x-thin", "#D55E00", pd.Series(pd.to_datetime(times, utc=True)), labels),
+    ):
+        figure.add_scatter(
+            x=_local(x, timezone), y=y, mode="markers", name=words[name],
+            marker={"symbol": symbol, "size": 13 if name == "sample" else 7, "color": colour,
+                    "line": {"width": 1.6, "color": colour}},
+            hovertemplate=f"%{{y}}<br>%{{x}}<extra>{words[name]}</extra>",
+        )  # fmt: skip
+
+
+def _marks(figure, row, view, words, timezone):
+    """Mark the instants that the evidence names; those too close to be told apart share a number."""
+    spots = []
+    for n, part in enumerate(_evidence(row["evidence"]), start=1):
+        for text in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", part)[:1]:
+            at = pd.Timestamp(text, tz="UTC")
+            if view[0] <= at <= view[1]:
+                spots.append((at, n))
+    spots.sort()
+    shared = []
+    for at, n in spots:
+        if shared and at - shared[-1][0] < (view[1] - view[0]) / 25:
+            shared[-1][1].append(n)
+        else:
+            shared.append((at, [n]))
+    at = pd.Series(pd.to_datetime([at for at, _ in spots], utc=True))
+    named = {at: ", ".join(map(str, sorted(numbers))) for at, numbers in shared}
+    figure.add_scatter(
+        x=_local(at, timezone), y=[words["evidence"]] * len(spots), mode="markers+text", name=words["evidence"],
+        text=[named.pop(at, "") for at, _ in spots], textposition="middle left",
+        marker={"symbol": "diamond", "size": 9, "color": "#009E73"}, cliponaxis=False,
+        customdata=[n for _, n in spots], hovertemplate="%{customdata}<br>%{x}<extra></extra>",
+    )  # fmt: skip
+
+
+def _shades(figure, row, view, horizon, words, timezone):
+    """Shade the brackets and what lies between them, and label both ends."""
+    first, sure = row["start_earliest"], row["start_latest"]
+    back, last = (view[1] if pd.isna(row[end]) else row[end] for end in ("end_earliest", "end_latest"))
+    bands = [("surely", 0.42, sure, back)] if sure < back else []
+    bands += [("perhaps", 0.16, first, min(sure, back)), ("perhaps", 0.16, max(sure, back), last)]
+    if sure >= back:  # the brackets meet: nowhere surely blind
+        bands = [("perhaps", 0.16, first, last)]
+    for _, depth, left, right in bands:
+        if left < right:
+            x0, x1 = _local(pd.Series([left, right]), timezone)
+            figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{depth})", line_width=0, layer="below")
+    for name, depth in (("surely", 0.42), ("perhaps", 0.16)):  # a shade has no place in the legend of its own
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=words[name],
+                           marker={"symbol": "square", "size": 14, "color": f"rgba(128,128,128,{depth})"})  # fmt: skip
+    ends = [("began", first, sure, "right", first)]
+    if pd.notna(row["end_latest"]):
+        ends.append(("ended", back, last, "left", last))
+    for name, left, right, side, at in ends:
+        left, right, at = _local(pd.Series([left, right, at]), timezone)
+        figure.add_annotation(x=at, y=1, yref="paper", yanchor="bottom", xanchor=side, align=side, showarrow=False,
+                              text=f"{words[name]}<br>{left:%H:%M:%S} – {right:%H:%M:%S}")  # fmt: skip
+    if pd.isna(row["end_latest"]):
+        at, horizon = _local(pd.Series([view[1], pd.Timestamp(horizon)]), timezone)
+        figure.add_annotation(x=at, y=1, yref="paper", yanchor="bottom", xanchor="right", align="right",
+                              showarrow=False, text=f"{words['not back']}<br>{horizon:%m-%d %H:%M}")  # fmt: skip
+
+
+def _points(figure, analysis, own, words):
+    """Draw each upgrade as a point with its bounds, one under the other, pair by pair."""
+    place, at, ticks, edges = -0.5, [], {}, []
+    for name, part in own.groupby("pair", sort=False):
+        lines = place + 1 + np.arange(len(part))
+        ticks[f"{name} ({len(part)})"] = lines.mean()
+        at.extend(lines)
+        place = lines[-1] + 0.8
+        edges.append(place + 0.1)
+        place += 0.2
+    own = own.assign(at=at)
+    for os, part in own.groupby("os_type"):
+        colour, symbol = _OS_LOOKS.get(os, (_COLOURS[2], "diamond"))
+        minutes = part[["downtime_s", "downtime_low_s", "downtime_high_s"]] / 60
+        labels = [_name(analysis, row) for _, row in part.iterrows()]
+        figure.add_scatter(
+            x=minutes["downtime_s"], y=part["at"], mode="markers", name=html.escape(os),
+            marker={"color": colour, "symbol": symbol, "size": 8},
+            error_x={"type": "data", "symmetric": False, "array": minutes["downtime_high_s"] - minutes["downtime_s"],
+                     "arrayminus": minutes["downtime_s"] - minutes["downtime_low_s"], "color": colour, "thickness": 1.4,
+                     "width": 3},
+            customdata=np.stack([labels, minutes["downtime_low_s"].map("{:.2f}".format),
+                                 minutes["downtime_high_s"].map("{:.2f}".format)], axis=-1),
+            hovertemplate=f"%{{customdata[0]}}<br>%{{x:.2f}} {words['minutes']} "
+                          "(%{customdata[1]}–%{customdata[2]})<extra></extra>",
+        )  # fmt: skip
+    for edge in edges[:-1]:
+        figure.add_hline(y=edge, line={"color": _GREY, "width": 1})
+    figure.update_layout(height=170 + 19 * len(own) + 8 * len(ticks), margin_t=90)
+    figure.update_yaxes(tickvals=list(ticks.values()), ticktext=list(ticks), showgrid=False, ticks="",
+                        range=[place + 0.5, -0.5])  # fmt: skip
+
+
+def _boxes(figure, analysis, own, words):
+    """Draw each pair as a box from its percentiles; the points themselves stay out of the page."""
+    shares = (
+        own.groupby(["os_type", "pair"], sort=False)["downtime_s"].quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    )
+    counts = own["pair"].value_counts()
+    shown = set()
+    for (os, pair), (lowest, low, middle, high, highest) in zip(shares.index, (shares / 60).to_numpy(), strict=True):
+        colour, symbol = _OS_LOOKS.get(os, (_COLOURS[2], "diamond"))
+        figure.add_box(
+            y=[f"{pair} ({counts[pair]:,})"], q1=[low], median=[middle], q3=[high], lowerfence=[lowest],
+            upperfence=[highest], orientation="h", name=html.escape(os), legendgroup=os, showlegend=os not in shown,
+            line={"color": colour}, fillcolor="rgba(0,114,178,0.3)" if symbol == "circle" else "rgba(0,0,0,0)",
+            hoverinfo="x+name",
+        )  # fmt: skip
+        shown.add(os)
+    figure.update_layout(height=190 + 34 * len(shares), margin_t=90)
+    figure.update_yaxes(autorange="reversed", ticks="")

@@ -369,7 +369,7 @@ def evidence(fleet, around):
     uptime = pd.DataFrame(columns=[*_MACHINE, "TimeGenerated", "Uptime"])
     if "Perf" in ws.tables:
         uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*_MACHINE, "TimeGenerated"])
-    late = _sliced(fleet, "heartbeat_late", fleet.window, machines=[], delay=LATE)
+    late = _sliced(fleet, "heartbeat_late", fleet.window, machines=list(fleet.asked), delay=LATE)
     return {"system": pd.concat(said[-2:] if len(said) > 1 else said)[said[0].columns], "uptime": uptime, "late": late}
 
 
@@ -563,9 +563,10 @@ def _merged(windows):
 
 def _streams(fleet, table, name):
     """List the streams of a table over the whole window."""
-    everything = fleet.workspace
-    parts = [everything.ask(f"{name}_streams", start=w.start, end=w.end, machines=[]) for w in fleet.window.slices()]
     names = _raw_names(fleet)
+    asked = sorted(set(names[_KEYS].to_numpy().ravel()) - {""}) if fleet.asked else []
+    ask = fleet.workspace.ask
+    parts = [ask(f"{name}_streams", start=w.start, end=w.end, machines=asked) for w in fleet.window.slices()]
     if name == "health":
         names = names.assign(Computer="").drop_duplicates([*_KEYS])
     rows = pd.concat(parts).merge(names, on=_KEYS).rename(columns={"Stream": "stream"}).assign(data_type=table)

@@ -358,8 +358,8 @@ def disconnections(late, outages, interval=60.0):
         text = (f"{len(part)} heartbeats sent from {first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} were received together "
                 f"at {received.min():%H:%M:%S}; nothing is missing")  # fmt: skip
         rows.append((*machine, *ends, *_downtime(*seconds), False, "disconnected", text))
-    columns = [*_MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s", "downtime_low_s",
-               "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
+    columns = [*_MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
+               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
