@@ -277,7 +277,7 @@ def silences(fleet):
     silent = end[end["last"] < horizon(fleet.window) - SILENT_AFTER]
     silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
     found = pd.concat([found, silent])
-    inside = (found["last"] < fleet.window.end) & ~(found["first"] < fleet.window.start)
+    inside = (found["last"] < fleet.window.end) & ~(found["first"] <= fleet.window.start)
     return found[inside].rename(columns={"line": "agent"}).sort_values([*_MACHINE, "last"], ignore_index=True)
 
 

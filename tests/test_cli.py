@@ -100,7 +100,9 @@ def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, ku
         out = tmp_path / "out" / str(source).rpartition("/")[2]
         done = amakit("analyze", source, *WINDOW, "--out", out)
         assert (done.returncode, done.stderr) == (0, ""), source
-        return [(out / f"{table}.csv").read_bytes() for table in ("machines", "transitions")]
+        return [
+            (out / f"{table}.csv").read_bytes() for table in ("machines", "transitions", "outages", "gaps", "events")
+        ]
 
     tables = [analyzed(tmp_path / s) for s in ("csv", "jsonl", "export", "portal", "parquet", "logs.duckdb")]
     with kusto_server(tmp_path / "logs.duckdb") as address:

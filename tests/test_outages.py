@@ -115,6 +115,31 @@ def test_silence_to_the_end_goes_on_and_has_no_end(tmp_path):
     assert pd.isna(outage.downtime_s)
 
 
+def test_an_outage_across_the_start_or_the_end_of_the_window_keeps_its_true_ends(tmp_path):
+    rows = beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00"), ("1.37", "2026-03-02 10:30", "2026-03-03")])
+    folder = write(tmp_path, Heartbeat=rows)
+    for window in (("2026-03-02 10:10", "2026-03-02 12:00"), ("2026-03-02", "2026-03-02 10:20")):
+        (outage,) = analyzed(folder, *window).outages.itertuples()
+        assert (outage.start_earliest, outage.end_latest) == (at("2026-03-02 09:59"), at("2026-03-02 10:30"))
+        assert not outage.ongoing
+    assert analyzed(folder, "2026-03-02 10:30", "2026-03-02 12:00").outages.empty
+    assert analyzed(folder, "2026-03-02", "2026-03-02 09:59:30").outages.empty
+
+
+def test_a_machine_that_was_silent_all_along_is_listed_and_goes_on_being_silent(tmp_path):
+    rows = pd.concat(
+        [
+            beats("a", [("1.37", "2026-03-02", "2026-03-04")]),
+            beats("b", [("1.36", "2026-03-02", "2026-03-02 01:00")], source="t"),
+        ]
+    )
+    found = analyzed(write(tmp_path, Heartbeat=rows), "2026-03-03", "2026-03-04")
+    assert dict(found.machines.set_index("computer")["state"]) == {"a": "reporting", "b": "silent"}
+    (outage,) = found.outages.itertuples()
+    assert (outage.computer, outage.ongoing, outage.start_earliest) == ("b", True, at("2026-03-02 00:59"))
+    assert list(found.machines["active_s"]) == [86400, 0]
+
+
 def test_beats_that_come_late_together_are_a_network_that_was_away(tmp_path):
     rows = beats("a", [("1.37", "2026-03-02", "2026-03-03")])
     received = rows["TimeGenerated"] + pd.Timedelta(seconds=20)
