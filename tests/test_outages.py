@@ -123,7 +123,7 @@ def test_an_outage_across_the_start_or_the_end_of_the_window_keeps_its_true_ends
         assert (outage.start_earliest, outage.end_latest) == (at("2026-03-02 09:59"), at("2026-03-02 10:30"))
         assert not outage.ongoing
     assert analyzed(folder, "2026-03-02 10:30", "2026-03-02 12:00").outages.empty
-    assert analyzed(folder, "2026-03-02", "2026-03-02 09:59:30").outages.empty
+    assert analyzed(folder, "2026-03-02", "2026-03-02 09:59").outages.empty
 
 
 def test_a_machine_that_was_silent_all_along_is_listed_and_goes_on_being_silent(tmp_path):

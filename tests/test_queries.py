@@ -1,8 +1,10 @@
 """Literals against Microsoft's own parser and the embedded engine; packaged queries against both and pandas."""
 
 import datetime as dt
+import json
 import math
 import re
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -278,7 +280,7 @@ WINDOWS = pd.DataFrame({
 })  # fmt: skip
 PLAUSIBLE = {
     "string": "web-01", "long": 5, "int": 5, "real": 1.5, "bool": True, "timespan": dt.timedelta(minutes=5),
-    "dynamic": MACHINES, "datatable": WINDOWS,
+    "dynamic": MACHINES, "datatable": WINDOWS, "table": None,
 }  # fmt: skip
 NAMES = sorted(packaged())
 
@@ -293,6 +295,8 @@ def values_for(name):
         )
         if kind == "datatable":
             values[key] = datatable_for(meaning)
+        if kind == "table":
+            values[key] = next(iter(query(name).reads))
     return values
 
 
@@ -392,6 +396,26 @@ def test_a_call_with_a_wrong_value_says_which():
         render("heartbeat_days", **times, machines="web-01")
 
 
+@pytest.mark.parametrize(
+    "table", ["Event'] | take 0 //", "A]", "A\nB", 'A"', "", " A", "A{start}", "A|B", "A;B", None, 5]
+)
+def test_what_could_end_the_name_of_a_table_is_refused(table):
+    times = {"start": dt.datetime(2026, 3, 1, tzinfo=UTC), "end": dt.datetime(2026, 3, 2, tzinfo=UTC)}
+    with pytest.raises(UsageError, match="cannot be the name of a table"):
+        render("event_machines", table=table, shared=[], **times)
+
+
+@pytest.mark.parametrize("table", ["Syslog", "Ledger_CL", "my-app.v2 log_CL", "日誌_CL"])
+def test_a_query_reads_the_table_that_stands_in(table, kql_parser):
+    times = {"start": dt.datetime(2026, 3, 1, tzinfo=UTC), "end": dt.datetime(2026, 3, 2, tzinfo=UTC)}
+    kql_parser.know({table: {"TimeGenerated": "datetime", "Computer": "long"}})
+    answer = kql_parser.check(
+        render("event_machines", {table: {"_ResourceId": "string"}}, table=table, shared=["a"], **times)
+    )
+    assert answer["diagnostics"] == []
+    assert answer["columns"] == query("event_machines").returns
+
+
 # -- packaged queries: their answers, on data that several threads share -------------------------------------
 
 START, DAYS, MACHINE_COUNT = pd.Timestamp("2026-03-02", tz="UTC"), 3, 260
@@ -423,7 +447,12 @@ def fleet(tmp_path_factory):
     pick = np.concatenate([np.arange(len(number)), direct, again])
     is_direct = np.zeros(len(pick), dtype=bool)
     is_direct[len(number) : len(number) + len(direct)] = True
-    number, micros, version = number[pick], micros[pick], version[pick]
+    # received soon, or exactly two minutes later, or a microsecond more or less, or before it was sent, or never
+    delays = np.array([1_500_000, 120_000_000, 120_000_001, 119_999_999, 86_400_000_000, -200_000_000])
+    chosen = np.random.default_rng(2).choice(len(delays) + 1, len(number), p=[0.8, 0.05, 0.03, 0.05, 0.02, 0.02, 0.03])
+    received = (micros + np.append(delays, 0)[chosen]).astype("m8[us]")
+    received[chosen == len(delays)] = np.timedelta64("NaT")
+    number, micros, version, received = number[pick], micros[pick], version[pick], received[pick]
     spelling = rng.integers(0, 3, MACHINE_COUNT * 8)[rng.integers(0, MACHINE_COUNT * 8, len(pick))]
     spelling[len(number) - len(again) :] = 0
 
@@ -441,6 +470,7 @@ def fleet(tmp_path_factory):
     names = [f"host-{n // 2 * 2 if 20 <= n < 40 else n:03}" for n in machines]
     rows = pd.DataFrame({
         "TimeGenerated": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + micros,
+        "_TimeReceived": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + received,
         "Category": plain([ours[0 if n % 7 else n % 4] for n in machines]),
         "Computer": spelled(names),
         "_ResourceId": spelled(ids),
@@ -473,10 +503,11 @@ def fleet(tmp_path_factory):
 def agent_beats(fleet):
     """The heartbeats of the Azure Monitor Agent as the packaged queries mean them, made with pandas alone."""
     _, rows = fleet
-    text = rows.drop(columns="TimeGenerated").fillna("").astype("str")
+    text = rows.drop(columns=["TimeGenerated", "_TimeReceived"]).fillna("").astype("str")
     ours = text["Category"].str.lower().isin(["", "azure monitor agent"])
     return pd.DataFrame({
         "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
+        "Received": pd.to_datetime(rows["_TimeReceived"], utc=True).dt.as_unit("us"),
         "ResourceId": text["_ResourceId"].str.lower(),
         "Computer": text["Computer"].str.lower(),
         "Agent": text["SourceComputerId"].where(text["SourceComputerId"] != "", text["VMUUID"]).str.lower(),
@@ -484,16 +515,16 @@ def agent_beats(fleet):
     })[ours].reset_index(drop=True)  # fmt: skip
 
 
-def assert_same_rows(got, expected):
-    columns = list(expected.columns)
+def assert_same_rows(got, expected, near=()):
+    """Compare all rows in any order, exactly but for the columns in `near`: sums of floats in another order."""
+    columns = [c for c in expected.columns if c not in near]
     assert len(expected), "an empty expectation proves nothing"
-    assert sorted(got.columns) == sorted(columns)
+    assert sorted(got.columns) == sorted(expected.columns)
     expected = expected.astype(dict.fromkeys(expected.select_dtypes("int64").columns, "Int64"))
-    pd.testing.assert_frame_equal(
-        got[columns].sort_values(columns, ignore_index=True),
-        expected.sort_values(columns, ignore_index=True),
-        check_exact=True,
-    )
+    got, expected = (frame.sort_values(columns, ignore_index=True) for frame in (got, expected))
+    pd.testing.assert_frame_equal(got[columns], expected[columns], check_exact=True)
+    for column in near:
+        pd.testing.assert_series_equal(got[column], expected[column], check_exact=False, rtol=1e-9, atol=0)
 
 
 FROM, TO = START + pd.Timedelta("05:17:00.000001"), START + pd.Timedelta("2 days 13:00:00")
@@ -520,18 +551,25 @@ def test_heartbeat_span_equals_pandas(fleet, agent_beats):
     assert_same_rows(fleet[0].run(render("heartbeat_span")), expected)
 
 
+def with_offset(beats, floor):
+    """Add the microseconds since the start of the day or hour, whose sum is exact."""
+    return beats.assign(Offset=(beats["TimeGenerated"] - floor) // pd.Timedelta(1, "us"))
+
+
 def days_of(beats):
     day = beats["TimeGenerated"].dt.floor("D").rename("Day")
-    grouped = beats.groupby(["ResourceId", "Computer", "Agent", "Version", day])
-    return grouped.agg(
+    grouped = with_offset(beats, day).groupby(["ResourceId", "Computer", "Agent", "Version", day])
+    days = grouped.agg(
         OSType=("OSType", "max"), Environment=("Environment", "max"),
         FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
+        Offset=("Offset", "sum"),
     ).reset_index()  # fmt: skip
+    return days.assign(Offset=days["Offset"] / 1e6)
 
 
 def test_heartbeat_days_equals_pandas(fleet, agent_beats):
     got = fleet[0].run(render("heartbeat_days", start=FROM, end=TO, machines=[]))
-    assert_same_rows(got, days_of(inside(agent_beats)))
+    assert_same_rows(got, days_of(inside(agent_beats)), near=["Offset"])
 
 
 def test_heartbeat_days_of_some_machines_equals_pandas(fleet, agent_beats):
@@ -540,7 +578,7 @@ def test_heartbeat_days_of_some_machines_equals_pandas(fleet, agent_beats):
     beats = inside(agent_beats)
     expected = days_of(beats[beats["Computer"].isin(asked) | beats["ResourceId"].isin(asked)])
     assert expected["Computer"].nunique() == 22
-    assert_same_rows(got, expected)
+    assert_same_rows(got, expected, near=["Offset"])
 
 
 def test_heartbeat_machines_equals_pandas(fleet, agent_beats):
@@ -599,7 +637,432 @@ def test_heartbeat_hours_equals_pandas(fleet, agent_beats, windows):
     got = fleet[0].run(render("heartbeat_hours", start=FROM, end=TO, windows=windows))
     beats = in_windows(inside(agent_beats), windows)
     hour = beats["TimeGenerated"].dt.floor("h").rename("Hour")
-    expected = beats.groupby(["ResourceId", "Computer", "Agent", "Version", hour]).agg(
-        FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size")
+    hours = with_offset(beats, hour).groupby(["ResourceId", "Computer", "Agent", "Version", hour])
+    expected = hours.agg(
+        FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
+        Offset=("Offset", "sum"),
+    ).reset_index()  # fmt: skip
+    assert_same_rows(got, expected.assign(Offset=expected["Offset"] / 1e6), near=["Offset"])
+
+
+@pytest.mark.parametrize("asked", [[], ["host-022", "host-041", "/subscriptions/s/resourcegroups/g/providers/vm/set"]])
+def test_heartbeat_late_equals_pandas(fleet, agent_beats, asked):
+    limit = pd.Timedelta(minutes=2)
+    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, machines=asked, delay=limit))
+    beats = inside(agent_beats)
+    if asked:
+        beats = beats[beats["Computer"].isin(asked) | beats["ResourceId"].isin(asked)]
+    delay = beats["Received"] - beats["TimeGenerated"]
+    late = beats[delay > limit]
+    assert (delay == limit).any()
+    assert delay.isna().any()
+    assert (delay[late.index] == limit + pd.Timedelta(1, "us")).any()
+    assert_same_rows(got, late[["ResourceId", "Computer", "TimeGenerated", "Received"]])
+
+
+# -- the other tables: samples, activity and what operating systems write ---------------------------------------------
+
+SPAN = 2 * 86_400_000_000  # microseconds
+SET = "/subscriptions/s/resourcegroups/g/providers/vm/set"
+COUNTERS = [
+    ("Processor", "% Processor Time", "_Total"), ("Processor", "% Processor Time", "_total"),
+    ("Memory", "Available MBytes", None), ("Memory", "Available MBytes", "x"), ("LogicalDisk", "% Free Space", "C:\\mnt"),
+    ("System", "System Up Time", ""), ("System", "Uptime", "_Total"), ("SYSTEM", "SYSTEM UP TIME", "a"),
+    ("System", "Uptime Total", ""), (None, "uptime", None),
+]  # fmt: skip
+TAGS = [
+    r'{"vm.azm.ms/mountId":"C:\\mnt"}', r'{"vm.azm.ms/mountId":"a\"b"}', r'{"vm.azm.ms/mountId" : "\u65e5"}',
+    None, "", "{}", "no JSON", '{"vm.azm.ms/memorySizeMB":8192}',
+    '{"vm.azm.ms/mountId":"/","vm.azm.ms/diskSizeMB":1024.5}', '{"vm.azm.ms/mountId": "C:"}',
+    '{"vm.azm.ms/diskSizeMB":31,"vm.azm.ms/mountId":  "/mnt/日本 x"}', '{"vm.azm.ms/mountId":""}',
+    '{"vm.azm.ms/networkDeviceId":"eth0","vm.azm.ms/bytes":7}', '{"mountId":"/"}',
+    '{"x.vm.azm.ms/mountId":"/no"}', '{"other/networkDeviceId":"eth1"}', '{"VM.AZM.MS/MOUNTID":"/no"}',
+]  # fmt: skip
+
+
+def some_machines(rng, n, count=120):
+    """Computer and resource id of n rows, each row in a spelling of its own."""
+    number = rng.integers(0, count, n)
+    # 0-9 are one scale set, 10/11 to 18/19 are twins by name, 20-29 have no id, 30 has no name
+    names = [None if i == 30 else f"host-{i // 2 * 2 if 10 <= i < 20 else i:03}" for i in range(count)]
+    ids = [
+        SET if i < 10 else None if 20 <= i < 25 else "" if 25 <= i < 30 else f"{SET[:-3]}m{i:03}" for i in range(count)
+    ]
+
+    def spelled(texts):
+        table = [[t, t and t.upper(), t and mixed_case(t, rng), t and mixed_case(t, rng)] for t in texts]
+        return np.array(table, dtype=object)[number, rng.integers(0, 4, n)]
+
+    return {"Computer": spelled(names), "_ResourceId": spelled(ids)}
+
+
+def some_rows(seed, n, columns, every=1, duplicates=0.03):
+    """N rows at random instants (whole multiples of `every` microseconds), some twice, in any order."""
+    rng = np.random.default_rng(seed)
+    micros = rng.integers(0, SPAN // every, n) * every
+    frame = pd.DataFrame({
+        "TimeGenerated": START.tz_localize(None).to_datetime64().astype("M8[us]") + micros,
+        **some_machines(rng, n), **columns(rng, n),
+    })  # fmt: skip
+    again = rng.integers(0, n, int(n * duplicates))
+    twins = frame.iloc[again].assign(Computer=frame["Computer"].iloc[again].str.upper())  # the same when in lower case
+    frame = pd.concat([frame, frame.iloc[again], twins.iloc[::2]], ignore_index=True)
+    return frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)
+
+
+def one_of(choices, p=None):
+    """Make a column of these values."""
+    return lambda rng, n: np.array(choices, dtype=object)[rng.choice(len(choices), n, p=p)]
+
+
+def some_of(choices, rng, n):
+    """Make several columns that belong together, one for each element of a choice."""
+    return np.array(choices, dtype=object)[rng.choice(len(choices), n)].T
+
+
+def perf_columns(rng, n):
+    objects, counters, instances = some_of(COUNTERS, rng, n)
+    values = rng.uniform(0, 1e7, n)
+    values[rng.random(n) < 0.01] = np.nan
+    return {"ObjectName": objects, "CounterName": counters, "InstanceName": instances, "CounterValue": values}
+
+
+def insights_columns(rng, n):
+    return {
+        "Namespace": one_of(["LogicalDisk", "Network", "logicaldisk", None])(rng, n),
+        "Name": one_of(["FreeSpaceMB", "Status"])(rng, n), "Tags": one_of(TAGS)(rng, n),
+    }  # fmt: skip
+
+
+OPERATIONS = [
+    "Microsoft.Compute/virtualMachines/extensions/write", "MICROSOFT.COMPUTE/VIRTUALMACHINES/EXTENSIONS/DELETE",
+    "Microsoft.HybridCompute/machines/extensions/read", "Microsoft.HybridCompute/machines/upgradeExtensions/action",
+    "microsoft.compute/virtualMachines/deallocate/action", "Microsoft.Compute/virtualMachines/powerOff/action",
+    "Microsoft.Compute/virtualMachineScaleSets/virtualMachines/start/action",
+    "Microsoft.Compute/virtualMachineScaleSets/restart/action", "Microsoft.Compute/virtualMachines/redeploy/action",
+    "Microsoft.Compute/virtualMachines/reimage/action", "Microsoft.Compute/virtualMachines/hibernate/action",
+    "Microsoft.HybridCompute/machines/delete", "Microsoft.Compute/virtualMachines/delete",
+    # and these are none of them
+    "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/disks/delete", "Microsoft.Web/sites/restart/action",
+    "Microsoft.Compute/virtualMachines/restartNow/action", "Microsoft.Compute/virtualMachinesX/start/action",
+    "Microsoft.Compute/extensionsX/write", "Microsoft.Insights/dataCollectionRules/delete", "", None,
+]  # fmt: skip
+
+
+def activity_columns(rng, n):
+    return {
+        "OperationNameValue": one_of(OPERATIONS)(rng, n),
+        "ActivityStatusValue": one_of(["Start", "Success", "Failure", "Accept", "", None])(rng, n),
+        "ActivityStatus": one_of(["Started", "Succeeded", "Failed", "Accepted", "", None])(rng, n),
+        "ResourceId": one_of(["/Subscriptions/S/VM/A", "/subscriptions/s/vm/b/Extensions/X", "", None])(rng, n),
+        "Caller": one_of(["Somebody@example.com", "0f0e0d0c", None])(rng, n),
+        "CorrelationId": one_of(["AAAA-1", "bbbb-2", None])(rng, n),
+    }
+
+
+SOURCES = [
+    "User32", "USER32", "EventLog", "eventlog", "Microsoft-Windows-Kernel-Power", "microsoft-windows-KERNEL-general",
+    "Microsoft-Windows-Kernel-Boot", "Kernel", "Microsoft-Windows-Kernelish", "Service Control Manager", "User32X",
+    "Microsoft-Windows-EventLog", "", None,
+]  # fmt: skip
+LONG = "The previous system shutdown at 8:21:01 was unexpected – ünï. "
+
+
+def event_columns(rng, n):
+    numbers = [12, 13, 41, 109, 1074, 6005, 6006, 6008, 1, 7036, 410, 107, None]
+    return {
+        "EventLog": one_of(["System", "SYSTEM", "system", "Application", "System2", None], [0.4, 0.2, 0.2, 0.1, 0.05, 0.05])(rng, n),
+        "EventID": pd.array(one_of(numbers)(rng, n), dtype="Int32"),
+        "Source": one_of(SOURCES)(rng, n),
+        # two texts that differ only after the 300th letter, one of 300 letters, one of 301
+        "RenderedDescription": one_of([
+            "short", "", None, LONG * 6 + "a", LONG * 6 + "b", (LONG * 5)[:300], (LONG * 5)[:300] + "!", "two\nlines",
+        ])(rng, n),
+    }  # fmt: skip
+
+
+SYSLOG = [
+    ("kernel", "Linux version 6.8.0-1021-azure (buildd@lcy02)"), ("KERNEL", "linux VERSION 5.15"),
+    ("kernel", "Command line: BOOT_IMAGE=/boot/vmlinuz root=/dev/sda1"), ("kernel", "[0.0] boot_image: x"),
+    ("systemd", "System is rebooting."), ("systemd-logind", "System is powering down."), ("SYSTEMD", "system is HALTING"),
+    ("systemd", "Reached target shutdown.target - System Shutdown."), ("systemd", "Reached target System Power Off."),
+    ("systemd", "Reached target System Reboot."), ("systemd-shutdown", "Power-Off"),
+    ("systemd", "Startup finished in 2.1s (kernel) + 9s (userspace) = 11.1s."),
+    ("shutdown", "shutting down for system reboot"), ("init", "Shutting DOWN now"), ("init", "Switching to runlevel 6: REBOOT"), ("Init", "halt"),
+    ("systemd", "System Shutdown " + LONG * 6 + "a"), ("systemd", "System Shutdown " + LONG * 6 + "b"),
+    # and these are none of them
+    ("kernel", "the Linux version is old"), ("sshd", "Linux version 6"), ("cloud-init", "BOOT_IMAGE=/boot/vmlinuz"), ("kernel", "noBOOT_IMAGE=1"), ("kernel", "System is rebooting."),
+    ("systemd", "Started Session 5 of User root."), ("systemd", "System is rebootingX"), ("systemd", "Startup finishedX"),
+    ("systemd", "Subsystem Shutdown"), ("sshd", "System is powering down."), ("my-systemd", "System is rebooting."),
+    ("init", "rebooted"), ("shutdown", "halted"), ("shutdownd", "halt"), ("cron", "reboot"), ("systemd", "reboot"),
+    ("systemd", None), (None, "System is rebooting."), ("kernel", ""),
+]  # fmt: skip
+
+
+def syslog_columns(rng, n):
+    processes, messages = some_of(SYSLOG, rng, n)
+    return {"ProcessName": processes, "SyslogMessage": messages}
+
+
+def without_computer(frame, rng):
+    """AMAHealth knows no computers, and most of its ids are those of the extension."""
+    tails = one_of(
+        ["/extensions/AzureMonitorLinuxAgent", "/Extensions/AMA", "/EXTENSIONS/A/extensions/b", "", "/extensionsX"]
     )
-    assert_same_rows(got, expected.reset_index())
+    tail = pd.Series(tails(rng, len(frame)))
+    ids = frame["_ResourceId"]
+    return frame.drop(columns="Computer").assign(_ResourceId=(ids + tail).where(ids.fillna("") != "", ids))
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    """Tables beside Heartbeat in Parquet, in so many row groups that several threads share each; and as frames."""
+    tenth, kinds = 100_000, ["Software", "WindowsServices", "software", "", None]
+    tables_made = {
+        "Perf": some_rows(21, 520_000, perf_columns, 1000),
+        "InsightsMetrics": some_rows(22, 120_000, insights_columns, 1000),
+        "ConfigurationData": some_rows(23, 80_000, lambda r, n: {"ConfigDataType": one_of(kinds)(r, n)}, tenth * 3000),
+        "AMAHealth": without_computer(some_rows(24, 60_000, lambda r, n: {}, tenth * 600), np.random.default_rng(25)),
+        "AzureActivity": some_rows(26, 30_000, activity_columns, 1000).drop(columns="Computer"),
+        "Event": some_rows(27, 60_000, event_columns, tenth),
+        "Syslog": some_rows(28, 60_000, syslog_columns, 1),
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("collected")
+    with duckdb.connect() as connection:
+        for name, frame in tables_made.items():
+            connection.register("rows", frame)
+            size = 65536 if name == "Perf" else 8192
+            connection.execute(f"COPY rows TO '{folder / name}.parquet' (FORMAT parquet, ROW_GROUP_SIZE {size})")
+            connection.unregister("rows")
+    engine = LocalEngine(folder)
+    yield engine, {name: plain(frame) for name, frame in tables_made.items()}
+    engine.close()
+
+
+def plain(frame):
+    """The rows as KQL sees them: times in UTC, no null text, machines in lower case."""
+    frame = frame.assign(TimeGenerated=frame["TimeGenerated"].dt.tz_localize("UTC").dt.as_unit("us"))
+    for column in frame.columns.difference(["TimeGenerated", "CounterValue", "EventID"]):
+        frame[column] = frame[column].fillna("").astype("str")
+    frame["Computer"] = frame["Computer"].str.lower() if "Computer" in frame else ""
+    if "ResourceId" in frame:  # AzureActivity has one of its own
+        frame = frame.rename(columns={"ResourceId": "Entity"})
+    return frame.assign(ResourceId=frame.pop("_ResourceId").str.lower())
+
+
+def mount_or_device(tags):
+    """Read the tag that tells disks and network cards apart, as JSON is read."""
+    try:
+        tags = json.loads(tags)
+    except json.JSONDecodeError:
+        return ""
+    return tags.get("vm.azm.ms/mountId", tags.get("vm.azm.ms/networkDeviceId", ""))
+
+
+def named(table, frame):
+    """Give the stream of each row, in the words of the documentation."""
+    if table == "AMAHealth":
+        return frame.assign(Stream="", ResourceId=[i.split("/extensions/")[0] for i in frame["ResourceId"]])
+    if table == "ConfigurationData":
+        return frame.assign(Stream=frame["ConfigDataType"])
+    if table == "Perf":
+        return frame.assign(Stream=frame["ObjectName"] + " \\ " + frame["CounterName"] + " \\ " + frame["InstanceName"])
+    tag = frame["Tags"].map({tags: mount_or_device(tags) for tags in frame["Tags"].unique()})
+    return frame.assign(Stream=frame["Namespace"] + " \\ " + frame["Name"] + " \\ " + tag)
+
+
+@pytest.fixture(scope="module")
+def samples(collected):
+    return {
+        table: named(table, collected[1][table])[["ResourceId", "Computer", "Stream", "TimeGenerated"]]
+        for table in ("Perf", "InsightsMetrics", "ConfigurationData", "AMAHealth")
+    }
+
+
+def edges(frame):
+    """Give two instants on which there are rows: the first belongs to the window, the second does not."""
+    times = frame["TimeGenerated"].sort_values(ignore_index=True)
+    return {"start": times[len(times) // 10], "end": times[len(times) * 9 // 10]}
+
+
+def windows_around(frame, start, end):
+    """Windows that begin or end with a sample, some over each other, one that reaches over all, one of nobody."""
+    first, last, middle = (frame.sample(60, random_state=seed, ignore_index=True) for seed in (1, 2, 3))
+    made = pd.concat([
+        first.assign(Start=first["TimeGenerated"], End=first["TimeGenerated"] + pd.Timedelta("02:00:00")),
+        last.assign(Start=last["TimeGenerated"] - pd.Timedelta("02:00:00"), End=last["TimeGenerated"]),
+        middle.assign(Start=middle["TimeGenerated"] - pd.Timedelta("03:00:00.000001")).assign(
+            End=lambda w: w["Start"] + pd.Timedelta("08:00:00")
+        ),
+        pd.concat([
+            frame[frame["TimeGenerated"].isin([start, end])], frame[frame["ResourceId"] == ""].head(1),
+        ]).assign(Start=start - pd.Timedelta("1D"), End=end + pd.Timedelta("1D")),
+        pd.DataFrame({"ResourceId": ["/nothing"], "Computer": ["nobody"], "Start": [start], "End": [end]}),
+    ], ignore_index=True)  # fmt: skip
+    return made[["ResourceId", "Computer", "Start", "End"]].astype(
+        dict.fromkeys(["Start", "End"], "datetime64[us, UTC]")
+    )
+
+
+def assert_streams(collected, samples, name, table, once):
+    """Compare first and last instant and number of the samples of each stream, of all machines and of some."""
+    frame = samples[table]
+    span = edges(frame)
+    some = ["host-010", "host-021", SET, f"{SET[:-3]}m050", "nobody"]
+    for asked in ([], some):
+        rows = inside(frame, **span)
+        if asked:
+            rows = rows[rows["ResourceId"].isin(asked) | rows["Computer"].isin(asked)]
+        if once:
+            assert rows.duplicated().any()
+            rows = rows.drop_duplicates()
+        times = rows.groupby(["ResourceId", "Computer", "Stream"])["TimeGenerated"]
+        expected = times.agg(First="min", Last="max", Samples="size").reset_index()
+        assert_same_rows(collected[0].run(render(name, machines=asked, **span)), expected)
+
+
+def assert_instants(collected, samples, name, table, streams):
+    """Compare the instants of the samples of some streams; what comes twice, or lies in two windows, counts once."""
+    wanted = samples[table][samples[table]["Stream"].isin(streams)]
+    span = edges(wanted)
+    windows = windows_around(wanted, **span)
+    rows = in_windows(inside(wanted, **span), windows)
+    assert span["start"] in set(rows["TimeGenerated"])
+    assert rows.duplicated().any()
+    assert set(rows["Stream"]) == set(streams) - {"nothing"}
+    got = collected[0].run(render(name, windows=windows, streams=streams, **span))
+    assert_same_rows(got, rows.drop_duplicates())
+
+
+def test_the_other_tables_are_large_and_mixed_enough_to_show_errors(collected, samples):
+    frames = collected[1]
+    assert len(frames["Perf"]) > 500_000
+    for frame in frames.values():
+        assert frame.duplicated().any()
+        assert (frame["ResourceId"] == "").any()
+        assert not frame["TimeGenerated"].is_monotonic_increasing
+    assert samples["Perf"]["Stream"].nunique() == len(COUNTERS)
+    assert {"LogicalDisk \\ Status \\ /mnt/日本 x", "Network \\ Status \\ eth0", " \\ Status \\ "} <= set(
+        samples["InsightsMetrics"]["Stream"]
+    )
+
+
+def test_perf_streams_equals_pandas(collected, samples):
+    assert_streams(collected, samples, "perf_streams", "Perf", once=False)
+
+
+def test_perf_rows_equals_pandas(collected, samples):
+    streams = ["Processor \\ % Processor Time \\ _Total", "Memory \\ Available MBytes \\ ", " \\ uptime \\ ",
+               "LogicalDisk \\ % Free Space \\ C:\\mnt", "nothing"]  # fmt: skip
+    assert_instants(collected, samples, "perf_rows", "Perf", streams)
+
+
+def test_perf_uptime_equals_pandas(collected):
+    """A sample in two windows comes twice, and so do copies."""
+    frame = collected[1]["Perf"]
+    frame = frame[frame["CounterName"].str.lower().isin(["uptime", "system up time"])]
+    span = edges(frame)
+    windows = windows_around(frame, **span)
+    expected = in_windows(inside(frame, **span), windows).rename(columns={"CounterValue": "Uptime"})
+    expected = expected[["ResourceId", "Computer", "TimeGenerated", "Uptime"]]
+    assert expected.duplicated().any()
+    assert expected["Uptime"].isna().any()
+    assert_same_rows(collected[0].run(render("perf_uptime", windows=windows, **span)), expected)
+
+
+def test_insights_streams_equals_pandas(collected, samples):
+    assert_streams(collected, samples, "insights_streams", "InsightsMetrics", once=False)
+
+
+def test_insights_rows_equals_pandas(collected, samples):
+    streams = ["LogicalDisk \\ FreeSpaceMB \\ C:", "logicaldisk \\ Status \\ ", " \\ Status \\ /mnt/日本 x", "nothing",
+               "Network \\ Status \\ eth0"]  # fmt: skip
+    assert_instants(collected, samples, "insights_rows", "InsightsMetrics", streams)
+
+
+def test_inventory_streams_equals_pandas(collected, samples):
+    assert_streams(collected, samples, "inventory_streams", "ConfigurationData", once=True)
+
+
+def test_inventory_rows_equals_pandas(collected, samples):
+    assert_instants(collected, samples, "inventory_rows", "ConfigurationData", ["Software", "", "nothing"])
+
+
+def test_health_streams_equals_pandas(collected, samples):
+    assert_streams(collected, samples, "health_streams", "AMAHealth", once=True)
+
+
+def test_health_rows_equals_pandas(collected, samples):
+    assert_instants(collected, samples, "health_rows", "AMAHealth", ["", "nothing"])
+
+
+def words(text):
+    return set(re.split(r"[^a-z0-9]+", text.lower()))
+
+
+def test_activity_equals_pandas(collected):
+    frame = collected[1]["AzureActivity"]
+    power = {"deallocate", "poweroff", "start", "restart", "redeploy", "reimage", "hibernate", "delete"}
+    machines = {"virtualmachines", "virtualmachinescalesets", "machines"}
+    wanted = [
+        bool(w & {"extensions", "upgradeextensions"} or (w & machines and w & power))
+        for w in map(words, frame["OperationNameValue"])
+    ]
+    span = edges(frame[wanted])
+    frame = inside(frame[wanted], **span)
+    assert set(frame["OperationNameValue"]) == set(OPERATIONS[:13])
+    status = [
+        new.lower() if new else old.lower()
+        for new, old in zip(frame["ActivityStatusValue"], frame["ActivityStatus"], strict=True)
+    ]
+    expected = pd.DataFrame({
+        "TimeGenerated": frame["TimeGenerated"], "Operation": frame["OperationNameValue"].str.lower(),
+        "Status": pd.Series(status, index=frame.index, dtype="str"), "Target": frame["ResourceId"],
+        "Entity": frame["Entity"].str.lower(), "Caller": frame["Caller"],
+        "CorrelationId": frame["CorrelationId"],
+    })  # fmt: skip
+    assert_same_rows(collected[0].run(render("activity", **span)), expected)
+
+
+def test_system_events_equals_pandas(collected):
+    frame = collected[1]["Event"]
+
+    def tells(event):
+        source = event.Source.lower()
+        if event.EventLog.lower() != "system" or event.EventID is pd.NA:
+            return False
+        if "kernel" in words(source):
+            return event.EventID in (12, 13, 41, 109, 1074, 6005, 6006, 6008)
+        return (event.EventID, source) in {(1074, "user32"), *((n, "eventlog") for n in (6005, 6006, 6008))}
+
+    told = frame[[tells(event) for event in frame.itertuples()]]
+    assert set(SOURCES[:8]) == set(told["Source"])
+    span = edges(told)
+    expected = inside(told, **span).assign(Message=[m[:300] for m in inside(told, **span)["RenderedDescription"]])
+    expected = expected[["ResourceId", "Computer", "TimeGenerated", "EventID", "Source", "Message"]]
+    assert expected.duplicated().any()
+    expected = expected.drop_duplicates().astype({"EventID": "Int64"})
+    assert_same_rows(collected[0].run(render("system_events", **span)), expected)
+
+
+def test_syslog_boots_equals_pandas(collected):
+    frame = collected[1]["Syslog"]
+    listed = pd.MultiIndex.from_tuples(SYSLOG[:18])  # by hand: those above the line in the list
+    told = frame[pd.MultiIndex.from_frame(frame[["ProcessName", "SyslogMessage"]]).isin(listed)]
+    span = edges(told)
+    told = inside(told, **span)
+    expected = told.assign(Message=told["SyslogMessage"].str.slice(0, 300))
+    expected = expected[["ResourceId", "Computer", "TimeGenerated", "Message"]]
+    assert expected.duplicated().any()
+    assert_same_rows(collected[0].run(render("syslog_boots", **span)), expected.drop_duplicates())
+
+
+def test_every_packaged_query_is_compared_with_pandas():
+    """A test of the name test_<query>_equals_pandas that asks this query, here or beside."""
+    compared = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        for block in re.split(r"(?m)^(?=\S)", path.read_text(encoding="utf-8")):
+            name = re.match(r"def test_(\w+)_equals_pandas\(", block)
+            if name and f'"{name[1]}"' in block:
+                compared.add(name[1])
+    assert compared == set(packaged())
