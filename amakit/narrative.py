@@ -82,7 +82,7 @@ _TEXT = {
         "limit horizon": "Nothing younger than {horizon} is judged: rows may still arrive.",
         "limit attempts": "An upgrade that failed before the new version sent a heartbeat leaves no trace in versions, "
                           "so it is not on this page; `02_upgrade_gaps` shows the outage that it made.",
-        "limit tables": "The workspace has no {tables}, so nothing here rests on what the control plane did.",
+        "limit tables": "The workspace has no {tables}; what they would tell of causes and bounds is missing here.",
         "limit silent": "A machine that never sent a heartbeat in the window or in the {days} days before it is not "
                         "listed.",
         "record": "Made by amakit {version} on {workspace}: {queries}, {rows} fetched in {seconds} s.",
@@ -170,7 +170,7 @@ _TEXT = {
         "limit horizon": "{horizon} より新しいデータは、まだ届く可能性があるため判断していません。",
         "limit attempts": "新版のハートビートが届く前に失敗したアップグレードはバージョンに痕跡を残さないため、このページには"
                           "現れません。それによる停止は `02_upgrade_gaps` に示します。",
-        "limit tables": "ワークスペースに {tables} がないため、コントロールプレーンの操作は根拠に含まれません。",
+        "limit tables": "ワークスペースに {tables} がないため、そこから分かる原因や区間の手がかりは含まれません。",
         "limit silent": "期間中およびその前の {days} 日間に一度もハートビートを送っていないマシンは一覧に現れません。",
         "record": "amakit {version}、ワークスペース {workspace}: {queries}、{rows}を {seconds} 秒で取得。",
         "upgrades": "**{verdict}** {machines}で{upgrades}。うち {certain} 件は確実にサンプルを失い、{perhaps} 件は失った可能性があり、"

@@ -71,6 +71,22 @@ def test_samples_of_a_kept_schedule_are_counted_exactly(upgraded):
     assert gaps.loc["Heartbeat", "first_after"] == at("2026-03-02 10:05")
 
 
+def test_moving_everything_in_time_moves_the_outage(upgraded, tmp_path):
+    shift = pd.Timedelta(days=40, hours=7, minutes=13)
+    import duckdb
+
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in upgraded.glob("*.parquet"):
+        later = f"SELECT * REPLACE (TimeGenerated + INTERVAL '{int(shift.total_seconds())} seconds' AS TimeGenerated) FROM '{path}'"
+        duckdb.sql(later).write_parquet(str(moved / path.name))
+    (here,) = analyzed(upgraded, end="2026-03-03").outages.itertuples()
+    (there,) = analyzed(moved, at("2026-03-02") + shift, at("2026-03-03") + shift).outages.itertuples()
+    for end in ("start_earliest", "start_latest", "end_earliest", "end_latest"):
+        assert abs(getattr(there, end) - getattr(here, end) - shift) < pd.Timedelta(microseconds=2)
+    assert there.downtime_s == pytest.approx(here.downtime_s, abs=1e-5)
+
+
 def test_a_version_change_without_loss_has_its_row(tmp_path):
     rows = beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00"), ("1.38", "2026-03-02 10:00", "2026-03-03")])
     found = analyzed(write(tmp_path, Heartbeat=rows), end="2026-03-03")
