@@ -357,20 +357,25 @@ def evidence(fleet, around):
         TimeGenerated, Received).
     """
     ws = fleet.workspace
-    said = [pd.DataFrame(columns=[*_MACHINE, "TimeGenerated", "Said"])]
+    said = []
     if "Event" in ws.tables:
         events = _sliced(fleet, "system_events", _wide(fleet))
-        said.append(
-            events.assign(Said="Windows event " + events["EventID"].astype("str") + " (" + events["Message"] + ")")
-        )
+        number = events["EventID"].astype("str")
+        said.append(events.assign(Said="Windows event " + number + " (" + events["Message"] + ")"))
     if "Syslog" in ws.tables:
         lines = _sliced(fleet, "syslog_boots", _wide(fleet))
         said.append(lines.assign(Said="Syslog: " + lines["Message"]))
-    uptime = pd.DataFrame(columns=[*_MACHINE, "TimeGenerated", "Uptime"])
+    system, uptime = _nothing("TimeGenerated", "Said"), _nothing("TimeGenerated", "Uptime")
+    if said:
+        system = pd.concat(said)[list(system.columns)]
     if "Perf" in ws.tables:
         uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*_MACHINE, "TimeGenerated"])
     late = _sliced(fleet, "heartbeat_late", fleet.window, machines=list(fleet.asked), delay=LATE)
-    return {"system": pd.concat(said[-2:] if len(said) > 1 else said)[said[0].columns], "uptime": uptime, "late": late}
+    return {"system": system, "uptime": uptime, "late": late}
+
+
+def _nothing(*columns):
+    return pd.DataFrame(columns=[*_MACHINE, *columns])
 
 
 def _wide(fleet):
