@@ -125,7 +125,7 @@ def kql(name, values):
 @click.option("--out", required=True, metavar="DIR", help="Folder for the result tables.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 def analyze(workspace, start, end, machines, out, form):
-    """Write the result tables machines and transitions, and run.json."""
+    """Write the result tables machines, transitions, outages, gaps and events, and run.json."""
     from amakit.analysis import analyze as run
     from amakit.workspace import connect
 

@@ -298,8 +298,8 @@ def samples(fleet, around):
 
     Notes
     -----
-    A stream is read as far around a stretch as thirty of its intervals reach, at least half an hour and at most
-    six days, so that its interval can be told on both sides.
+    A stream is read as far around a stretch as thirty of its intervals reach, at least forty minutes and at
+    most six days, so that its interval can be told on both sides.
     """
     heartbeats = _rows_around(fleet, "heartbeat_rows", around, _NEAR)
     heartbeats = _by_line(heartbeats, fleet).rename(columns={"line": "stream"}).assign(data_type="Heartbeat")

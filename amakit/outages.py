@@ -209,7 +209,7 @@ def _hole(streams, usual, stretch, horizon, changed):
         left, right = found
     tracks = _tracks(streams, left, right, usual)
     hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
-    return hole if changed or np.isnan(right) or _is_outage(tracks, left, right, stretch) else None
+    return hole if changed or np.isnan(right) or _is_outage(tracks, right, stretch) else None
 
 
 def _where(streams, stretch):
@@ -274,7 +274,7 @@ def _inner(tracks, left, right, stretch):
     return min(start, far), max(end, left)
 
 
-def _is_outage(tracks, left, right, stretch):
+def _is_outage(tracks, right, stretch):
     """Say whether a hole without a change of version is more than one stream's lost sample."""
     fast = [t for t in tracks if t.plan.interval <= FAST and t.last >= stretch.previous]
     missed = [t for t in fast if t.last + t.plan.interval < right - t.plan.tolerance()]
