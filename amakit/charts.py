@@ -16,6 +16,7 @@ from amakit import blindness
 from amakit.analysis import machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.transitions import version_key
+from amakit.words import texts, visible
 
 _COLOURS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
@@ -31,57 +32,6 @@ _MOST_POINTS = 80
 _MOST_PAIRS = 30
 _LOOKS = {"fires": ("#D55E00", ""), "depends": ("#E69F00", "/"), "misses": ("#56B4E9", ".")}
 _OS_LOOKS = {"Windows": ("#0072B2", "circle"), "Linux": ("#D55E00", "square")}
-_WORDS = {
-    "en": {
-        "inventory": "Machines by the version that they report at the end",
-        "timeline": "Version of each machine over time",
-        "adoption": "Machines on each version over time",
-        "clock": "Upgrades by weekday and hour",
-        "machines": "machines", "upgrade": "upgrade", "downgrade": "downgrade",
-        "time": "time ({zone})", "hour": "hour of the day ({zone})",
-        "days": ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], "upgrades": "upgrades", "nothing": "nothing to show",
-        "version": "version", "last old": "last old", "first new": "first new",
-        "around": "{machine}: every stream around the outage ({cause})", "sample": "sample", "missing": "missing",
-        "around none": "Every stream around an outage",
-        "surely": "surely blind", "perhaps": "maybe blind", "began": "began", "ended": "ended",
-        "not back": "not back by", "evidence": "evidence", "evidence text": "Evidence, as recorded (times in UTC):",
-        "none": "none", "lost": "lost", "every": "every {interval}", "unseen": "cannot be seen",
-        "units": ["h", "min", "s"],
-        "downtimes": "How long agents were blind, by version pair", "minutes": "minutes",
-        "outages": "outages", "causes": "Outages that were not upgrades, by cause",
-        "alerts": "What would have noticed these outages", "others": "other outages", "all upgrades": "upgrades",
-        "fires": "surely", "depends": "depends on timing", "misses": "never",
-        "alert": "heartbeat alert, {n} min", "hourly share": "hourly availability, share of hours",
-        "hourly count": "hourly availability, count of 60",
-        "cause rolled_back": "upgrade rolled back", "cause rollback_failed": "roll-back failed",
-        "cause machine_stopped": "machine stopped", "cause machine_restarted": "machine restarted",
-        "cause disconnected": "network away", "cause unexplained": "unexplained", "cause upgrade": "upgrade",
-    },
-    "ja": {
-        "inventory": "期間終了時に報告しているバージョン別のマシン数",
-        "timeline": "マシンごとのバージョンの推移",
-        "adoption": "バージョン別マシン数の推移",
-        "clock": "アップグレードの曜日と時刻",
-        "machines": "台数", "upgrade": "アップグレード", "downgrade": "ダウングレード",
-        "time": "時刻 ({zone})", "hour": "時 ({zone})",
-        "days": ["月", "火", "水", "木", "金", "土", "日"], "upgrades": "件数", "nothing": "該当なし",
-        "version": "バージョン", "last old": "旧版の最後", "first new": "新版の最初",
-        "around": "{machine}: 停止（{cause}）前後の全ストリーム", "sample": "サンプル", "missing": "失われたサンプル",
-        "around none": "停止前後の全ストリーム",
-        "surely": "確実に停止", "perhaps": "停止の可能性（区間）", "began": "開始", "ended": "終了",
-        "not back": "未復帰（確認時点）", "evidence": "根拠", "evidence text": "根拠（記録のまま、時刻は UTC）:",
-        "none": "なし", "lost": "損失", "every": "{interval}間隔", "units": ["時間", "分", "秒"], "unseen": "判定不能",
-        "downtimes": "バージョンの組ごとの停止時間", "minutes": "分",
-        "outages": "件", "causes": "アップグレード以外の停止（原因別）",
-        "alerts": "これらの停止に気付けたか", "others": "その他の停止", "all upgrades": "アップグレード",
-        "fires": "確実に気付く", "depends": "タイミング次第", "misses": "気付かない",
-        "alert": "ハートビート警告 {n} 分", "hourly share": "時間別可用性（時間の割合）",
-        "hourly count": "時間別可用性（60 件中の件数）",
-        "cause rolled_back": "ロールバック", "cause rollback_failed": "ロールバック失敗",
-        "cause machine_stopped": "マシン停止", "cause machine_restarted": "マシン再起動",
-        "cause disconnected": "ネットワーク切断", "cause unexplained": "原因不明", "cause upgrade": "アップグレード",
-    },
-}  # fmt: skip
 
 
 def inventory(analysis, language="en"):
@@ -104,7 +54,7 @@ def inventory(analysis, language="en"):
     >>> sum(sum(bar.x) for bar in inventory(found).data) == len(found.machines)
     True
     """
-    words, styles = _WORDS[language], _styles(analysis)
+    words, styles = _words(language), _styles(analysis)
     label = _labels(analysis.machines, styles)
     counts = label.value_counts()
     figure = _figure(words["inventory"], height=160 + 30 * len(counts))
@@ -143,7 +93,7 @@ def timeline(analysis, language="en", timezone="UTC"):
     >>> timeline(found, timezone="Asia/Tokyo").layout.xaxis.title.text
     'time (Asia/Tokyo)'
     """
-    words, styles = _WORDS[language], _styles(analysis)
+    words, styles = _words(language), _styles(analysis)
     rows = _rows(analysis)
     runs = _clipped(analysis).merge(rows, on=["resource_id", "computer"])
     many = len(rows) > _MOST_BARS
@@ -157,7 +107,7 @@ def timeline(analysis, language="en", timezone="UTC"):
         part = changes[changes["kind"] == kind]
         if part.empty or (many and kind == "upgrade"):  # in a raster an upgrade shows as an edge of colour
             continue
-        span = part["from_version"].map(html.escape) + " → " + part["to_version"].map(html.escape)
+        span = part["from_version"].map(_told) + " → " + part["to_version"].map(_told)
         figure.add_scatter(
             x=_local(part["first_new"], timezone), y=part["label"], mode="markers", name=words[kind],
             marker={"symbol": symbol, "size": 9, "color": "white", "line": {"color": "black", "width": 1.4}},
@@ -201,7 +151,7 @@ def adoption(analysis, language="en", timezone="UTC", points=400):
     >>> len(adoption(found, points=50).data[0].y)
     50
     """
-    words, styles = _WORDS[language], _styles(analysis)
+    words, styles = _words(language), _styles(analysis)
     runs = _clipped(analysis)
     runs = runs[runs["line"] == 0]
     figure = _figure(words["adoption"], height=460)
@@ -251,7 +201,7 @@ def clock(analysis, language="en", timezone="UTC"):
     >>> bool(clock(found).data[0].z.sum() == sum(found.transitions["kind"] == "upgrade"))
     True
     """
-    words = _WORDS[language]
+    words = _words(language)
     seen = analysis.transitions.query("kind == 'upgrade'")["first_new"].dt.tz_convert(timezone)
     counts = np.zeros((7, 24), dtype="uint16")
     np.add.at(counts, (seen.dt.day_of_week, seen.dt.hour), 1)
@@ -295,7 +245,7 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     >>> [trace.name for trace in around(found).data]
     ['sample', 'missing', 'evidence', 'surely blind', 'maybe blind']
     """
-    words = _WORDS[language]
+    words = _words(language)
     outage = worst(analysis) if outage is None else outage
     if outage is None:
         return _empty(_figure(words["around none"], height=240), words)
@@ -303,7 +253,7 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     view = _view(row, analysis)
     streams = _streams(analysis, row, view, words)
     lines = [line for n, part in enumerate(_evidence(row["evidence"]), start=1)
-             for line in textwrap.wrap(f"{n}. {part}", 100, subsequent_indent="    ")]  # fmt: skip
+             for line in textwrap.wrap(f"{n}. {visible(part, 1000)}", 100, subsequent_indent="    ")]  # fmt: skip
     title = words["around"].format(machine=_name(analysis, row), cause=_cause(row["cause"], words))
     figure = _figure(title, height=300)
     names = [*streams["label"], words["evidence"]]
@@ -369,13 +319,13 @@ def downtimes(analysis, language="en"):
     >>> shown == sum(found.outages["cause"] == "upgrade")
     True
     """
-    words = _WORDS[language]
+    words = _words(language)
     own = analysis.outages[(analysis.outages["cause"] == "upgrade") & analysis.outages["downtime_s"].notna()]
     figure = _figure(words["downtimes"], height=240)
     if own.empty:
         return _empty(figure, words)
     pair = own["os_type"] + " " + own["from_version"] + " → " + own["to_version"]
-    own = own.assign(pair=pair.map(_short).map(html.escape))
+    own = own.assign(pair=pair.map(_told))
     often = own["pair"].value_counts().head(_MOST_PAIRS).index
     own = own[own["pair"].isin(often)]
     middle = own.groupby("pair")["downtime_s"].median()
@@ -404,7 +354,7 @@ def causes(analysis, language="en"):
     >>> sum(bar.x[0] for bar in causes(found).data) == sum(found.outages["cause"] != "upgrade")
     True
     """
-    words = _WORDS[language]
+    words = _words(language)
     counts = analysis.outages["cause"].value_counts().drop("upgrade", errors="ignore")
     figure = _figure(words["causes"], height=150 + 32 * len(counts))
     if counts.empty:
@@ -447,7 +397,7 @@ def alerts(analysis, language="en", windows=blindness.WINDOWS, frequency=1):
     >>> [(bar.name, bar.x[0]) for bar in alerts(found).data if bar.xaxis == "x"]
     [('surely', 1), ('depends on timing', 0), ('never', 0)]
     """
-    words = _WORDS[language]
+    words = _words(language)
     horizon = pd.Timestamp(analysis.run["horizon"])
     silent = blindness.silences(analysis.outages, analysis.gaps, horizon)
     found = blindness.verdicts(silent, horizon, windows, frequency)
@@ -521,7 +471,7 @@ def _styles(analysis):
     keys = sorted({(os, version_key(version)) for os, version in pairs.itertuples(index=False)})
     spelled = {(os, version_key(v)): v for os, v in sorted(pairs.itertuples(index=False, name=None), reverse=True)}
     return {
-        html.escape(_short(f"{key[0]} {spelled[key]}".strip())): {
+        _told(f"{key[0]} {spelled[key]}".strip()): {
             "key": key,
             "colour": _COLOURS[n % len(_COLOURS)],
             "pattern": {"shape": _PATTERNS[(n + n // len(_COLOURS)) % len(_PATTERNS)],  # no pair comes twice before 128
@@ -544,14 +494,19 @@ def _rows(analysis):
     first = analysis.transitions.groupby(["resource_id", "computer"])["first_new"].min().rename("changed")
     machines = machines.merge(first, how="left", on=["resource_id", "computer"])
     machines = machines.sort_values(["os_type", "changed", "computer", "resource_id"], ignore_index=True)
-    label = machine_labels(machines).map(_short).map(html.escape)
+    label = machine_labels(machines).map(_told)
     again = label.groupby(label).cumcount()  # shortened names may meet; a row needs one of its own
     label = label.where(again == 0, label + " (" + (again + 1).astype("str") + ")")
     return machines.assign(label=label, row=range(len(machines))).drop(columns=["os_type", "changed"])
 
 
-def _short(text, limit=40):
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _told(text, limit=40):
+    """Make text from outside safe for plotly, which reads a little HTML and, in hovers, ``%{…}``."""
+    return html.escape(visible(text, limit)).replace("%{", "&#37;{")
+
+
+def _words(language):
+    return texts(language)["charts"]
 
 
 def _clipped(analysis):
@@ -616,7 +571,7 @@ def _under_title(height):
 
 
 def _cause(cause, words):
-    return words.get(f"cause {cause}", html.escape(cause))
+    return words.get(f"cause {cause}", _told(cause))
 
 
 def _step(most):
@@ -629,7 +584,7 @@ def _name(analysis, row):
     called = machine_labels(fleet)[
         (fleet["resource_id"] == row["resource_id"]) & (fleet["computer"] == row["computer"])
     ]
-    return html.escape(_short(called.iloc[0] if len(called) else row["computer"]))
+    return _told(called.iloc[0] if len(called) else row["computer"])
 
 
 def _evidence(text):
@@ -659,7 +614,7 @@ def _streams(analysis, row, view, words):
     labels, told = [], []
     for part in own.itertuples():
         name = " · ".join(filter(None, [part.data_type, re.sub(r"( \\)+ *$", "", part.stream)]))
-        label = html.escape(_short(name, 46))
+        label = _told(name, 46)
         if pd.notna(part.interval_s):
             label += f" ({words['every'].format(interval=_interval(part.interval_s, words))})"
         while label in labels:
@@ -774,7 +729,7 @@ def _points(figure, analysis, own, words):
         minutes = part[["downtime_s", "downtime_low_s", "downtime_high_s"]] / 60
         labels = [_name(analysis, row) for _, row in part.iterrows()]
         figure.add_scatter(
-            x=minutes["downtime_s"], y=part["at"], mode="markers", name=html.escape(os),
+            x=minutes["downtime_s"], y=part["at"], mode="markers", name=_told(os),
             marker={"color": colour, "symbol": symbol, "size": 8},
             error_x={"type": "data", "symmetric": False, "array": minutes["downtime_high_s"] - minutes["downtime_s"],
                      "arrayminus": minutes["downtime_s"] - minutes["downtime_low_s"], "color": colour, "thickness": 1.4,
@@ -802,7 +757,7 @@ def _boxes(figure, analysis, own, words):
         colour, symbol = _OS_LOOKS.get(os, (_COLOURS[2], "diamond"))
         figure.add_box(
             y=[f"{pair} ({counts[pair]:,})"], q1=[low], median=[middle], q3=[high], lowerfence=[lowest],
-            upperfence=[highest], orientation="h", name=html.escape(os), legendgroup=os, showlegend=os not in shown,
+            upperfence=[highest], orientation="h", name=_told(os), legendgroup=os, showlegend=os not in shown,
             line={"color": colour}, fillcolor="rgba(0,114,178,0.3)" if symbol == "circle" else "rgba(0,0,0,0)",
             hoverinfo="x+name",
         )  # fmt: skip

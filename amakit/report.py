@@ -12,7 +12,7 @@ from pathlib import Path
 from amakit.analysis import staged
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.intervals import instant, window
-from amakit.narrative import LANGUAGES, zone
+from amakit.words import texts, zone
 
 FORMS = ("html", "ipynb")
 #: Of the forms in which a cell gives its result, the first of these is shown.
@@ -222,8 +222,7 @@ def _check(start, end, timezone, language):
         if value:
             instant(value, name)
     zone(timezone)
-    if language not in LANGUAGES:
-        raise UsageError(f"language {language!r} is not known; it is {' or '.join(LANGUAGES)}")
+    texts(language)
 
 
 def _find(notebook):

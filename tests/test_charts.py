@@ -10,8 +10,9 @@ import pytest
 from fleet import at, beats, write
 
 import amakit
-from amakit import charts, narrative
-from amakit.narrative import Narrator, plain
+from amakit import charts
+from amakit.narrative import Narrator
+from amakit.words import plain, texts
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +118,13 @@ def test_sentences_count_as_the_tables_do(small):
 
 
 def test_both_languages_know_every_text_and_every_fact():
-    for texts in (narrative._TEXT, narrative._COUNTED, narrative._HEADINGS, charts._WORDS):
-        assert set(texts["en"]) == set(texts["ja"])
-    for key, text in narrative._TEXT["en"].items():
-        fields = [
-            {name for _, name, *_ in string.Formatter().parse(t) if name} for t in (text, narrative._TEXT["ja"][key])
-        ]
-        assert fields[0] == fields[1], key
+    english, japanese = texts("en"), texts("ja")
+    for section, told in english.items():
+        assert list(told) == list(japanese[section]), section
+        for key, text in told.items():
+            fields = [{name for _, name, *_ in string.Formatter().parse(str(t)) if name}
+                      for t in (text, japanese[section][key])]  # fmt: skip
+            assert fields[0] == fields[1], (section, key)
 
 
 @pytest.mark.parametrize("method", ["data", "inventory", "changes", "timing", "unsteady", "limits", "record"])
