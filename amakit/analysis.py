@@ -1,5 +1,6 @@
 """The recipe: a workspace and a window in, the result tables out."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -50,9 +51,12 @@ class Analysis:
         One row per stretch in which a machine kept one version; see `amakit.transitions.runs`.
     samples : pandas.DataFrame
         The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
+    activity : pandas.DataFrame
+        The operations of the control plane that may have to do with an outage; see `amakit.causes.rests_on`.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
-        workspace, and each query with its text, rows, bytes and seconds.
+        workspace, each query with its text, rows, bytes, seconds and the hash of its answer, and the hash of
+        all answers.
     """
 
     window: Window
@@ -63,6 +67,7 @@ class Analysis:
     events: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
+    activity: pd.DataFrame
     run: dict
 
     def save(self, folder, form="csv"):
@@ -281,7 +286,7 @@ def analyze(workspace, start=None, end=None, machines=None):
     spans = collect.version_spans(fleet)
     runs = transitions.runs(spans)
     changes = transitions.transitions(runs)
-    away, lost, samples = _outages(fleet, runs, changes, horizon)
+    away, lost, samples, acts = _outages(fleet, runs, changes, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
         "machines": _machines(spans, runs, away, asked, horizon),
@@ -295,6 +300,7 @@ def analyze(workspace, start=None, end=None, machines=None):
         **{name: result(name, frame) for name, frame in tables.items()},
         runs=runs,
         samples=samples,
+        activity=acts,
         run=_record(workspace, asked, horizon, workspace.log[begun:]),
     )
 
@@ -319,7 +325,7 @@ def _outages(fleet, runs, changes, horizon):
     cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
     unharmed = gaps.unharmed(cut_off, streams)
     away = result("outages", pd.concat([away, cut_off], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples
+    return away, pd.concat([lost, unharmed], ignore_index=True), samples, causes.rests_on(away, acts)
 
 
 def _with_versions(cut_off, runs):
@@ -398,5 +404,6 @@ def _record(workspace, asked, horizon, log):
         "horizon": iso(horizon),
         "unknown": [],
         "missing_tables": sorted(set(_EVIDENCE) - set(workspace.tables)),
+        "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],
     }

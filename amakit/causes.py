@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pandas as pd
 
@@ -63,7 +64,7 @@ def operations(activity):
     -------
     pandas.DataFrame
         operation, target, base (the machine or set), began, ended, status (``started``, ``succeeded`` or
-        ``failed``), caller; both spellings of a status are understood.
+        ``failed``), caller, correlation; both spellings of a status are understood.
 
     Examples
     --------
@@ -84,8 +85,8 @@ def operations(activity):
                         caller=("Caller", "last")).reset_index()  # fmt: skip
     found["status"] = found["rank"].map({2: "failed", 1: "succeeded", 0: "started"}).astype("str")
     found["base"] = found["target"].str.replace(r"/extensions/.*$", "", regex=True)
-    return found.rename(columns={"Operation": "operation"})[
-        ["operation", "target", "base", "began", "ended", "status", "caller"]
+    return found.rename(columns={"Operation": "operation", "CorrelationId": "correlation"})[
+        ["operation", "target", "base", "began", "ended", "status", "caller", "correlation"]
     ].sort_values("began", ignore_index=True)
 
 
@@ -221,19 +222,17 @@ def explain(table, acts, evidence, returned):
     pandas.DataFrame
         cause and evidence, on the index of ``table``.
     """
-    by_base = dict(list(acts.groupby("base")))
+    told = dict(list(rests_on(table, acts).groupby("outage")))
     system = dict(list(evidence["system"].groupby(_MACHINE)))
     uptime = dict(list(evidence["uptime"].groupby(_MACHINE)))
     others = company(table)
     rows = []
-    for number, o in enumerate(table.to_dict("records")):
+    for number, (index, o) in enumerate(zip(table.index, table.to_dict("records"), strict=True)):
         machine = o["resource_id"], o["computer"]
         o["returned"] = (*machine, o["from_version"], o["to_version"]) in returned
         case = Case(o, company=int(others[number]))
-        whole_set = o["resource_id"].partition("/virtualmachines/")[0] if "scalesets/" in o["resource_id"] else ""
-        for base in {o["resource_id"], whole_set} - {""}:
-            if base in by_base:
-                _weigh_operations(case, by_base[base])
+        if index in told:
+            _weigh_operations(case, told[index])
         if machine in system:
             _weigh_system(case, system[machine])
         if machine in uptime:
@@ -242,11 +241,46 @@ def explain(table, acts, evidence, returned):
     return pd.DataFrame(rows, columns=["cause", "evidence"], index=table.index)
 
 
-def linked(table):
-    """Tie an attempt that was rolled back to the one that followed it, in the evidence of both.
+def rests_on(table, acts):
+    """Give the operations of the control plane that may have to do with each outage.
 
-    A failed upgrade is tried again on the next day, on Arc within the next hour; what comes more than three days
-    later is taken for an upgrade of its own.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        resource_id and the four ends of each outage.
+    acts : pandas.DataFrame
+        As `operations` gives them.  An instance of a scale set is also touched by what is done to its set.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``acts``, and outage (index of ``table``), role (``attempt``: on the agent's extension;
+        ``power``: on the machine's power).
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02 10:00", "2026-03-02 10:05", "2026-03-02 18:00"], utc=True)
+    >>> acts = pd.DataFrame({"operation": "microsoft.compute/virtualmachines/deallocate/action", "target": "/vm",
+    ...     "base": "/vm", "began": t, "ended": t, "status": "succeeded", "caller": "", "correlation": ""})
+    >>> outage = {"resource_id": "/vm", "start_earliest": t[0], "start_latest": t[0], "end_earliest": t[1],
+    ...     "end_latest": t[1]}
+    >>> rests_on(pd.DataFrame([outage]), acts)["role"].tolist()
+    ['power', 'power']
+    """
+    by_base = dict(list(acts.groupby("base")))
+    found = []
+    for index, o in zip(table.index, table.to_dict("records"), strict=True):
+        whole_set = o["resource_id"].partition("/virtualmachines/")[0] if "scalesets/" in o["resource_id"] else ""
+        for base in sorted({o["resource_id"], whole_set} & set(by_base) - {""}):
+            own = by_base[base]
+            end = own["began"].max() if pd.isna(o["end_latest"]) else o["end_latest"]
+            near = own[(own["ended"] >= o["start_earliest"] - _BEFORE) & (own["began"] <= end + _AFTER)]
+            found += [(*act[1:], index, role) for act in near.itertuples() if (role := _role(o, act))]
+    return pd.DataFrame(found, columns=[*acts.columns, "outage", "role"])
+
+
+def linked(table):
+    """Tie an attempt that was rolled back to the one that followed it, in the evidence of both; see `series`.
 
     Parameters
     ----------
@@ -267,38 +301,72 @@ def linked(table):
     ['x; tried again at 2026-03-03 00:00:00 (upgrade)', 'y; attempt 2, after 2026-03-02 00:00:00']
     """
     evidence = table["evidence"].copy()
-    tries = table[
-        table["cause"].isin(["rolled_back", "rollback_failed"]) | (table["from_version"] != table["to_version"])
-    ]
-    for _, own in tries.sort_values("start_earliest").groupby(_MACHINE):
-        number, before = 1, None
-        for index, cause, start in own[["cause", "start_earliest"]].itertuples():
-            if before is not None and start - before[1] <= _AGAIN:
-                number += 1
-                evidence[before[0]] += f"; tried again at {start:%Y-%m-%d %H:%M:%S} ({cause})"
-                evidence[index] += f"; attempt {number}, after {before[1]:%Y-%m-%d %H:%M:%S}"
-            else:
-                number = 1
-            before = (index, start) if cause == "rolled_back" else None
+    for rows in series(table):
+        for number, (before, index) in enumerate(pairwise(rows), start=2):
+            first, again = table.loc[before, "start_earliest"], table.loc[index, "start_earliest"]
+            evidence[before] += f"; tried again at {again:%Y-%m-%d %H:%M:%S} ({table.loc[index, 'cause']})"
+            evidence[index] += f"; attempt {number}, after {first:%Y-%m-%d %H:%M:%S}"
     return evidence
 
 
+def series(table):
+    """Put together the attempts that followed each other on a machine.
+
+    A failed upgrade is tried again on the next day, on Arc within the next hour; what comes more than three days
+    later is taken for an upgrade of its own.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        resource_id, computer, cause, from_version, to_version and start_earliest.
+
+    Returns
+    -------
+    list of list of int
+        Indexes of outages in the order of time; each but the last of a list was rolled back.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02", "2026-03-03", "2026-03-09"], utc=True)
+    >>> series(pd.DataFrame({"resource_id": "", "computer": "a", "cause": ["rolled_back", "upgrade", "upgrade"],
+    ...     "start_earliest": t, "from_version": "1.37", "to_version": ["1.37", "1.38", "1.39"]}))
+    [[0, 1], [2]]
+    """
+    tries = table[
+        table["cause"].isin(["rolled_back", "rollback_failed"]) | (table["from_version"] != table["to_version"])
+    ]
+    found = []
+    for _, own in tries.sort_values("start_earliest").groupby(_MACHINE):
+        before = None
+        for index, cause, start in own[["cause", "start_earliest"]].itertuples():
+            if before is not None and start - before <= _AGAIN:
+                found[-1].append(index)
+            else:
+                found.append([index])
+            before = start if cause == "rolled_back" else None
+    return found
+
+
 def _weigh_operations(case, acts):
-    o = case.outage
-    ongoing = pd.isna(o["end_latest"])
-    end = acts["began"].max() if ongoing else o["end_latest"]
-    near = acts[(acts["ended"] >= o["start_earliest"] - _BEFORE) & (acts["began"] <= end + _AFTER)]
-    for act in near.itertuples():
-        when = f"{act.began:%Y-%m-%d %H:%M:%S}"
-        if concerns_agent(act.operation, act.target):
-            if act.ended < o["start_earliest"] - _AFTER or (ongoing and act.began > o["start_latest"] + _BEFORE):
-                continue  # an operation that was over long before, or came long after, has nothing to do with it
+    for act in acts.itertuples():
+        text = f"activity log {act.began:%Y-%m-%d %H:%M:%S}: {act.operation} {act.status}"
+        if act.role == "power":
+            case.power.append((act.began, text))
+        else:
             kind = "automatic (Arc's own service)" if "regional service manager" in act.caller.lower() else ""
             kind = f"by {act.caller}" if "@" in act.caller else kind
-            text = f"activity log {when}: {act.operation} {act.status} {kind}".rstrip()
-            case.attempts.append((act.began, text))
-        elif _on_power(act.operation) and o["start_earliest"] - _CLOSE <= act.ended and act.began <= end:
-            case.power.append((act.began, f"activity log {when}: {act.operation} {act.status}"))
+            case.attempts.append((act.began, f"{text} {kind}".rstrip()))
+
+
+def _role(outage, act):
+    """Say what an operation near an outage may have to do with it; an empty text for nothing."""
+    ongoing = pd.isna(outage["end_latest"])
+    if concerns_agent(act.operation, act.target):
+        # an operation that was over long before, or came long after, has nothing to do with it
+        late = ongoing and act.began > outage["start_latest"] + _BEFORE
+        return "" if late or act.ended < outage["start_earliest"] - _AFTER else "attempt"
+    during = outage["start_earliest"] - _CLOSE <= act.ended and (ongoing or act.began <= outage["end_latest"])
+    return "power" if _on_power(act.operation) and during else ""
 
 
 def _on_power(operation):

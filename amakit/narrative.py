@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from amakit import blindness
+from amakit import blindness, facts
 from amakit.analysis import Analysis, machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.transitions import rolled_back
@@ -65,15 +65,15 @@ class Narrator(Words):
         """Say which versions report at the end, and who is silent."""
         machines = self.analysis.machines
         reporting, silent = (machines[machines["state"] == state] for state in ("reporting", "silent"))
-        facts = {"machines": self._machines(machines), "horizon": self._horizon()}
-        parts = [self._sentence("inventory none", **facts)]
+        known = {"machines": self._machines(machines), "horizon": self._horizon()}
+        parts = [self._sentence("inventory none", **known)]
         if len(reporting):
             named = (reporting["os_type"] + " " + reporting["version"]).value_counts().sort_index()
             parts = [
                 self._sentence(
                     "inventory", reporting=self._number(len(reporting)) if self.language == "en"
                     else self._machines(reporting), versions=self._count(len(named), "version"),
-                    common=plain(named.idxmax()), most=self._count(int(named.max()), "machine"), **facts,
+                    common=plain(named.idxmax()), most=self._count(int(named.max()), "machine"), **known,
                 )
             ]  # fmt: skip
         if len(silent):
@@ -199,34 +199,29 @@ class Narrator(Words):
         if own.empty:
             parts = [self._sentence("upgrades none", start=self._time(a.window.start), end=self._time(a.window.end))]
             return "\n\n".join([*parts, self._still()])
-        lost = self._lost(own)
-        of_outage = lost.groupby("outage")[["lost_low", "lost_high"]].sum().reindex(own.index, fill_value=0)
-        certain = int((of_outage["lost_low"] > 0).sum())
-        perhaps = int(((of_outage["lost_low"] == 0) & (of_outage["lost_high"] > 0)).sum())
-        verdict = "cost" if certain else "cost perhaps" if perhaps else "cost none"
+        told = facts.summary(a, own)
+        verdict = "cost" if told["certain"] else "cost perhaps" if told["perhaps"] else "cost none"
         ended = own[own["downtime_s"].notna()]
-        facts = {
+        numbers = {key: self._number(told[key]) for key in ("certain", "perhaps", "spared")}
+        numbers |= {
             "verdict": self._text(verdict), "upgrades": self._count(len(own), "upgrade"),
-            "machines": self._machines(own.drop_duplicates(_MACHINE)), "certain": self._number(certain),
-            "perhaps": self._number(perhaps), "spared": self._number(len(own) - certain - perhaps),
+            "machines": self._machines(own.drop_duplicates(_MACHINE)),
         }  # fmt: skip
         if len(ended):
-            longest = ended["downtime_s"].idxmax()
-            facts |= {
-                "median": self._duration(ended["downtime_s"].median()),
-                "low": self._duration(ended["downtime_low_s"].median()),
-                "high": self._duration(ended["downtime_high_s"].median()),
-                "longest": self._bounded(ended.loc[longest]), "name": plain(self._labels(ended)[longest]),
-            }  # fmt: skip
-        parts = [self._sentence("upgrades" if len(ended) else "upgrades unended", **facts)]
-        told, unseen = self._by_type(lost)
-        if len(told):
-            each = [self._text("lost one", type=plain(name), lost=self._number(int(row["lost"])),
-                               low=self._number(int(row["lost_low"])), high=self._number(int(row["lost_high"])))
-                    for name, row in told.iterrows()]  # fmt: skip
+            blind = told["blind"]
+            numbers |= {key: self._duration(blind[f"{key}_s"]) for key in ("median", "low", "high")}
+            numbers |= {
+                "longest": self._bounded(ended.loc[blind["longest"]]),
+                "name": plain(self._labels(ended)[blind["longest"]]),
+            }
+        parts = [self._sentence("upgrades" if len(ended) else "upgrades unended", **numbers)]
+        if told["lost"]:
+            each = [self._text("lost one", type=plain(name), lost=self._number(row["lost"]),
+                               low=self._number(row["lost_low"]), high=self._number(row["lost_high"]))
+                    for name, row in told["lost"].items()]  # fmt: skip
             parts.append(self._sentence("lost", lost=", ".join(each)))
-        if unseen:
-            parts.append(self._sentence("unseen", types=", ".join(map(plain, unseen))))
+        if told["unseen"]:
+            parts.append(self._sentence("unseen", types=", ".join(map(plain, told["unseen"]))))
         parts.append(self._still())
         return "\n\n".join(parts)
 
@@ -240,8 +235,8 @@ class Narrator(Words):
             numbers = {
                 "recovered": "recovered", "quiet": "none_expected", "open": "undetermined", "loss": "possible_loss"
             }  # fmt: skip
-            facts = {fact: self._number(int(verdicts.get(verdict, 0))) for fact, verdict in numbers.items()}
-            parts = [self._sentence("events", pairs=self._count(len(own), "pair"), **facts)]
+            known = {fact: self._number(int(verdicts.get(verdict, 0))) for fact, verdict in numbers.items()}
+            parts = [self._sentence("events", pairs=self._count(len(own), "pair"), **known)]
             loss = own[own["verdict"] == "possible_loss"]
             if len(loss):
                 names = (loss["data_type"].map(plain), self._labels(loss).map(plain))
@@ -287,13 +282,13 @@ class Narrator(Words):
         sure = found[found["certain_s"] > 0]
         possible = self._count(len(found) - len(sure), "stretch")
         first = (sure if len(sure) else found).iloc[0]
-        facts = {"names": self._members(first), "group": plain(self._group(first)), "possible": possible}
+        known = {"names": self._members(first), "group": plain(self._group(first)), "possible": possible}
         if sure.empty:
-            return self._sentence("together perhaps", seconds=self._duration(first["possible_s"]), **facts)
+            return self._sentence("together perhaps", seconds=self._duration(first["possible_s"]), **known)
         whole = int((sure["at_once"] == sure["members"]).sum())
         return self._sentence(
             "together", certain=self._count(len(sure), "stretch"), seconds=self._duration(first["certain_s"]),
-            whole=self._count(whole, "stretch"), **facts,
+            whole=self._count(whole, "stretch"), **known,
         )  # fmt: skip
 
     def alerts(self, windows=blindness.WINDOWS, frequency=1):
@@ -365,16 +360,15 @@ class Narrator(Words):
             A column for each data type, with the samples lost and, where the brackets leave a choice, the bounds.
         """
         own = self._worst(self._upgrades()).head(most)
-        lost = self._lost(own)
-        types = sorted(lost["data_type"].unique(), key=lambda name: (name in self._unseen_types(lost), name))
-        cells = dict.fromkeys(types, "–")
-        rows = {index: dict(cells) for index in own.index}
+        lost = facts.losses(self.analysis, own)
+        types = list(facts.by_type(lost).index)
+        types += sorted(set(lost["data_type"]) - set(types))  # those of which every stream stayed away
+        rows = {index: dict.fromkeys(types, "–") for index in own.index}
         for (index, name), part in lost.groupby(["outage", "data_type"]):
-            slow = (part["interval_s"] >= SLOW).all() and not part["lost_low"].sum()
-            back = part[~self._stays(part)]
+            back = part[~part["away"]]
             numbers = [int(back[column].sum()) for column in ("lost", "lost_low", "lost_high")]
             away = self._heading("away").format(n=len(part) - len(back)) if len(back) < len(part) else ""
-            rows[index][name] = self._heading("unseen") if slow else self._counted(*numbers) + away
+            rows[index][name] = self._heading("unseen") if part["unseen"].all() else self._counted(*numbers) + away
         told = pd.DataFrame.from_dict(rows, orient="index", columns=types)
         return self._headed(pd.concat([self._outage_cells(own), told], axis=1))
 
@@ -472,27 +466,6 @@ class Narrator(Words):
         }  # fmt: skip
         return pd.DataFrame(cells, index=outages.index)
 
-    def _lost(self, outages):
-        """Give the rows of gaps that belong to some outages, with the index of the outage in ``outage``."""
-        keys = outages[[*_MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-        return self.analysis.gaps.merge(keys.assign(outage=outages.index), on=[*_MACHINE, "outage_start"])
-
-    def _unseen_types(self, lost):
-        slow = lost.assign(unseen=(lost["interval_s"] >= SLOW)).groupby("data_type")
-        every = slow["unseen"].all() & (slow["lost_low"].sum() == 0)
-        return list(every.index[every])
-
-    def _by_type(self, lost):
-        """Give samples lost by data type, and the types whose losses cannot be seen."""
-        unseen = self._unseen_types(lost)
-        told = lost[~lost["data_type"].isin(unseen) & ~self._stays(lost)]
-        return told.groupby("data_type")[["lost", "lost_low", "lost_high"]].sum(), unseen
-
-    def _stays(self, lost):
-        """Say which rows of gaps are of streams that stayed away from an agent that came back."""
-        back = lost["outage"].map(~self.analysis.outages["ongoing"].astype("bool"))
-        return lost["ongoing"].astype("bool") & back.astype("bool")
-
     def _still(self):
         """Say who is not back, and which streams stayed away from an agent that is."""
         outages = self.analysis.outages
@@ -501,8 +474,7 @@ class Narrator(Words):
         parts = [self._sentence("still none", horizon=self._horizon())]
         if len(gone):
             parts = [self._sentence("still", horizon=self._horizon(), names=self._names(gone))]
-        away = self._lost(outages)
-        away = away[self._stays(away)].drop_duplicates([*_MACHINE, "data_type", "stream"])
+        away = facts.away(self.analysis)
         if len(away):
             stream = (away["data_type"] + " " + away["stream"].str.rstrip(" \\")).str.strip().map(plain)
             told = [self._text("stream of", stream=s, name=plain(name))

@@ -74,6 +74,7 @@ def analysis(outages, gaps=(), samples=()):
         runs=frame_of({name: [] for name in runs}, runs), samples=frame_of(seen, kinds),
         run={"amakit": "0", "workspace": "w", "synthetic": False, "horizon": "2026-03-03T00:00:00Z",
              "missing_tables": [], "queries": []}, events=table("events", []),
+        activity=pd.DataFrame(),
     )  # fmt: skip
 
 
