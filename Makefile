@@ -17,8 +17,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-report: $(READY)  ## write the page of version transitions for the demo fleet and print where it is
-	@$(BIN)/amakit report 01_version_transitions demo --out out
+report: $(READY)  ## write up what upgrades did to the demo fleet and print where the page is
+	@$(BIN)/amakit report 03_incident_writeup demo --out out
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from amakit import causes, collect, events, gaps, outages, transitions
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import Window, iso, window
 from amakit.schemas import result
+from amakit.workspace import shown
 
 #: The result tables, in the order in which they are written.
 TABLES = ("machines", "transitions", "outages", "gaps", "events")
@@ -95,9 +97,7 @@ class Analysis:
         with staged(folder) as stage:
             for name in TABLES:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
-            (stage / "run.json").write_text(
-                json.dumps(self.run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
-            )
+            (stage / "run.json").write_text(json.dumps(self.run, indent=2) + "\n", encoding="utf-8", newline="\n")
         return [Path(folder) / f"{name}.{form}" for name in TABLES] + [Path(folder) / "run.json"]
 
 
@@ -301,7 +301,7 @@ def analyze(workspace, start=None, end=None, machines=None):
         runs=runs,
         samples=samples,
         activity=acts,
-        run=_record(workspace, asked, horizon, workspace.log[begun:]),
+        run=_record(workspace, asked, machines, horizon, workspace.log[begun:]),
     )
 
 
@@ -309,12 +309,15 @@ def _outages(fleet, runs, changes, horizon):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = causes.operations(collect.activity(fleet))
     tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
-    found = outages.candidates(collect.silences(fleet), changes)
+    silent = outages.candidates(collect.silences(fleet), changes)
     machines = runs[["resource_id", "computer"]].drop_duplicates()
-    found = pd.concat([found, outages.attempts(tried, machines, found)], ignore_index=True)
+    sought = outages.attempts(tried, machines, silent)
+    found = pd.concat([silent.assign(sought=False), sought.assign(sought=True)], ignore_index=True)
     samples, streams = collect.samples(fleet, found)
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
     holes = outages.holes(found, samples, streams, horizon, changed)
+    holes = {index: hole for index, hole in holes.items()
+             if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
     evidence = collect.evidence(fleet, found)
     undone = changes[transitions.rolled_back(changes)]
@@ -392,16 +395,22 @@ def _blind(away, asked, horizon):
     return inside.dt.total_seconds().clip(lower=0).groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
-def _record(workspace, asked, horizon, log):
+def _record(workspace, asked, machines, horizon, log):
+    from importlib.metadata import version
+
     from amakit import __version__
+
+    used = ["duckdb", "duckdb-kql"] if workspace.kind != "kusto" else ["azure-kusto-data", "azure-identity"]
 
     return {
         "amakit": __version__,
-        "workspace": workspace.name,
+        "workspace": shown(workspace.name),
         "synthetic": workspace.synthetic,
         "start": iso(asked.start),
         "end": iso(asked.end),
         "horizon": iso(horizon),
+        "machines": list(machines or []),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
         "unknown": [],
         "missing_tables": sorted(set(_EVIDENCE) - set(workspace.tables)),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from amakit import blindness
+from amakit import blindness, facts
 from amakit.analysis import machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.transitions import version_key
@@ -28,6 +28,9 @@ _GREY = "rgba(128,128,128,0.25)"
 _MOST_BARS = 120
 #: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
 _MOST_POINTS = 80
+#: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
+_CAUSE_COLOURS = [_COLOURS[n] for n in (0, 1, 5, 3, 4, 2, 6, 7)]
+_CAUSE_SYMBOLS = ["circle", "triangle-left", "x", "square", "diamond", "triangle-up", "cross"]
 #: More version pairs than this cannot be read; the rarest are left out of a chart, never of a table.
 _MOST_PAIRS = 30
 _LOOKS = {"fires": ("#D55E00", ""), "depends": ("#E69F00", "/"), "misses": ("#56B4E9", ".")}
@@ -246,7 +249,7 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     ['sample', 'missing', 'evidence', 'surely blind', 'maybe blind']
     """
     words = _words(language)
-    outage = worst(analysis) if outage is None else outage
+    outage = facts.worst(analysis) if outage is None else outage
     if outage is None:
         return _empty(_figure(words["around none"], height=240), words)
     row = analysis.outages.loc[outage]
@@ -273,27 +276,70 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     return _time_axis(figure, words, timezone).update_xaxes(range=[*_local(pd.Series(view), timezone)])
 
 
-def worst(analysis):
-    """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
+def incident(analysis, language="en", timezone="UTC"):
+    """Show when which machine was blind, and why: one row per machine, one mark per outage.
+
+    A line reaches from the earliest beginning to the latest end, a symbol marks the beginning, so that outages of
+    minutes show in a window of weeks.  Where more than 40 machines had outages, those are drawn that were blind for
+    longest; below all of them are counted.
 
     Parameters
     ----------
     analysis : Analysis
+    language : {'en', 'ja'}
+    timezone : str
+        Zone of the axis and of the hovers.
 
     Returns
     -------
-    int or None
+    plotly.graph_objects.Figure
 
     Examples
     --------
     >>> import amakit
-    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
-    >>> found.outages.loc[worst(found), "cause"]
-    'upgrade'
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> shown = incident(found)
+    >>> sum(len(trace.x) for trace in shown.data if trace.mode == "markers") == len(found.outages)
+    True
     """
-    own = analysis.outages[analysis.outages["cause"] == "upgrade"]
-    own = own if len(own) else analysis.outages
-    return None if own.empty else own["downtime_s"].fillna(np.inf).idxmax()
+    words = _words(language)
+    own = analysis.outages.merge(_rows(analysis)[["resource_id", "computer", "label"]], on=["resource_id", "computer"])
+    if own.empty:
+        return _empty(_figure(words["incident"], height=240), words)
+    horizon = pd.Timestamp(analysis.run["horizon"])
+    last = own["end_latest"].fillna(max(horizon, own["start_latest"].max()))
+    own = own.assign(last=last, length=(last - own["start_earliest"]).dt.total_seconds())
+    longest = own.groupby("label")["length"].max().sort_values(ascending=False, kind="stable")
+    own = own[own["label"].isin(longest.index[: facts.DRAWN])]
+    rows = own.groupby("label")["start_earliest"].min().sort_values(kind="stable").index
+    many = len(longest) > facts.DRAWN
+    figure = _figure(words["incident more"].format(n=facts.DRAWN) if many else words["incident"], height=240)
+    for n, name in enumerate(CAUSES):
+        part = own[own["cause"] == name]
+        if part.empty:
+            continue
+        colour, symbol, shown = _CAUSE_COLOURS[n], _CAUSE_SYMBOLS[n], _cause(name, words)
+        first, last = _local(part["start_earliest"], timezone), _local(part["last"], timezone)
+        breaks = pd.Series(pd.NaT, index=first.index)
+        figure.add_scatter(
+            x=pd.concat([first, last, breaks], axis=1).to_numpy().ravel(), y=np.repeat(part["label"].to_numpy(), 3),
+            mode="lines", line={"color": colour, "width": 5}, name=shown, legendgroup=name, showlegend=False,
+            hoverinfo="skip",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=first, y=part["label"], mode="markers", name=shown, legendgroup=name, showlegend=True,
+            marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "white"}},
+            customdata=np.stack([part["label"], _spans(part, words), part["from_version"].map(_told),
+                                 part["to_version"].map(_told)], axis=-1),
+            hovertemplate=f"%{{customdata[0]}}<br>{shown}<br>%{{x}}<br>{words['blind']} %{{customdata[1]}}<br>"
+                          "%{customdata[2]} → %{customdata[3]}<extra></extra>",
+        )  # fmt: skip
+    height = 180 + 21 * len(rows)
+    figure.update_layout(height=height, margin_t=100, legend=_under_title(height))
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(rows), ticks="", dtick=1,
+                        range=[len(rows) - 0.4, -0.6])  # fmt: skip
+    span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
+    return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
 
 
 def downtimes(analysis, language="en"):
@@ -362,7 +408,7 @@ def causes(analysis, language="en"):
     order = [c for c in CAUSES if c in counts] + sorted(set(counts.index) - set(CAUSES))
     for name in order:
         n = CAUSES.index(name) if name in CAUSES else len(CAUSES)
-        look = {"colour": _COLOURS[n], "pattern": {"shape": _PATTERNS[n % len(_PATTERNS)], "fgcolor": "white",
+        look = {"colour": _CAUSE_COLOURS[n], "pattern": {"shape": _PATTERNS[n % len(_PATTERNS)], "fgcolor": "white",
                 "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}}  # fmt: skip
         figure.add_bar(
             x=[int(counts[name])], y=[_cause(name, words)], orientation="h", marker=_marker(look), showlegend=False,
@@ -585,6 +631,14 @@ def _name(analysis, row):
         (fleet["resource_id"] == row["resource_id"]) & (fleet["computer"] == row["computer"])
     ]
     return _told(called.iloc[0] if len(called) else row["computer"])
+
+
+def _spans(outages, words):
+    """Tell how long outages lasted, with their bounds, in minutes and seconds."""
+    ends = outages[["downtime_s", "downtime_low_s", "downtime_high_s"]]
+    told = ends.map(lambda s: words["goes on"] if pd.isna(s) else f"{round(s) // 60}:{round(s) % 60:02}")
+    bounds = " (" + told["downtime_low_s"] + "–" + told["downtime_high_s"] + ")"
+    return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
 
 
 def _evidence(text):

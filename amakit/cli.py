@@ -140,14 +140,34 @@ def analyze(workspace, start, end, machines, out, form):
 @_window
 @click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter.")
 @click.option("--out", required=True, metavar="DIR", help="Folder for the page and the result tables.")
-@click.option("--to", default="html", show_default=True, metavar="FORMS", help="html, ipynb, or both with a comma.")
+@click.option("--to", default="html", show_default=True, metavar="FORMS", help="html, md, pdf, ipynb, with commas.")
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
 @click.option("--language", default="en", show_default=True, metavar="en|ja", help="Of the sentences.")
-def report(notebook, workspace, start, end, machines, extra, out, to, timezone, language):
-    """Run a notebook with nobody watching; write a page that needs no network and shows no code."""
-    from amakit.report import report as run
+@click.option("--each", type=click.Choice(["machine", "day", "week"]), help="One page for each, and an index page.")
+@click.option("--together", is_flag=True, help="One page about all --machine instead of one for each.")
+@click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
+@click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
+def report(notebook, workspace, start, end, machines, extra, out, to, timezone, language, each, together, anonymise,
+           key):  # fmt: skip
+    """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
+    Beside the page lie the result tables, run.json and facts.json.  Several machines get a page each, in a
+    folder each, and DIR/index.html leads to them.  For pdf there must be a Chromium, Chrome or Edge; one in an
+    unusual place is named in AMAKIT_CHROMIUM.
+    """
+    if each == "machine" and together:
+        raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
     forms = [form.strip() for form in to.split(",") if form.strip()]
-    for path in run(notebook, workspace, start, end, machines, out, forms, timezone, language, dict(extra),
-                    progress=sys.stderr.isatty()):  # fmt: skip
+    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, dict(extra))
+    watched = sys.stderr.isatty()
+    if each or (len(machines) > 1 and not together):
+        from amakit.series import reports
+
+        tell = (lambda line: click.echo(line, err=True)) if watched else None
+        paths = reports(*asked, anonymise=anonymise, key=key, each=each or "machine", tell=tell)
+    else:
+        from amakit.report import report as run
+
+        paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
+    for path in paths:
         click.echo(path)

@@ -16,6 +16,8 @@ from amakit.intervals import iso
 SCHEMA = "amakit.facts/1"
 #: Causes in which somebody laid hands on the agent.
 ATTEMPTS = ("upgrade", "rolled_back", "rollback_failed")
+#: Machines in the chart of an incident, those first that were blind for longest; tables have all of them.
+DRAWN = 40
 _MACHINE = ["resource_id", "computer"]
 _NUMBERS = ["lost", "lost_low", "lost_high"]
 
@@ -39,7 +41,7 @@ def facts(analysis):
           activity-log rows beside it;
         - ``attempts``: failed upgrades with what followed, see `attempts`;
         - ``limits`` and ``actions``: what cannot be shown and what to do next, each with a ``kind``;
-        - ``run``: the record of the run with every query.
+        - ``run``: the record of the run; the texts of its queries are in ``run.json``.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def facts(analysis):
         "attempts": attempts(analysis),
         "limits": limits(analysis),
         "actions": actions(analysis),
-        "run": run,
+        "run": run | {"queries": [{k: v for k, v in query.items() if k != "text"} for query in run["queries"]]},
     }  # fmt: skip
 
 
@@ -150,6 +152,29 @@ def blind(outages):
     middle = {f"{name}_s": _number(ended[column].median()) for name, column in (
         ("median", "downtime_s"), ("low", "downtime_low_s"), ("high", "downtime_high_s"))}  # fmt: skip
     return {"known": len(ended), **middle, "longest": int(ended["downtime_s"].idxmax()) if len(ended) else None}
+
+
+def worst(analysis):
+    """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> found.outages.loc[worst(found), "cause"]
+    'upgrade'
+    """
+    own = analysis.outages[analysis.outages["cause"] == "upgrade"]
+    own = own if len(own) else analysis.outages
+    return None if own.empty else int(own["downtime_s"].fillna(math.inf).idxmax())
 
 
 def summary(analysis, outages):

@@ -95,6 +95,40 @@ class Narrator(Words):
             name=plain(self._labels(changes)[width.idxmax()]),
         )  # fmt: skip
 
+    def adoption(self):
+        """Say which version gained the most machines."""
+        a = self.analysis
+        runs = a.runs[a.runs["line"] == 0]
+        last = runs.sort_values("last").groupby(_MACHINE)[["os_type", "version"]].last()
+        first = runs.sort_values("last").groupby(_MACHINE)[["os_type", "version"]].first()
+        ends = [(part["os_type"] + " " + part["version"]).value_counts() for part in (first, last)]
+        gained = ends[1].sub(ends[0], fill_value=0).sort_index()
+        if gained.empty or gained.max() <= 0:
+            return self._sentence("adoption none")
+        most = gained.idxmax()
+        return self._sentence("adoption", version=plain(most), before=self._number(int(ends[0].get(most, 0))),
+                              after=self._count(int(ends[1][most]), "machine"))  # fmt: skip
+
+    def around(self, outage=None):
+        """Say what one outage cost.
+
+        Parameters
+        ----------
+        outage : int, optional
+            Index of a row of ``analysis.outages``; by default that which `amakit.charts.around` shows.
+        """
+        outage = facts.worst(self.analysis) if outage is None else outage
+        if outage is None:
+            return self._sentence("around none")
+        own = self.analysis.outages.loc[[outage]]
+        lost = facts.by_type(facts.losses(self.analysis, own))
+        total = [int(lost[column].sum()) for column in ("lost", "lost_low", "lost_high")]
+        return self._text(
+            "around", name=plain(self._labels(own).iloc[0]), cause=plain(self._cause(own["cause"].iloc[0])),
+            value=self._bounded(own.iloc[0]), lost=self._counted(*total),
+            types=self._count(int((lost["lost_high"] > 0).sum()), "data type"),
+        )  # fmt: skip
+
     def timing(self):
         """Say when in the week and in the day upgrades came."""
         seen = self.analysis.transitions.query("kind == 'upgrade'")["first_new"].dt.tz_convert(self.timezone)
@@ -459,8 +493,9 @@ class Narrator(Words):
         """Give what every table of outages tells: machine, versions, when, and for how long with bounds."""
         same = outages["from_version"] == outages["to_version"]
         pair = outages["from_version"] + " → " + outages["to_version"].replace("", "–")
+        pair = outages["from_version"].where(same, pair).map(lambda text: visible(text, 80))
         cells = {
-            "computer": self._labels(outages), "pair": outages["from_version"].where(same, pair),
+            "computer": self._labels(outages), "pair": pair,
             "began": outages["start_earliest"].map(self._moment),
             "downtime": pd.Series([self._clocked(row) for _, row in outages.iterrows()], outages.index, dtype="object"),
         }  # fmt: skip
@@ -474,15 +509,18 @@ class Narrator(Words):
         parts = [self._sentence("still none", horizon=self._horizon())]
         if len(gone):
             parts = [self._sentence("still", horizon=self._horizon(), names=self._names(gone))]
-        away = facts.away(self.analysis)
-        if len(away):
-            stream = (away["data_type"] + " " + away["stream"].str.rstrip(" \\")).str.strip().map(plain)
-            told = [self._text("stream of", stream=s, name=plain(name))
-                    for s, name in zip(stream, self._labels(away), strict=True)]  # fmt: skip
-            lost = self._count(int(away["lost"].sum()), "sample")
-            streams = self._count(len(away), "stream")
-            parts.append(self._sentence("partial", streams=streams, lost=lost, names=self._listed(told)))
+        parts += [self._away()] if len(facts.away(self.analysis)) else []
         return self._join(parts)
+
+    def _away(self):
+        """Say which streams stayed away although their agent came back."""
+        away = facts.away(self.analysis)
+        stream = (away["data_type"] + " " + away["stream"].str.rstrip(" \\")).str.strip()
+        stream = stream.map(lambda text: plain(text, 120))
+        told = [self._text("stream of", stream=s, name=plain(name))
+                for s, name in zip(stream, self._labels(away), strict=True)]  # fmt: skip
+        lost = self._count(int(away["lost"].sum()), "sample")
+        return self._sentence("partial", streams=self._count(len(away), "stream"), lost=lost, names=self._listed(told))
 
     def _together(self):
         horizon = pd.Timestamp(self.analysis.run["horizon"])

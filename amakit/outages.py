@@ -282,6 +282,29 @@ def _is_outage(tracks, right, stretch):
     return len(missed) >= 2 or (bool(missed) and (len(fast) == 1 or len(restarted) * 2 > len(fast)))
 
 
+def touches(hole, window):
+    """Say whether an outage reaches into a window; attempts are read from a day before it, and may show others.
+
+    Parameters
+    ----------
+    hole : Hole
+    window : Window
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> at = pd.Timestamp("2026-03-02", tz="UTC").timestamp()
+    >>> touches(Hole(at - 90, at - 80, at - 20, at, ()), window("2026-03-02", "2026-03-03"))
+    False
+    """
+    start, end = window.start.timestamp(), window.end.timestamp()
+    return hole.start_earliest < end and (hole.ongoing or hole.end_latest > start)
+
+
 def table(found, holes, runs):
     """Lay out the outages as rows, with the versions around them; their causes are not known yet.
 

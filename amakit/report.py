@@ -1,22 +1,24 @@
-"""Notebook and parameters in, files out: the door to papermill and nbconvert."""
+"""Notebook and parameters in, files out."""
 
 import ast
-import base64
-import functools
-import gzip
-import json
+import shutil
+import tempfile
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from amakit.analysis import staged
+from amakit.analysis import analyze, staged
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.intervals import instant, window
+from amakit.pages import FORMS, write
+from amakit.pseudonyms import anonymised, owner_key, pseudonym
+from amakit.running import execute, for_others, silenced
 from amakit.words import texts, zone
+from amakit.workspace import shown
+from amakit.writeup import document
 
-FORMS = ("html", "ipynb")
-#: Of the forms in which a cell gives its result, the first of these is shown.
-_SHOWN = ["application/vnd.plotly.v1+json", "text/html", "text/markdown", "text/plain"]
+#: Parameters that hold no name, whatever their value.
+_NAMELESS = ("start", "end", "timezone", "language", "out_dir")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Parameters:
         ``en`` or ``ja``.
     out_dir : str
         Folder for the result tables; empty for none.
+    anonymise : bool
+        Whether names and ids are replaced by pseudonyms; see `amakit.pseudonyms`.
     """
 
     workspace: str
@@ -46,9 +50,24 @@ class Parameters:
     timezone: str
     language: str
     out_dir: str
+    anonymise: bool = False
+
+    def analyze(self, workspace):
+        """Run the analysis that is asked for, with pseudonyms in the place of names if that is asked for.
+
+        Parameters
+        ----------
+        workspace : Workspace
+
+        Returns
+        -------
+        Analysis
+        """
+        found = analyze(workspace, self.start, self.end, self.machines)
+        return anonymised(found, owner_key()) if self.anonymise else found
 
     def keep(self, analysis):
-        """Write the result tables of an analysis to ``out_dir``, if one is given.
+        """Write the result tables of an analysis and its facts to ``out_dir``, if one is given.
 
         Parameters
         ----------
@@ -59,7 +78,12 @@ class Parameters:
         list of pathlib.Path
             What was written.
         """
-        return analysis.save(self.out_dir) if self.out_dir else []
+        if not self.out_dir:
+            return []
+        told = document(analysis, self.language, self.timezone)
+        with staged(self.out_dir) as stage:
+            (stage / "facts.json").write_text(told, encoding="utf-8", newline="\n")
+        return [*analysis.save(self.out_dir), Path(self.out_dir) / "facts.json"]
 
 
 def parameters(namespace):
@@ -75,9 +99,7 @@ def parameters(namespace):
 
     Returns
     -------
-
-    Parameters
-    ----------
+    `Parameters`
 
     Raises
     ------
@@ -95,12 +117,15 @@ def parameters(namespace):
     for before, cell in pairwise(cells):
         if cell.startswith("# Parameters\n"):  # papermill puts its own cell right behind the notebook's
             _refuse_unknown(_assigned(cell), _assigned(before))
-    values = {field.name: namespace[field.name] for field in fields(Parameters)}
+    anonymise = namespace.get("anonymise", False)
+    if not isinstance(anonymise, bool):
+        raise UsageError(f"anonymise {anonymise!r} is neither true nor false")
+    values = {field.name: namespace[field.name] for field in fields(Parameters) if field.name != "anonymise"}
     machines = values.pop("machines") or ()
     machines = machines.split(",") if isinstance(machines, str) else machines
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
-    given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()),
+    given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), anonymise=anonymise,
                        **{name: str(value) for name, value in values.items()})  # fmt: skip
     _check(given.start, given.end, given.timezone, given.language)
     return given
@@ -125,7 +150,7 @@ def notebooks():
 
 
 def report(notebook, workspace="demo", start="", end="", machines=(), out=".", to=("html",), timezone="UTC",
-           language="en", extra=None, progress=False):  # fmt: skip
+           language="en", extra=None, progress=False, anonymise=False, key=None):  # fmt: skip
     """Run a notebook with nobody watching and write its page.
 
     Parameters
@@ -136,12 +161,17 @@ def report(notebook, workspace="demo", start="", end="", machines=(), out=".", t
         See `Parameters`.
     out : path-like
         Folder for the files, which appear whole or not at all.
-    to : iterable of {'html', 'ipynb'}
-        The page, which is one file that asks nothing of any other place; the executed notebook.
+    to : iterable of {'html', 'md', 'pdf', 'ipynb'}
+        The page, which is one file that asks nothing of any other place; Markdown with a folder of pictures
+        beside it; the page in print, for which there must be a Chromium; the executed notebook.
     extra : dict of str to str, optional
         Further parameters of the notebook.
     progress : bool
         Show a bar on stderr.
+    anonymise : bool
+        Replace names and ids by pseudonyms in every file.
+    key : path-like, optional
+        The file with the key of the pseudonyms; see `amakit.pseudonyms.owner_key`.
 
     Returns
     -------
@@ -154,65 +184,70 @@ def report(notebook, workspace="demo", start="", end="", machines=(), out=".", t
         When a parameter is unknown or unusable.
     AmakitError
         When the notebook fails.  Where that is no fault of the input, the executed notebook is left in
-        ``out`` with the failing cell marked, and no page.
+        ``out`` with the failing cell marked, and no page.  Also when there is nothing to print a PDF with:
+        the other files are there then.
     """
     import nbformat
 
-    to = list(dict.fromkeys(to))
-    for form in to:
-        if form not in FORMS:
-            raise UsageError(f"form {form!r} is not known; it is {' or '.join(FORMS)}")
-    _check(start, end, timezone, language)
-    path = _find(notebook)
+    path, to, given = check(notebook, start, end, to, timezone, language, extra, anonymise)
+    anonymise = given.get("anonymise", False)
+    if key is not None and not anonymise:
+        raise UsageError(f"a key {str(key)!r} is of use with anonymise only; ask for that too")
     values = {
         "workspace": str(workspace), "start": str(start), "end": str(end), "machines": list(machines),
         "timezone": timezone, "language": language,
-    }  # fmt: skip
-    given = _typed(path, extra or {})
-    with staged(out) as stage:
-        source = _translated(nbformat.read(path, as_version=4), language)
-        executed = _execute(source, values | given | {"out_dir": str(stage)}, stage, Path(out), path.stem, progress)
-        if "html" in to:
-            (stage / f"{path.stem}.html").write_text(page(executed, language), encoding="utf-8", newline="\n")
-        if "ipynb" in to:
-            nbformat.write(executed, stage / f"{path.stem}.ipynb")
+    } | given  # fmt: skip
+    told = values | {"workspace": shown(values["workspace"]), "out_dir": ""}
+    environment = {}
+    if anonymise:
+        told = _unnamed(told, owner_key(key))
+        environment = {"AMAKIT_KEY_FILE": str(Path(key).expanduser().resolve())} if key else {}
+    with _Staged(out) as stage:
+        source = translated(nbformat.read(path, as_version=4), language)
+        executed, error = execute(source, values | {"out_dir": str(stage)}, stage, environment, progress)
+        executed = for_others(executed, told, {str(stage): "", values["workspace"]: told["workspace"]})
+        left = Path(out) / f"{path.stem}.failed.ipynb"
+        if error is not None:
+            nbformat.write(silenced(executed) if anonymise else executed, left)
+            raise AmakitError(f"{path.stem} failed in {error}; the cell is marked in {left}")
+        failed = write(executed, stage, path.stem, to, language)
+        left.unlink(missing_ok=True)
+    if failed is not None:
+        raise failed
     return [Path(out) / f"{path.stem}.{form}" for form in to]
 
 
-def page(notebook, language="en"):
-    """Turn an executed notebook into one HTML file without code.
+def check(notebook, start, end, to, timezone, language, extra, anonymise):
+    """Refuse what can be seen to be wrong before anything runs.
 
     Parameters
     ----------
-    notebook : nbformat.NotebookNode
-    language : {'en', 'ja'}
+    notebook, start, end, to, timezone, language, extra, anonymise
+        See `report`.
 
     Returns
     -------
-    str
-        The page: no address outside itself, no request when opened.
+    tuple of (pathlib.Path, list of str, dict)
+        The notebook, the forms, and the further parameters with their types.
+
+    Raises
+    ------
+    UsageError
+        With what is wrong.
+
+    Examples
+    --------
+    >>> check("01_version_transitions", "", "", ["docx"], "UTC", "en", None, False)
+    Traceback (most recent call last):
+    amakit.errors.UsageError: form 'docx' is not known; it is html, md, pdf or ipynb
     """
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    from amakit import __version__
-
-    exporter = HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
-        template_name="page",
-        extra_template_basedirs=[str(Path(__file__).parent)],
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-        filters={"chart_json": _chart_json, "chart_title": lambda chart: chart["layout"]["title"]["text"]},
-    )
-    heading = next(
-        (c.source.split("\n")[0].lstrip("# ") for c in notebook.cells if c.cell_type == "markdown"), "amakit"
-    )
-    shown = {"language": language, "title": heading, "version": __version__, "plotly": _packed_plotly()}
-    body, _ = exporter.from_notebook_node(notebook, resources={"page": shown})
-    return body
+    to = list(dict.fromkeys(to))
+    for form in to:
+        if form not in FORMS:
+            raise UsageError(f"form {form!r} is not known; it is {', '.join(FORMS[:-1])} or {FORMS[-1]}")
+    _check(start, end, timezone, language)
+    path = find(notebook)
+    return path, to, _typed(path, (extra or {}) | ({"anonymise": "true"} if anonymise else {}))
 
 
 def _check(start, end, timezone, language):
@@ -225,7 +260,29 @@ def _check(start, end, timezone, language):
     texts(language)
 
 
-def _find(notebook):
+def find(notebook):
+    """Give the file of a notebook.
+
+    Parameters
+    ----------
+    notebook : str
+        The name of one of `notebooks`, or a path.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    UsageError
+        When there is none; the nearest names are given.
+
+    Examples
+    --------
+    >>> find("02_upgrade_gap")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: no notebook is called '02_upgrade_gap'; the nearest is '02_upgrade_gaps'
+    """
     path = Path(notebook)
     if path.suffix == ".ipynb" and path.is_file():
         return path
@@ -276,71 +333,47 @@ def _value(name, text, kind):
     return [part.strip() for part in text.split(",") if part.strip()] if kind.startswith("list") else text
 
 
-def _translated(notebook, language):
-    """Put a cell's translation in its place, where it carries one."""
+def translated(notebook, language):
+    """Put a cell's translation in its place, where it carries one.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        It is changed.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    nbformat.NotebookNode
+    """
     for cell in notebook.cells:
         cell.source = cell.metadata.get(language, cell.source)
     return notebook
 
 
-def _execute(notebook, values, stage, out, name, progress):
-    import nbformat
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
+class _Staged(staged):
+    """As `staged`, with folders: each takes the place of the one of its name."""
 
-    work, ran = stage / ".source.ipynb", stage / ".executed.ipynb"
-    nbformat.write(notebook, work)
-    try:
-        papermill.execute_notebook(
-            str(work), str(ran), parameters=values, kernel_name="python3", progress_bar=progress,
-            kernel_manager_class=_quiet_kernel(),
-        )  # fmt: skip
-    except PapermillExecutionError as error:
-        sentence = f"{error.evalue}".split("\n")[0]
-        if error.ename == "UsageError":
-            raise UsageError(sentence) from error
-        if error.ename == "AmakitError":
-            raise AmakitError(sentence) from error
-        left = out / f"{name}.failed.ipynb"
-        nbformat.write(_without_paths(nbformat.read(ran, as_version=4), stage), left)
-        raise AmakitError(
-            f"{name} failed in cell {error.cell_index} with {error.ename}: {sentence}; the cell is marked in {left}"
-        ) from error
-    executed = _without_paths(nbformat.read(ran, as_version=4), stage)
-    for done in (work, ran, out / f"{name}.failed.ipynb"):
-        done.unlink(missing_ok=True)
-    return executed
+    def __exit__(self, kind, error, trace):
+        gone = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
+        try:
+            if kind is None:
+                for folder in [path for path in self._stage.iterdir() if path.is_dir()]:
+                    target = self._folder / folder.name
+                    if target.is_dir():
+                        target.rename(gone / folder.name)
+                    folder.rename(target)
+        except OSError as failed:
+            shutil.rmtree(self._stage, ignore_errors=True)
+            raise AmakitError(f"{target} cannot be replaced: {failed.strerror}; close what has it open") from failed
+        else:
+            return super().__exit__(kind, error, trace)
+        finally:
+            shutil.rmtree(gone, ignore_errors=True)
 
 
-def _quiet_kernel():
-    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence."""
-    import subprocess
-
-    from jupyter_client.manager import AsyncKernelManager
-
-    class Quiet(AsyncKernelManager):
-        async def start_kernel(self, **options):
-            return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
-
-    return Quiet
-
-
-def _without_paths(notebook, stage):
-    """Take out where on this machine the notebook ran: the file goes to other people."""
-    import nbformat
-
-    notebook.metadata.get("papermill", {}).update(input_path="", output_path="")
-    text = json.dumps(notebook).replace(json.dumps(str(stage))[1:-1], "")
-    return nbformat.from_dict(json.loads(text))
-
-
-def _chart_json(chart):
-    """Write a chart so that it can stand inside a script element."""
-    return json.dumps(chart, separators=(",", ":")).replace("<", "\\u003c")
-
-
-@functools.cache
-def _packed_plotly():
-    from plotly.offline import get_plotlyjs
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9, mtime=0)).decode("ascii")
+def _unnamed(told, key):
+    """Give the parameters of a run as they may be told where no name may be."""
+    machines = [pseudonym(key, "resource" if "/" in name else "machine", name) for name in told["machines"]]
+    hidden = {name: "" for name, value in told.items() if isinstance(value, (str, list)) and name not in _NAMELESS}
+    return told | hidden | {"machines": machines, "workspace": pseudonym(key, "workspace", told["workspace"])}

@@ -130,8 +130,19 @@ class Words:
         return texts(self.language)["sentences"][key].format(**facts)
 
     def _sentence(self, key, **facts):
-        text = self._text(key, **facts)
-        return text[0].upper() + text[1:]
+        return self._begun(self._text(key, **facts))
+
+    def _begun(self, text):
+        return text[0].upper() + text[1:] if self.language == "en" else text
+
+    def _some(self, prefix, counts, **facts):
+        """List those things of which there are any."""
+        return [self._text(f"{prefix} {name}", n=self._number(n), **facts) for name, n in counts.items() if n]
+
+    def _and(self, told):
+        """List things as the language does it, the last joined with its own word."""
+        *first, last = told
+        return self._text("and", first=self._text("comma").join(first), last=last) if first else last
 
     def _heading(self, key):
         return texts(self.language)["headings"].get(key, key)

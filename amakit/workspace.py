@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from amakit import queries
 from amakit.errors import AmakitError, UsageError, nearest
@@ -168,6 +169,32 @@ def _digest(frame):
     plain = frame.apply(lambda column: told.get(str(column.dtype), lambda same: same)(column)) if len(frame) else frame
     rows = pd.util.hash_pandas_object(plain, index=False).sort_values().to_numpy()
     return hashlib.sha256("\n".join(frame.columns).encode() + rows.tobytes()).hexdigest()
+
+
+def shown(workspace):
+    """Name a workspace as others may see it: no folder of this machine, no name or password in an address.
+
+    Parameters
+    ----------
+    workspace : str
+        See `amakit.connect`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("/home/jane/exports/logs"), shown("https://jane:secret@host/Db?token=1"), shown("demo")
+    ('logs', 'https://host/Db', 'demo')
+    """
+    name = str(workspace)
+    if "://" in name:
+        address = urlsplit(name)
+        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+    if name.lower().startswith("/subscriptions/") and not Path(name).exists():
+        return name
+    return Path(name).name or Path(name).resolve().name
 
 
 def connect(workspace="demo"):

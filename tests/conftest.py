@@ -1,4 +1,4 @@
-"""What several test files share: Microsoft's own KQL parser under Node, and a Kusto server on loopback."""
+"""What several test files share: Microsoft's own KQL parser under Node, a Kusto server on loopback, a browser."""
 
 import contextlib
 import json
@@ -87,3 +87,43 @@ def _served(path):
 def kusto_server():
     """Give the way to run a Kusto server over a DuckDB file, as a context that knows its address."""
     return _served
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Give the Chromium of this machine, which a package of the system brings."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    if path is None:
+        reason = "there is no Chromium to open the page in; install it, on Debian with `apt-get install chromium`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a page with no network; what it asks for and what it complains of is kept."""
+    contexts = []
+
+    def open_page(path, scheme="light", scripts=True, **options):
+        context = browser.new_context(offline=True, color_scheme=scheme, java_script_enabled=scripts, **options)
+        contexts.append(context)
+        sheet = context.new_page()
+        sheet.asked, sheet.complaints = [], []
+        sheet.on("request", lambda request: sheet.asked.append(request.url))
+        sheet.on("console", lambda message: sheet.complaints.append(message.text))
+        sheet.on("pageerror", lambda error: sheet.complaints.append(str(error)))
+        sheet.on("dialog", lambda dialog: sheet.complaints.append(f"dialog {dialog.message}"))
+        sheet.goto(Path(path).as_uri())
+        if scripts and sheet.locator("#plotly-packed, .chart").count():
+            sheet.wait_for_selector("body[data-charts=drawn]")
+        return sheet
+
+    yield open_page
+    for context in contexts:
+        context.close()

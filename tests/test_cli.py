@@ -63,7 +63,7 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
         "2026-03-08T00:00:00Z",
     )
     assert run["missing_tables"] == ["AzureActivity", "Event", "Perf", "Syslog"]
-    assert {"name", "text", "rows", "bytes", "seconds"} == set(run["queries"][0])
+    assert {"name", "text", "rows", "bytes", "seconds", "sha256"} == set(run["queries"][0])
 
 
 def test_parquet_holds_the_same_tables_as_csv(folder, tmp_path):
@@ -165,7 +165,7 @@ BAD = {
     "unknown parameter": (["report", "01_version_transitions", "{folder}", "-p", "strat", "2026-03-01"], 2, "the nearest is 'start'"),
     "unknown zone": (["report", "01_version_transitions", "{folder}", "--timezone", "Asia/Tokio"], 2, "the nearest is 'Asia/Tokyo'"),
     "unknown language": (["report", "01_version_transitions", "{folder}", "--language", "fr"], 2, "it is en or ja"),
-    "unknown form": (["report", "01_version_transitions", "{folder}", "--to", "docx"], 2, "it is html or ipynb"),
+    "unknown form": (["report", "01_version_transitions", "{folder}", "--to", "docx"], 2, "it is html, md, pdf or ipynb"),
     "report without data": (["report", "01_version_transitions", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "no heartbeat"),
 }  # fmt: skip
 

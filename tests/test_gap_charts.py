@@ -8,74 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from fleet import at
+from incident import ARC, SET, analysis, gap, outage, table
 from nbconvert.filters import markdown2html
 
 import amakit
-from amakit import blindness, charts
-from amakit.analysis import Analysis
-from amakit.intervals import window
+from amakit import blindness, charts, facts
 from amakit.narrative import Narrator
 from amakit.report import report
-from amakit.schemas import RESULTS, frame_of, result
 
-RG = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachines/"
-ARC = "/subscriptions/0/resourcegroups/site/providers/microsoft.hybridcompute/machines/"
-SET = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachinescalesets/web"
 METHODS = ["cost", "events", "downtimes", "others", "together", "alerts", "gap_limits"]
 TABLES = ["lost_table", "others_table", "together_table", "alerts_table"]
 CHARTS = [charts.around, charts.downtimes, charts.causes, charts.alerts]
-
-
-def outage(
-    computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38"), why=""
-):
-    """One outage; ``start`` and ``end`` are the middles of brackets that reach ``slack`` seconds to either side."""
-    half = pd.Timedelta(seconds=slack)
-    begin, stop = at(f"2026-03-02 {start}"), at(f"2026-03-02 {end}") if end else pd.NaT
-    length = (stop - begin).total_seconds()
-    return {
-        "resource_id": RG + computer if resource is None else resource, "computer": computer, "os_type": os_type,
-        "cause": cause, "from_version": pair[0], "to_version": pair[1] if end else "", "start_earliest": begin - half,
-        "start_latest": begin + half, "end_earliest": stop - half, "end_latest": stop + half, "downtime_s": length,
-        "downtime_low_s": length - 2 * slack, "downtime_high_s": length + 2 * slack, "ongoing": not end,
-        "evidence": why,
-    }  # fmt: skip
-
-
-def gap(of, data_type, last, first, lost, low=None, high=None, stream="", interval=60.0, ongoing=False):
-    return {
-        "resource_id": of["resource_id"], "computer": of["computer"], "cause": of["cause"],
-        "outage_start": of["start_earliest"], "data_type": data_type, "stream": stream, "interval_s": interval,
-        "last_before": at(f"2026-03-02 {last}"), "first_after": at(f"2026-03-02 {first}") if first else pd.NaT,
-        "lost": lost, "lost_low": lost if low is None else low, "lost_high": lost if high is None else high,
-        "ongoing": ongoing,
-    }  # fmt: skip
-
-
-def table(name, rows):
-    return result(name, pd.DataFrame(rows, columns=list(RESULTS[name])))
-
-
-def analysis(outages, gaps=(), samples=()):
-    """An analysis of 2 March with these outages; its machines are those that had one."""
-    machines = pd.DataFrame(outages, columns=list(RESULTS["outages"]))[["resource_id", "computer"]].drop_duplicates()
-    blank = {
-        name: machines.get(name, pd.Series([None] * len(machines), index=machines.index))
-        for name in RESULTS["machines"]
-    }
-    runs = {"resource_id": "string", "computer": "string", "os_type": "string", "line": "long", "version": "string",
-            "first": "datetime", "last": "datetime", "beats": "long"}  # fmt: skip
-    kinds = {name: runs.get(name, "string") for name in ("resource_id", "computer", "data_type", "stream")}
-    kinds["TimeGenerated"] = "datetime"
-    seen = {name: [row[n] for row in samples] for n, name in enumerate(kinds)}
-    return Analysis(
-        window("2026-03-02", "2026-03-03"), machines=frame_of(blank, RESULTS["machines"]),
-        transitions=table("transitions", []), outages=table("outages", outages), gaps=table("gaps", gaps),
-        runs=frame_of({name: [] for name in runs}, runs), samples=frame_of(seen, kinds),
-        run={"amakit": "0", "workspace": "w", "synthetic": False, "horizon": "2026-03-03T00:00:00Z",
-             "missing_tables": [], "queries": []}, events=table("events", []),
-        activity=pd.DataFrame(),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -284,9 +227,9 @@ def test_around_shades_no_certain_part_where_the_brackets_meet():
 
 
 def test_the_worst_is_the_longest_upgrade_or_else_the_longest_outage(small):
-    assert small.outages.loc[charts.worst(small), "computer"] == "a"
+    assert small.outages.loc[facts.worst(small), "computer"] == "a"
     others = replace(small, outages=small.outages[small.outages["cause"] != "upgrade"])
-    assert others.outages.loc[charts.worst(others), "computer"] == "d"
+    assert others.outages.loc[facts.worst(others), "computer"] == "d"
 
 
 def test_every_upgrade_of_a_small_fleet_is_a_point_with_its_bounds(small):

@@ -9,7 +9,7 @@ import pytest
 from amakit.report import Parameters, notebooks
 
 BOOKS = {name: nbformat.read(path, as_version=4) for name, path in notebooks().items()}
-SHARED = ["workspace", "start", "end", "machines", "timezone", "language", "out_dir"]
+SHARED = ["workspace", "start", "end", "machines", "timezone", "language", "out_dir", "anonymise"]
 
 
 def code(book):
@@ -26,7 +26,7 @@ def test_stored_without_outputs_and_valid(name):
 @pytest.mark.parametrize("name", BOOKS)
 def test_thin(name):
     cells = code(BOOKS[name])
-    assert len(cells) <= 20
+    assert len(cells) <= 30
     for cell in cells:
         assert len(cell.source.splitlines()) <= 8
         kinds = {type(node) for node in ast.walk(ast.parse(cell.source))}
@@ -43,7 +43,7 @@ def test_parameters_come_first_and_are_typed_and_told(name):
         assert parameter["inferred_type_name"] != "None"
         assert len(parameter["help"]) > 10
     assert all(
-        isinstance(s, ast.AnnAssign) and isinstance(ast.literal_eval(s.value), (str, list))
+        isinstance(s, ast.AnnAssign) and isinstance(ast.literal_eval(s.value), (str, list, bool))
         for s in ast.parse(first.source).body
     )
 

@@ -422,3 +422,15 @@ def test_nothing_but_heartbeats_still_gives_every_version_change(tmp_path):
 def test_an_analysis_cannot_be_changed_by_accident(fleet):
     with pytest.raises(dataclasses.FrozenInstanceError):
         fleet[2].outages = None
+
+
+def test_a_day_of_its_own_shows_the_outages_that_the_fortnight_shows_of_that_day():
+    """Attempts are read from a day before the window: what they did there is not this window's."""
+    logs = amakit.connect("demo")
+    whole = amakit.analyze(logs, "2026-03-02", "2026-03-16").outages
+    for day in ("2026-03-05", "2026-03-11"):
+        start = pd.Timestamp(day, tz="UTC")
+        own = amakit.analyze(logs, start, start + pd.Timedelta(days=1)).outages
+        ended = whole[(whole["end_latest"] > start) & (whole["start_earliest"] < start + pd.Timedelta(days=1))]
+        columns = ["computer", "start_earliest", "end_latest", "from_version", "to_version", "cause"]
+        assert own[columns].values.tolist() == ended[columns].values.tolist()

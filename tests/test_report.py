@@ -1,9 +1,8 @@
-"""Notebooks and their pages: run for real, opened in a real browser with the network shut."""
+"""Notebooks and their pages: run for real, in every form."""
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,10 +11,14 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from fleet import beats, write
+from nbconvert.filters import markdown2html
+from pypdf import PdfReader
 
 import amakit
-from amakit.report import notebooks, page, report
+from amakit.chromium import chromium
+from amakit.pages import FORMS, page, write
+from amakit.report import notebooks, parameters, report
+from amakit.tables import Table
 
 NAME = "01_version_transitions"
 WEEKS = {"start": "2026-03-02", "end": "2026-03-16"}
@@ -24,52 +27,13 @@ WEEKS = {"start": "2026-03-02", "end": "2026-03-16"}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("made")
-    report(NAME, "demo", **WEEKS, out=out, to=("html", "ipynb"))
+    report(NAME, "demo", **WEEKS, out=out, to=FORMS)
     return out
 
 
 @pytest.fixture(scope="module")
 def found():
     return amakit.analyze(amakit.connect("demo"), **WEEKS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Give the Chromium of this machine, which a package of the system brings."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if path is None:
-        reason = "there is no Chromium to open the page in; install it, on Debian with `apt-get install chromium`"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """Open a page with no network; what it asks for and what it complains of is kept."""
-    contexts = []
-
-    def open_page(path, scheme="light"):
-        context = browser.new_context(offline=True, color_scheme=scheme)
-        contexts.append(context)
-        sheet = context.new_page()
-        sheet.asked, sheet.complaints = [], []
-        sheet.on("request", lambda request: sheet.asked.append(request.url))
-        sheet.on("console", lambda message: sheet.complaints.append(message.text))
-        sheet.on("pageerror", lambda error: sheet.complaints.append(str(error)))
-        sheet.on("dialog", lambda dialog: sheet.complaints.append(f"dialog {dialog.message}"))
-        sheet.goto(Path(path).as_uri())
-        sheet.wait_for_selector("body[data-charts=drawn]")
-        return sheet
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 class Tags(HTMLParser):
@@ -93,11 +57,11 @@ def test_the_page_is_one_file_that_names_no_other_place(made):
 
 
 def test_the_page_shows_no_code_and_no_path_of_this_machine(made):
-    for form in ("html", "ipynb"):
+    for form in ("html", "md", "ipynb"):
         text = (made / f"{NAME}.{form}").read_text(encoding="utf-8")
         assert str(made) not in text
         assert str(Path.home()) + "/" not in text
-    assert "amakit.connect" not in (made / f"{NAME}.html").read_text(encoding="utf-8")
+        assert ("amakit.connect" in text) == (form == "ipynb")
 
 
 def test_the_numbers_of_the_page_are_those_of_the_tables(made, found):
@@ -115,6 +79,115 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(made, found):
     assert len(saved) == len(found.transitions)
 
 
+def test_markdown_reads_as_a_page_with_its_pictures_beside_it(made):
+    source = (made / f"{NAME}.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", source)
+    assert [path for _, path in pictures] == [f"{NAME}_files/chart-{n}.png" for n in (1, 2, 3, 4)]
+    for _, path in pictures:
+        assert (made / path).read_bytes().startswith(b"\x89PNG")
+    tags = [tag for tag, _ in Tags(markdown2html(source)).found]
+    assert [tag for tag in tags if tag in ("h1", "h2", "h3")] == ["h1"] + ["h2"] * 8
+    assert tags.count("img") == 4
+    assert tags.count("table") == 2
+    assert not {"script", "style", "iframe"} & set(tags)
+
+
+def test_the_pdf_is_the_page_on_a4_with_pictures_and_whole_tables(made, found):
+    sheets = PdfReader(made / f"{NAME}.pdf").pages
+    text = "\n".join(sheet.extract_text() for sheet in sheets)
+    assert 3 <= len(sheets) <= 20
+    assert [round(float(side) / 72 * 25.4) for side in sheets[0].mediabox[2:]] == [210, 297]
+    assert "Which machines changed their" in text
+    assert "Search" not in text
+    computers = re.sub(r"\s", "", text)
+    assert all(name.split(".")[0] in computers for name in found.transitions["computer"])
+    assert not re.findall(rb"(?:Creation|Mod)Date ?\(D:(?!2000)", (made / f"{NAME}.pdf").read_bytes())
+
+
+def test_tables_facts_and_the_record_lie_beside_the_page(made):
+    assert {p.name for p in made.iterdir()} == {
+        *(f"{name}.csv" for name in amakit.analysis.TABLES), "run.json", "facts.json", f"{NAME}_files",
+        *(f"{NAME}.{form}" for form in FORMS),
+    }  # fmt: skip
+    facts = (made / "facts.json").read_bytes()
+    assert json.loads(facts)["schema"].startswith("amakit.facts/")
+    assert facts.isascii()
+
+
+def undated(path):
+    """Give a file without the seconds that its queries took."""
+    data = path.read_bytes()
+    data = re.sub(rb'("seconds": )[0-9.e-]+', rb"\1 0", data)
+    return re.sub(rb"(fetched in )[0-9.]+", rb"\1 0", data) if path.suffix != ".pdf" else data
+
+
+def test_the_same_inputs_give_the_same_bytes_in_every_form(tmp_path):
+    # a notebook that does not tell how long its queries took
+    plain = nbformat.read(notebooks()[NAME], as_version=4)
+    plain.cells = [cell for cell in plain.cells if cell.id not in ("record-say", "record-read", "clock-chart")]
+    plain.cells.append(nbformat.v4.new_code_cell("_ = given.keep(found)", id="keep"))
+    nbformat.write(plain, tmp_path / "plain.ipynb")
+    runs = []
+    for _ in (1, 2):  # the second over what the first left
+        report(tmp_path / "plain.ipynb", "demo", "2026-03-09", "2026-03-10", ["web-02"], tmp_path / "out", FORMS)
+        runs.append({p.name: undated(p) for p in (tmp_path / "out").rglob("*") if p.is_file()})
+    one, two = runs
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
+
+
+def test_without_a_chromium_all_other_forms_are_written_and_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAKIT_CHROMIUM", str(tmp_path / "nowhere"))
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Hello"), nbformat.v4.new_code_cell(
+        "workspace = start = end = timezone = language = out_dir = ''\nmachines = []", metadata={"tags": ["parameters"]})])  # fmt: skip
+    nbformat.write(book, tmp_path / "small.ipynb")
+    with pytest.raises(amakit.AmakitError, match=r"AMAKIT_CHROMIUM names '.*nowhere', which is no program; give"):
+        report(tmp_path / "small.ipynb", "demo", out=tmp_path / "out", to=FORMS)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"small.html", "small.md", "small.ipynb"}
+    monkeypatch.delenv("AMAKIT_CHROMIUM")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(amakit.AmakitError, match="install Chromium, Chrome or Edge"):
+        chromium()
+
+
+def test_a_long_table_is_cut_on_paper_and_says_so(tmp_path):
+    frame = pd.DataFrame({"n": [f"row-{n}" for n in range(1_300)]}).rename_axis(columns="row")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    assert write(book, tmp_path, "long", ["html", "pdf"]) is None
+    text = "\n".join(sheet.extract_text() for sheet in PdfReader(tmp_path / "long.pdf").pages)
+    assert "row-199" in text
+    assert "row-200" not in text
+    assert "… 1,100 more in the result tables" in text
+    assert "row-1299" in (tmp_path / "long.html").read_text(encoding="utf-8")
+
+
+def test_a_chromium_that_prints_nothing_is_told(tmp_path, monkeypatch):
+    from amakit.chromium import printed
+
+    (tmp_path / "page.html").write_text("<p>hello")
+    monkeypatch.setenv("AMAKIT_CHROMIUM", sys.executable)
+    with pytest.raises(amakit.AmakitError, match="printed nothing and ended with status"):
+        printed(tmp_path / "page.html", tmp_path / "page.pdf")
+
+
+def test_a_notebook_of_ones_own_without_the_newer_parameter_works():
+    given = {
+        "workspace": "demo",
+        "start": "",
+        "end": "",
+        "machines": [],
+        "timezone": "UTC",
+        "language": "en",
+        "out_dir": "",
+    }
+    assert parameters(given).anonymise is False
+    assert parameters(given | {"anonymise": True}).anonymise is True
+    with pytest.raises(amakit.UsageError, match="'yes' is neither true nor false"):
+        parameters(given | {"anonymise": "yes"})
+
+
 def test_the_page_opens_offline_draws_all_charts_and_asks_for_nothing(made, opened):
     sheet = opened(made / f"{NAME}.html")
     assert sheet.complaints == []
@@ -124,6 +197,28 @@ def test_the_page_opens_offline_draws_all_charts_and_asks_for_nothing(made, open
     )
     assert len(drawn) == 4
     assert min(drawn) > 3
+    assert sheet.locator(".still:visible").count() == 0
+    assert sheet.locator("figcaption").count() == 3
+    assert sheet.locator(".modebar").count() == 0  # one of its buttons sends the chart to a service
+
+
+def test_without_scripts_tables_are_whole_and_each_figure_has_its_picture(made, found, opened):
+    sheet = opened(made / f"{NAME}.html", scripts=False, viewport={"width": 400, "height": 800})
+    assert sheet.locator("figure").count() == sheet.locator("figure svg:visible").count() == 4
+    assert sheet.locator("table").first.locator("tbody tr").count() == len(found.transitions)
+    assert sheet.locator("input, button").count() == 0
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert min(svg.bounding_box()["height"] for svg in sheet.locator("figure svg").all()) > 60
+
+
+def test_on_paper_pictures_stand_in_for_charts_and_nothing_is_to_be_pressed(made, opened):
+    sheet = opened(made / f"{NAME}.html", "dark")
+    sheet.get_by_role("searchbox").first.fill("web-02")
+    sheet.emulate_media(media="print")
+    assert sheet.locator(".still svg:visible").count() == 4
+    assert sheet.locator(".drawn:visible, input:visible").count() == 0
+    assert sheet.locator("tbody tr:visible").count() == sheet.locator("tbody tr").count()
+    assert sheet.evaluate("getComputedStyle(document.body).color") == "rgb(31, 35, 40)"
 
 
 def test_on_dark_paper_the_text_of_charts_is_light(made, opened):
@@ -134,27 +229,89 @@ def test_on_dark_paper_the_text_of_charts_is_light(made, opened):
     assert colours == ["rgb(89, 89, 89)", "rgb(164, 173, 184)"]
 
 
-def test_names_from_machines_never_run_and_never_break_the_page(tmp_path, opened):
-    names = [
-        "<script>alert('x')</script>",
-        '"><img src=x onerror=alert(1)>',
-        "*bold*|cell",
-        "x" * 10_000,
-        "\u202eevil",
-        "=1+1",
+def test_tables_are_searched_and_sorted_by_keyboard(made, found, opened):
+    sheet = opened(made / f"{NAME}.html")
+    changes = sheet.locator("table").first
+    column = "tbody tr:not([hidden]) > :nth-child({})".format
+    sheet.keyboard.press("Tab")
+    assert sheet.evaluate("document.activeElement.className") == "skip"
+    for _ in range(30):
+        sheet.keyboard.press("Tab")
+        if sheet.evaluate("document.activeElement.type") == "search":
+            break
+    status = sheet.get_by_role("status").first
+    assert status.inner_text() == f"{len(found.transitions)} of {len(found.transitions)} rows"
+    sheet.keyboard.type("WEB- windows")
+    named = found.transitions["computer"].str.contains("web-") & (found.transitions["os_type"] == "Windows")
+    assert status.inner_text() == f"{named.sum()} of {len(named)} rows"
+    assert changes.locator("tbody tr:visible").count() == named.sum()
+    sheet.keyboard.press("ControlOrMeta+a")
+    sheet.keyboard.press("Delete")
+    before = changes.locator(column(1)).all_inner_texts()
+    sheet.keyboard.press("Tab")  # the table itself, which can be scrolled
+    for _ in range(4):
+        sheet.keyboard.press("Tab")
+    assert sheet.evaluate("document.activeElement.innerText") == "to"
+    versions = []
+    for key, order in (("Enter", "ascending"), ("Space", "descending")):
+        sheet.keyboard.press(key)
+        assert changes.locator("thead th").nth(3).get_attribute("aria-sort") == order
+        versions.append(changes.locator(column(4)).all_inner_texts())
+    numeric = [[int(part) for part in v.split(".")] for v in versions[0]]
+    assert numeric == sorted(numeric)
+    assert versions[1] == sorted(versions[0], key=versions[0].index, reverse=True) or numeric[::-1] == [
+        [int(part) for part in v.split(".")] for v in versions[1]
     ]
-    plan = [
-        ("1.37<b>", "2026-03-02", "2026-03-02 03:00"),
-        ("1.38</script><script>alert(2)</script>", "2026-03-02 03:04", "2026-03-02 06:00"),
-    ]
-    rows = pd.concat([beats(name, plan, resource=f"/r/{n}", source=str(n)) for n, name in enumerate(names)])
-    report(NAME, write(tmp_path / "logs", Heartbeat=rows), "2026-03-02", "2026-03-03", out=tmp_path / "out")
-    sheet = opened(tmp_path / "out" / f"{NAME}.html")
+    sheet.keyboard.press("Enter")
+    assert changes.locator(column(1)).all_inner_texts() == before
+    assert changes.locator("[aria-sort]").count() == 0
+
+
+def test_sorting_knows_thousands_minutes_versions_and_what_is_missing(tmp_path, opened):
+    cells = ["1,234", "99", "10:05", "9:59", "1.10.0", "1.9.0", "–", "", "12,000,000", "2026-03-02"]
+    frame = pd.DataFrame({"n": cells}).rename_axis(columns="row")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    (tmp_path / "sort.html").write_text(page(book), encoding="utf-8")
+    sheet = opened(tmp_path / "sort.html")
     assert sheet.complaints == []
-    assert sheet.locator("main script:not([type='application/json'])").count() == 0
-    assert sheet.locator("main img").count() == 0
-    assert "<script>alert('x')</script>" in sheet.locator("table").first.inner_text()
-    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
+    sheet.get_by_role("button", name="n").click()
+    ups = sheet.locator("tbody td").all_inner_texts()
+    assert ups == ["1.9.0", "1.10.0", "9:59", "10:05", "99", "1,234", "2026-03-02", "12,000,000", "–", ""]
+    sheet.get_by_role("button", name="n").click()
+    assert sheet.locator("tbody td").all_inner_texts() == [*ups[7::-1], "–", ""]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_against_the_page(made, opened, scheme):
+    script = Path(__file__).parent / "kql_parser" / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        reason = "axe-core is missing; install Node, then `npm install --prefix tests/kql_parser`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    sheet = opened(made / f"{NAME}.html", scheme, bypass_csp=True)
+    sheet.evaluate(script.read_text(encoding="utf-8"))
+    found = sheet.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    )
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+    assert len(found["passes"]) > 20
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_of_text_stand_out_from_every_paper(scheme):
+    style = (Path(amakit.__file__).parent / "page" / "style.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): #(\w+)", re.findall(r":root \{([^}]*)\}", style)[scheme]))
+    for text in ("ink", "soft", "mark", "bad"):
+        for paper in ("paper", "band", "tint"):
+            light, dark = sorted((luminance(colours[text]), luminance(colours[paper])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, paper)
+
+
+def luminance(colour):
+    colour = colour if len(colour) == 6 else "".join(2 * c for c in colour)
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_japanese_tells_headings_sentences_and_charts_in_japanese(tmp_path, opened):
@@ -199,12 +356,15 @@ def test_plain_papermill_with_a_wrong_parameter_fails_with_our_sentence(tmp_path
 
 def test_a_failure_in_mid_run_leaves_the_marked_notebook_and_no_page(tmp_path):
     broken = nbformat.read(notebooks()[NAME], as_version=4)
-    broken.cells.append(nbformat.v4.new_code_cell("1 / 0"))
+    broken.cells.append(nbformat.v4.new_code_cell("import pathlib; print(pathlib.Path.home()); 1 / 0"))
     nbformat.write(broken, tmp_path / "broken.ipynb")
     with pytest.raises(amakit.AmakitError, match=r"broken failed in cell \d+ with ZeroDivisionError: division by zero"):
         report(tmp_path / "broken.ipynb", "demo", "2026-03-02", "2026-03-03", out=tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["broken.failed.ipynb"]
-    assert "ZeroDivisionError" in (tmp_path / "out" / "broken.failed.ipynb").read_text(encoding="utf-8")
+    text = (tmp_path / "out" / "broken.failed.ipynb").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in text
+    assert str(Path.home()) not in text
+    assert str(tmp_path) not in text
 
 
 def test_the_same_notebook_gives_the_same_page(made):

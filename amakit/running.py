@@ -1,0 +1,162 @@
+"""The door to papermill: a notebook and its parameters in, the executed notebook out, fit for other people's eyes."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from amakit.errors import AmakitError, UsageError
+
+#: A path or an address, long enough to be told from other text.
+_TELLS = re.compile(r"(?s)^(?=.{4}).*[/\\]")
+
+
+def execute(notebook, values, stage, environment, progress):
+    """Run a notebook.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    values : dict
+        Its parameters.
+    stage : pathlib.Path
+        Folder for what is in work.
+    environment : dict of str to str
+        What the kernel is to find in its environment, beside what is in that of this process.
+    progress : bool
+        Show a bar on stderr.
+
+    Returns
+    -------
+    tuple of (nbformat.NotebookNode, str or None)
+        The notebook as it came out, and in which cell of which error it ended.
+
+    Raises
+    ------
+    UsageError
+    AmakitError
+        What the notebook says of its input, or that its kernel died.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    work, ran = stage / ".source.ipynb", stage / ".executed.ipynb"
+    nbformat.write(notebook, work)
+    failure = None
+    try:
+        papermill.execute_notebook(
+            str(work), str(ran), parameters=values, kernel_name="python3", language="python", progress_bar=progress,
+            kernel_manager_class=_quiet_kernel(environment),
+        )  # fmt: skip
+    except DeadKernelError as error:
+        raise AmakitError(
+            "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer machines"
+        ) from error
+    except PapermillExecutionError as error:
+        sentence = f"{error.evalue}".split("\n")[0]
+        if error.ename in ("UsageError", "AmakitError"):
+            raise {"UsageError": UsageError, "AmakitError": AmakitError}[error.ename](sentence) from error
+        failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
+    executed = nbformat.read(ran, as_version=4)
+    work.unlink()
+    ran.unlink()
+    return executed, failure
+
+
+def _quiet_kernel(environment):
+    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence."""
+    import subprocess
+
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Quiet(AsyncKernelManager):
+        async def start_kernel(self, **options):
+            options["env"] = (options.get("env") or dict(os.environ)) | environment
+            return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
+
+    return Quiet
+
+
+def for_others(notebook, told, places):
+    """Take out what differs from run to run, and where on this machine it ran: the file goes to other people.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        As it was executed; it is changed.
+    told : dict
+        The parameters as the cell that papermill put in is to name them.
+    places : dict of str to str
+        What stands for each path; see `displaced`.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+    """
+    import nbformat
+
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        tags = cell.metadata.get("tags", [])
+        if not tags:
+            cell.metadata.pop("tags", None)
+        if "injected-parameters" in tags:
+            cell.id = "injected-parameters"
+            cell.source = "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in told.items())
+        elif any("papermill" in tag for tag in tags):  # what it adds where a cell failed
+            cell.id = f"failed-{number}"
+        for output in cell.get("outputs", []):
+            if output.output_type in ("error", "stream"):
+                output.update(displaced(output, places | {str(Path.home()): "~", str(Path.cwd()): "."}))
+    return nbformat.from_dict(displaced(notebook, places))
+
+
+def displaced(value, places):
+    """Replace paths of this machine in all text of a value.
+
+    Parameters
+    ----------
+    value : str, list or dict
+        Whatever JSON can hold.
+    places : dict of str to str
+        What stands for each path or address; a mere name tells nothing of the machine and stays.
+
+    Returns
+    -------
+    str, list or dict
+
+    Examples
+    --------
+    >>> displaced(["read /home/jane/logs/a.csv"], {"/home/jane/logs": "logs", ".": "here"})
+    ['read logs/a.csv']
+    """
+    text = json.dumps(value)
+    for place in sorted(filter(_TELLS.search, places), key=len, reverse=True):
+        text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", lambda _, p=place: places[p], text)
+    return json.loads(text)
+
+
+def silenced(notebook):
+    """Leave of a failure its kind alone: what it says may name machines.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        It is changed.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+    """
+    for cell in notebook.cells:
+        outputs = [o for o in cell.get("outputs", []) if o.output_type != "stream"]
+        for output in outputs:
+            if output.output_type == "error":
+                output.update(evalue="", traceback=[])
+        if "outputs" in cell:
+            cell.outputs = outputs
+    return notebook

@@ -1,0 +1,83 @@
+"""Incidents made by hand, small enough to be counted on fingers."""
+
+import pandas as pd
+from fleet import at
+
+from amakit.analysis import Analysis
+from amakit.intervals import window
+from amakit.schemas import RESULTS, frame_of, result
+
+RG = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachines/"
+ARC = "/subscriptions/0/resourcegroups/site/providers/microsoft.hybridcompute/machines/"
+SET = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachinescalesets/web"
+
+
+def outage(
+    computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38"), why=""
+):
+    """One outage; ``start`` and ``end`` are the middles of brackets that reach ``slack`` seconds to either side."""
+    half = pd.Timedelta(seconds=slack)
+    begin, stop = at(f"2026-03-02 {start}"), at(f"2026-03-02 {end}") if end else pd.NaT
+    length = (stop - begin).total_seconds()
+    return {
+        "resource_id": RG + computer if resource is None else resource, "computer": computer, "os_type": os_type,
+        "cause": cause, "from_version": pair[0], "to_version": pair[1] if end else "", "start_earliest": begin - half,
+        "start_latest": begin + half, "end_earliest": stop - half, "end_latest": stop + half, "downtime_s": length,
+        "downtime_low_s": length - 2 * slack, "downtime_high_s": length + 2 * slack, "ongoing": not end,
+        "evidence": why,
+    }  # fmt: skip
+
+
+def gap(of, data_type, last, first, lost, low=None, high=None, stream="", interval=60.0, ongoing=False):
+    return {
+        "resource_id": of["resource_id"], "computer": of["computer"], "cause": of["cause"],
+        "outage_start": of["start_earliest"], "data_type": data_type, "stream": stream, "interval_s": interval,
+        "last_before": at(f"2026-03-02 {last}"), "first_after": at(f"2026-03-02 {first}") if first else pd.NaT,
+        "lost": lost, "lost_low": lost if low is None else low, "lost_high": lost if high is None else high,
+        "ongoing": ongoing,
+    }  # fmt: skip
+
+
+def table(name, rows):
+    return result(name, pd.DataFrame(rows, columns=list(RESULTS[name])))
+
+
+def event(of, data_type, verdict, inside=0, expected=0.0, delay=None):
+    return {
+        "resource_id": of["resource_id"], "computer": of["computer"], "cause": of["cause"],
+        "outage_start": of["start_earliest"], "data_type": data_type, "rows_inside": inside, "expected": expected,
+        "max_delay_s": delay, "verdict": verdict,
+    }  # fmt: skip
+
+
+def act(of, began, number, operation="microsoft.compute/virtualmachines/extensions/write", status="failed",
+        role="attempt", caller="admin@example.com"):  # fmt: skip
+    """An operation beside the outage that stands at place ``number`` of the table."""
+    when = at(f"2026-03-02 {began}")
+    return {"operation": operation, "target": of["resource_id"] + "/extensions/azuremonitorlinuxagent",
+            "base": of["resource_id"], "began": when, "ended": when + pd.Timedelta(minutes=3), "status": status,
+            "caller": caller, "correlation": f"c-{began}", "outage": number, "role": role}  # fmt: skip
+
+
+def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=()):
+    """An analysis of 2 March with these outages; its machines are those that had one, and some to spare."""
+    own = pd.DataFrame(outages, columns=list(RESULTS["outages"]))[["resource_id", "computer", "os_type"]]
+    others = pd.DataFrame([{"resource_id": RG + name, "computer": name, "os_type": "Linux"} for name in spare])
+    machines = pd.concat([own, others]).drop_duplicates(["resource_id", "computer"])
+    blank = {name: machines.get(name, pd.Series([None] * len(machines), index=machines.index))
+             for name in RESULTS["machines"]}  # fmt: skip
+    runs = {"resource_id": "string", "computer": "string", "os_type": "string", "line": "long", "version": "string",
+            "first": "datetime", "last": "datetime", "beats": "long"}  # fmt: skip
+    kinds = {name: runs.get(name, "string") for name in ("resource_id", "computer", "data_type", "stream")}
+    kinds["TimeGenerated"] = "datetime"
+    seen = {name: [row[n] for row in samples] for n, name in enumerate(kinds)}
+    acts = ["operation", "target", "base", "began", "ended", "status", "caller", "correlation", "outage", "role"]
+    return Analysis(
+        window("2026-03-02", "2026-03-03"), machines=frame_of(blank, RESULTS["machines"]),
+        transitions=table("transitions", []), outages=table("outages", outages), gaps=table("gaps", gaps),
+        runs=frame_of({name: [] for name in runs}, runs), samples=frame_of(seen, kinds),
+        run={"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-03-02T00:00:00Z",
+             "end": "2026-03-03T00:00:00Z", "horizon": "2026-03-03T00:00:00Z", "machines": [], "versions": {"python": "3"},
+             "missing_tables": list(missing), "unknown": [], "inputs_sha256": "0" * 64, "queries": []},
+        events=table("events", events), activity=pd.DataFrame(list(activity), columns=acts),
+    )  # fmt: skip

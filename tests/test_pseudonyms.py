@@ -1,0 +1,374 @@
+"""Pseudonyms: no name remains, what was equal stays equal, and everything that is told can still be told."""
+
+import dataclasses
+import hashlib
+import hmac
+import inspect
+import itertools
+import json
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import amakit
+from amakit import blindness, charts
+from amakit.analysis import Analysis, machine_labels
+from amakit.errors import AmakitError
+from amakit.narrative import Narrator
+from amakit.pseudonyms import Pseudonyms, anonymised, owner_key, pseudonym
+from amakit.queries import literal
+
+KEY = bytes(range(32))
+SUBSCRIPTION = "0b1e2d3c-4a5f-4687-9a0b-c0de00000001"
+TIME = pd.Timestamp("2026-03-02 10:00", tz="UTC")
+
+
+def digest(kind, text, key=KEY):
+    whole = hmac.new(key, kind.encode() + bytes(1) + text.encode(), hashlib.sha256).hexdigest()
+    return f"{kind}-{whole[:12]}"
+
+
+def vm(name, group="rg", kind="microsoft.compute/virtualmachines"):
+    return f"/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}/providers/{kind}/{name}"
+
+
+def analysis_of(run=None, **frames):
+    """Make an analysis of a few frames; the others are empty."""
+    empty = {f.name: pd.DataFrame() for f in dataclasses.fields(Analysis)}
+    return Analysis(**empty | frames | {"window": None, "run": run or {}})
+
+
+def written(analysis):
+    """Give everything that an analysis holds as one text."""
+    values = [getattr(analysis, f.name) for f in dataclasses.fields(analysis)]
+    frames = [value.to_csv() for value in values if isinstance(value, pd.DataFrame)]
+    return "\n".join([*frames, json.dumps(analysis.run, ensure_ascii=False)])
+
+
+def stands_in(name, text):
+    return re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", text, re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def real():
+    return amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
+
+
+@pytest.fixture(scope="module")
+def shown(real):
+    return anonymised(real, KEY)
+
+
+def originals(analysis):
+    """Give every name and id in the frames of the demo."""
+    found = set()
+    for frame in (analysis.machines, analysis.runs, analysis.samples):
+        for name in set(frame["computer"]):
+            found |= {name, *name.split(".", 1)}
+    targets = {*analysis.runs["resource_id"], *analysis.activity["target"]}
+    for text in targets:
+        found |= set(
+            re.findall(
+                r"/(?:subscriptions|resourcegroups|virtualmachines|machines|virtualmachinescalesets)/([^/]+)", text
+            )
+        )
+    found |= set(analysis.activity["correlation"]) | set(analysis.activity["caller"])
+    return found - {"", "Azure Regional Service Manager"} | {"contoso", "kovac"}
+
+
+def test_pseudonyms_are_the_first_digits_of_an_hmac():
+    assert pseudonym(KEY, "machine", "Web-01") == digest("machine", "web-01")
+    assert pseudonym(KEY, "person", "Jane@Corp.example") == digest("person", "jane@corp.example")
+    assert (
+        pseudonym(KEY, "machine", "web-01.corp.example")
+        == f"{digest('machine', 'web-01')}.{digest('domain', 'corp.example')}"
+    )
+    assert pseudonym(KEY, "machine", "10.0.0.4") == digest("machine", "10.0.0.4")
+    assert pseudonym(b"other", "machine", "web-01") == digest("machine", "web-01", b"other")
+    assert pseudonym(KEY, "machine", "") == ""
+
+
+def test_a_resource_id_keeps_its_structure():
+    name, group = digest("machine", "web-01"), digest("group", "rg-web")
+    whole = f"/subscriptions/{digest('subscription', SUBSCRIPTION)}/resourcegroups/{group}/providers/microsoft.compute/virtualmachines/{name}"
+    for kind in ("resource", "machine"):  # a caller may give an id where a machine is asked for
+        assert pseudonym(KEY, kind, vm("Web-01", "RG-Web").replace("resourcegroups", "resourceGroups")) == whole
+    agent = "/extensions/azuremonitorwindowsagent"
+    assert pseudonym(KEY, "resource", vm("web-01", "rg-web") + agent) == whole + agent
+    assert pseudonym(KEY, "resource", vm("web-01", "rg-web") + "/extensions/contoso").endswith(
+        digest("extension", "contoso")
+    )
+    own = pseudonym(KEY, "resource", vm("web-01", "rg-web") + "/extensions/contoso-azuremonitorlinuxagent")
+    assert re.fullmatch(r".*/extensions/extension-[0-9a-f]{12}-azuremonitorlinuxagent", own)
+    sets = pseudonym(
+        KEY, "resource", vm("front", kind="microsoft.compute/virtualmachinescalesets") + "/virtualmachines/3"
+    )
+    assert sets.endswith(
+        f"/virtualmachinescalesets/{digest('scaleset', 'front')}/virtualmachines/{digest('machine', '3')}"
+    )
+
+
+LETTERS = st.sampled_from('abcxyzéж0123456789-_. "\\')
+NAMES = st.text(LETTERS, min_size=3, max_size=20).filter(
+    lambda name: re.search(r"[^\W\d_]", name) and name == name.strip()
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(NAMES, st.sampled_from(["", "rg-one", "rg-two"])), min_size=1, max_size=6),
+    st.lists(NAMES, max_size=2),
+)
+def test_no_name_remains_and_what_was_equal_stays_equal(machines, asked):
+    ids = [vm(name, group) if group else "" for name, group in machines]
+    names = [name for name, _ in machines]
+    frame = pd.DataFrame({
+        "resource_id": ids, "computer": names, "row": range(len(ids)),
+        "note": [f"Syslog: {name.upper()} started ({name}); by o'neil@corp.example at 2026-03-02 10:00:00" for name in names],
+    })  # fmt: skip
+    table = pd.DataFrame({"ResourceId": ids, "Computer": names, "Start": [TIME] * len(ids)})
+    run = {
+        "machines": asked,
+        "queries": [
+            {"name": "x", "text": f"let W = {literal(table)};\nHeartbeat | where Computer in ({literal(names)})"}
+        ],
+    }
+    before = analysis_of(run, outages=frame, runs=frame.astype({"computer": "category"}))
+    after = anonymised(before, KEY)
+    for name in {*names, *asked, "rg-one", "rg-two", SUBSCRIPTION, "neil"}:
+        for spelled in (name, json.dumps(name, ensure_ascii=False)[1:-1]):
+            assert not stands_in(spelled, written(after))
+    assert "2026-03-02 10:00:00" in written(after)
+    new_names = [pseudonym(KEY, "machine", name) for name in names]
+    table = table.assign(ResourceId=[pseudonym(KEY, "resource", text) for text in ids], Computer=new_names)
+    told = f"let W = {literal(table)};\nHeartbeat | where Computer in ({literal(new_names)})"
+    assert after.run["queries"][0]["text"] == told
+    for new in (after.outages, after.runs):
+        new = new.sort_values("row")
+        for column in ("resource_id", "computer"):
+            for one, two in itertools.combinations(range(len(new)), 2):
+                assert (frame[column][one] == frame[column][two]) == (new[column].iloc[one] == new[column].iloc[two])
+        assert new["computer"].tolist() == [pseudonym(KEY, "machine", name) for name in names]
+    assert after.run["machines"] == [pseudonym(KEY, "machine", name) for name in asked]
+
+
+def test_a_name_inside_a_longer_word_is_none():
+    known = Pseudonyms.of(analysis_of(machines=pd.DataFrame({"computer": ["app", "app-2", "db", "naïve"]})), KEY)
+    assert known.text("what happened to APP, app-2, applications and app_disk") == (
+        f"what happened to {digest('machine', 'app')}, {digest('machine', 'app-2')}, applications"
+        f" and {digest('machine', 'app')}_disk"
+    )
+    assert known.text("a db of NAÏVE people") == f"a db of {digest('machine', 'naïve')} people"
+
+
+def test_a_machine_called_like_a_word_leaves_the_word_alone():
+    words = [
+        "heartbeat",
+        "windows",
+        "summarize",
+        "computer",
+        "upgrade",
+        "1.38.1.0",
+        "2026",
+        "kernel",
+        "myapp",
+        "timegenerated",
+    ]
+    ids = [vm(word, "production") for word in words]
+    versions = pd.DataFrame(
+        {"version": ["1.38.1.0"], "data_type": "MyApp_CL", "cause": "upgrade", "os_type": "Windows"}
+    )
+    table = literal(pd.DataFrame({"ResourceId": ids, "Computer": words, "Start": [TIME] * len(ids)}))
+    text = "Heartbeat | where OSType == 'Windows' | summarize max(TimeGenerated) by Computer; ['MyApp_CL']"
+    frame = pd.DataFrame(
+        {"resource_id": ids, "computer": words, "evidence": "1.38.1.0 reports (upgrade), at 2026-03-02T10:00:00Z"}
+    )
+    after = anonymised(
+        analysis_of({"queries": [{"text": f"let W = {table};\n{text}"}]}, outages=frame, gaps=versions), KEY
+    )
+    assert set(after.outages["evidence"]) == {"1.38.1.0 reports (upgrade), at 2026-03-02T10:00:00Z"}
+    pd.testing.assert_frame_equal(after.gaps, versions)
+    told, kept = after.run["queries"][0]["text"].split(";\n")
+    assert kept == text
+    assert not any(stands_in(f'"{word}"', told) or stands_in(f"/{word}", told) for word in words)
+    assert set(after.outages["computer"]) == {pseudonym(KEY, "machine", word) for word in words}
+
+
+def test_what_looks_like_an_identifier_is_replaced_without_being_known():
+    known = Pseudonyms.of(analysis_of(machines=pd.DataFrame({"version": ["1.38.1.0"], "computer": "web-01"})), KEY)
+    for text, kind, name in (
+        ("asked by jane_x.com#EXT#@corp.example.", "person", "jane_x.com#ext#@corp.example"),
+        ("on behalf of user CORP\\jane for", "person", "corp\\jane"),
+        ("out_dir = '/home/jane/reports'", "person", "jane"),
+        (r"C:\Users\jane\reports", "person", "jane"),
+        ("from 10.1.2.3:443", "address", "10.1.2.3"),
+        ("from fe80::1ff:fe23:4567:890a.", "address", "fe80::1ff:fe23:4567:890a"),
+        ("adapter 00:0d:3a:aa:bb:cc", "address", "00:0d:3a:aa:bb:cc"),
+        ("id 4cc82620-1C66-43f0-abd6-220ec5a35d52", "id", "4cc82620-1c66-43f0-abd6-220ec5a35d52"),
+    ):  # fmt: skip
+        assert known.text(text) == re.sub(re.escape(name), digest(kind, name), text, flags=re.IGNORECASE)
+    assert known.text(f"see {vm('x.y', 'Other')}.") == f"see {pseudonym(KEY, 'resource', vm('x.y', 'other'))}."
+    for text in (
+        "1.38.1.0 at 10:00:00",
+        "version 10.0.20348.2227",
+        "on behalf of user NT AUTHORITY\\SYSTEM",
+        r"Memory \ Available MBytes \ ",
+    ):
+        assert known.text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("demo", "demo"),
+        ("/home/jane/exports/contoso", "workspace-[0-9a-f]{12}"),
+        ("https://contoso.kusto.windows.net/logs", "workspace-[0-9a-f]{12}"),
+        (vm("Ops", kind="Microsoft.OperationalInsights/workspaces"), r"/subscriptions/subscription-\w+/.*/workspaces/workspace-\w+"),
+    ],
+)  # fmt: skip
+def test_the_workspace_is_named_by_its_pseudonym(name, pattern):
+    run = {"workspace": name, "synthetic": True, "note": f"read from {name} just now"}
+    after = anonymised(analysis_of(run), KEY).run
+    assert re.fullmatch(pattern, after["workspace"])
+    assert after["note"] == f"read from {after['workspace']} just now"
+    assert after["synthetic"] is True
+
+
+def test_nothing_of_the_demo_remains(real, shown):
+    text = written(shown).lower()
+    assert [name for name in originals(real) if stands_in(name.lower(), text)] == []
+    assert SUBSCRIPTION[:-1] not in text
+    assert "Azure Regional Service Manager" in set(shown.activity["caller"])
+
+
+def test_everything_else_of_the_demo_is_unchanged(real, shown):
+    free = {"evidence", "stream", "note"}
+    kinds = {
+        "resource_id": "resource",
+        "base": "resource",
+        "target": "resource",
+        "computer": "machine",
+        "caller": "person",
+    }
+    for field in dataclasses.fields(real):
+        frame, new = getattr(real, field.name), getattr(shown, field.name)
+        if not isinstance(frame, pd.DataFrame):
+            continue
+        assert (frame.dtypes == new.dtypes).all(), field.name
+        mapped = {
+            c: frame[c].map(lambda text, kind=kind: pseudonym(KEY, kind, text))
+            for c, kind in kinds.items()
+            if c in frame
+        }
+        expected = frame.assign(**mapped).drop(columns=[*free, "correlation", "outage"], errors="ignore")
+        by = list(expected.columns)
+        left, right = (f[by].sort_values(by, ignore_index=True) for f in (expected, new))
+        pd.testing.assert_frame_equal(left, right)
+        if {"computer", "resource_id"} <= set(new):
+            pd.testing.assert_frame_equal(new, new.sort_values(["computer", "resource_id"], kind="stable"))
+    assert {k: v for k, v in shown.run.items() if k != "queries"} == {
+        k: v for k, v in real.run.items() if k != "queries"
+    }
+    for old, new in zip(real.run["queries"], shown.run["queries"], strict=True):
+        assert new == old | {"text": new["text"]}
+        assert re.findall(r"datetime\([^)]*\)", new["text"]) == re.findall(r"datetime\([^)]*\)", old["text"])
+        assert re.sub('"[^"]*"', '""', new["text"]) == re.sub('"[^"]*"', '""', old["text"])
+
+
+def test_operations_still_point_to_their_outages(real, shown):
+    def pairs(analysis):
+        own = analysis.activity.join(analysis.outages[["start_earliest", "cause"]], on="outage")
+        return own[["began", "operation", "start_earliest", "cause"]].sort_values(
+            ["began", "start_earliest"], ignore_index=True
+        )
+
+    pd.testing.assert_frame_equal(pairs(real), pairs(shown))
+
+
+def test_one_key_gives_the_same_and_another_gives_others(real, shown):
+    assert written(anonymised(real, KEY)) == written(shown)
+    other = anonymised(real, b"another key that nobody has seen")
+    assert not set(other.machines["computer"]) & set(shown.machines["computer"])
+    pd.testing.assert_series_equal(
+        real.outages["downtime_s"].sort_values(ignore_index=True),
+        other.outages["downtime_s"].sort_values(ignore_index=True),
+    )
+
+
+def test_groups_and_labels_still_meet(real, shown):
+    def stretches(analysis):
+        found = blindness.together(analysis.outages, analysis.machines, analysis.window.end)
+        columns = ["kind", "members", "start", "end", "certain_s", "possible_s", "at_once", "at_once_high"]
+        return found[columns].sort_values(columns, ignore_index=True)
+
+    pd.testing.assert_frame_equal(stretches(real), stretches(shown))
+    assert machine_labels(shown.machines).nunique() == machine_labels(real.machines).nunique()
+    assert machine_labels(shown.machines).str.contains(" · group-", regex=False).sum() == 2
+
+
+def test_charts_and_sentences_can_be_made_and_name_nobody(real, shown):
+    told = [
+        getattr(charts, name)(shown).to_json()
+        for name in ("inventory", "timeline", "adoption", "clock", "around", "downtimes", "causes", "alerts")
+    ]
+    narrator = Narrator(shown)
+    for name, method in inspect.getmembers(narrator, inspect.ismethod):
+        if not name.startswith("_") and all(
+            p.default is not p.empty for p in inspect.signature(method).parameters.values()
+        ):
+            told.append(str(method()))
+    text = "\n".join(told).lower()
+    assert len(told) > 20
+    assert [name for name in originals(real) if stands_in(name.lower(), text)] == []
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path, monkeypatch):
+    file = tmp_path / "new" / "folder" / "key"
+    key = owner_key(file)
+    assert len(key) == 32
+    assert owner_key(str(file)) == key == file.read_bytes()
+    assert [p.name for p in file.parent.iterdir()] == ["key"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    monkeypatch.setenv("AMAKIT_KEY_FILE", str(tmp_path / "other"))
+    assert owner_key() == (tmp_path / "other").read_bytes() != key
+    monkeypatch.delenv("AMAKIT_KEY_FILE")
+    monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "configuration" / name))
+    assert owner_key() == (tmp_path / "configuration" / "amakit" / "pseudonyms.key").read_bytes()
+
+
+def test_who_comes_second_takes_the_first_one_s_key(tmp_path, monkeypatch):
+    key = owner_key(tmp_path / "key")
+    monkeypatch.setattr(Path, "exists", lambda self, **_: False)  # as it was a moment ago
+    assert owner_key(tmp_path / "key") == key
+    assert [p.name for p in tmp_path.iterdir()] == ["key"]
+
+
+def test_processes_that_start_at_once_end_with_one_key(tmp_path):
+    code = f"from amakit.pseudonyms import owner_key; print(owner_key({str(tmp_path / 'key')!r}).hex())"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert {process.communicate()[0] for process in started} == {(tmp_path / "key").read_bytes().hex() + "\n"}
+
+
+def test_a_key_file_that_cannot_serve_is_refused(tmp_path):
+    (tmp_path / "short").write_bytes(b"secret")
+    with pytest.raises(AmakitError, match=r"short holds 6 bytes where at least 32 are needed; delete it") as refused:
+        owner_key(tmp_path / "short")
+    assert "secret" not in str(refused.value)
+    for bad in (tmp_path, tmp_path / "short" / "key"):
+        with pytest.raises(
+            AmakitError, match=r"cannot be read or made: .*; mend it, or name another in AMAKIT_KEY_FILE"
+        ):
+            owner_key(bad)
+
+
+def test_the_key_is_not_shown():
+    assert "key" not in repr(Pseudonyms(KEY, {"web-01": "machine-1"})).replace("key=", "")
+    assert "web-01" not in repr(Pseudonyms(KEY, {"web-01": "machine-1"}))

@@ -1,0 +1,160 @@
+"""Many pages: one for each machine, day or week, whatever happens to some of them, and the page that leads to them."""
+
+import json
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from fleet import beats, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import amakit
+from amakit import series
+from amakit.cli import main
+from amakit.pages import index
+from amakit.report import notebooks
+from amakit.series import folders, reports
+
+NAME = "01_version_transitions"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Give a notebook that writes its tables and nothing else."""
+    book = nbformat.read(notebooks()[NAME], as_version=4)
+    book.cells = [cell for cell in book.cells if cell.id in ("title", "parameters", "imports", "setup", "load")]
+    book.cells.append(nbformat.v4.new_code_cell("_ = given.keep(found)"))
+    path = tmp_path_factory.mktemp("book") / "small.ipynb"
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    plan = [("1.37", "2026-03-02", "2026-03-02 03:00"), ("1.38", "2026-03-02 03:04", "2026-03-02 06:00")]
+    rows = [
+        beats("app", plan, resource=f"/subscriptions/0/resourceGroups/{g}/vm/app", source=g) for g in ("east", "west")
+    ]
+    return write(tmp_path_factory.mktemp("many") / "logs", Heartbeat=pd.concat([*rows, beats("db<b>", plan)]))
+
+
+@pytest.fixture(scope="module")
+def made(small, logs, tmp_path_factory):
+    """Run the command over three machines, one of which is not there; give its outcome and its folder."""
+    out = tmp_path_factory.mktemp("made") / "out"
+    asked = ["report", str(small), str(logs), "--start", "2026-03-02", "--end", "2026-03-03", "--out", str(out)]
+    machines = ["--machine", "db<b>", "--machine", "gone", "--machine", "app"]
+    return CliRunner().invoke(main, asked + machines + ["--to", "html,md"]), out
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_told_at_the_end(made):
+    outcome, out = made
+    assert outcome.exit_code == 1
+    assert outcome.stdout == ""
+    assert re.search(r"^amakit: 1 of 3 pages failed, .*\n  gone: no machine 'gone' has reported", outcome.stderr)
+    assert sorted(p.name for p in out.iterdir()) == ["app", "db-b", "index.html", "index.json"]
+    assert {"small.html", "small.md", "machines.csv", "run.json", "facts.json"} <= {
+        p.name for p in (out / "app").iterdir()
+    }
+
+
+def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, opened):
+    _, out = made
+    told = json.loads((out / "index.json").read_text(encoding="utf-8"))
+    assert told["schema"] == "amakit.index/1"
+    assert [page["name"] for page in told["pages"]] == ["db<b>", "gone", "app"]
+    assert [page["files"] for page in told["pages"]] == [
+        {"html": "db-b/small.html", "md": "db-b/small.md"}, {}, {"html": "app/small.html", "md": "app/small.md"},
+    ]  # fmt: skip
+    assert "no machine 'gone' has reported to logs;" in told["pages"][1]["failed"]
+    assert str(out.parent) not in (out / "index.json").read_text() + (out / "index.html").read_text()
+    sheet = opened(out / "index.html")
+    assert sheet.complaints == []
+    assert sheet.get_attribute("html", "lang") == "en"
+    links = [link.get_attribute("href") for link in sheet.get_by_role("link").all()]
+    assert all((out / link).is_file() for link in links if not link.startswith("#"))
+    assert "not made: no machine 'gone' has reported" in sheet.locator("tbody tr").nth(1).inner_text()
+
+
+def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
+    parts = series._parts(logs, "", "", (), "UTC", "machine", None)
+    assert [(part.name, part.machines) for part in parts] == [
+        ("app · east", ("/subscriptions/0/resourcegroups/east/vm/app",)),
+        ("app · west", ("/subscriptions/0/resourcegroups/west/vm/app",)),
+        ("db<b>", ("db<b>",)),
+    ]
+
+
+def test_with_pseudonyms_machines_are_neither_named_nor_in_the_order_of_their_names(logs):
+    for asked in ((), ("zebra", "app", "db<b>", "quokka")):
+        parts = series._parts(logs, "", "", asked, "UTC", "machine", b"k" * 32)
+        names = [part.name for part in parts]
+        assert names == sorted(names)
+        assert all(re.fullmatch(r"machine-\w{12}( · group-\w{12})?", name) for name in names)
+
+
+def test_days_and_weeks_begin_at_midnight_of_the_zone_and_cover_the_window():
+    window = ("demo", "2026-03-06T12:00", "2026-03-09T12:00", ("web-02",), "America/New_York")
+    days = series._parts(*window, "day", None)
+    assert [part.name for part in days] == ["2026-03-06", "2026-03-07", "2026-03-08", "2026-03-09"]
+    assert [part.start for part in days] == [
+        "2026-03-06T12:00:00Z", "2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z",
+    ]  # fmt: skip
+    assert [part.end for part in days] == [part.start for part in days[1:]] + ["2026-03-09T12:00:00Z"]
+    weeks = series._parts(*window, "week", None)
+    assert [(part.name, part.machines) for part in weeks] == [("2026-W10", ("web-02",)), ("2026-W11", ("web-02",))]
+
+
+@given(st.lists(st.text(max_size=90), max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_folders_are_good_names_everywhere_and_unlike_each_other(names):
+    found = folders(names)
+    assert len({name.casefold() for name in found}) == len(names)
+    for name in found:
+        assert 0 < len(name) <= 70
+        assert not re.search(r'[<>:"/\\|?*\x00-\x1f\u202e]', name)
+        assert name[-1] not in ". "
+        assert name.split(".")[0].casefold() not in ("con", "nul", "com1", "aux")
+        assert name.casefold() not in ("index.html", "index.json")
+
+
+def test_wrong_use_is_told_before_anything_runs(tmp_path, small):
+    run = CliRunner().invoke
+    base = ["report", str(small), "demo", "--out", str(tmp_path / "out")]
+    for more, sentence in [
+        (["--each", "machine", "--together"], "opposite things"),
+        (["--each", "day", "-p", "strat", "x"], "the nearest is 'start'"),
+        (["--each", "hour"], "'machine', 'day', 'week'"),
+        (["--machine", "a", "--machine", "b", "--to", "docx"], "it is html, md, pdf or ipynb"),
+    ]:
+        outcome = run(main, base + more)
+        assert outcome.exit_code == 2
+        assert sentence in outcome.stderr
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(amakit.UsageError, match="it is machine, day or week"):
+        reports(small, each="hour", out=tmp_path / "out")
+
+
+def test_an_index_shows_hostile_names_as_text(tmp_path, opened):
+    names = [
+        "<img src=x onerror=alert(1)>",
+        "x" * 10_000,
+        "\u202eevil",
+        '"><script>alert(1)</script>',
+        *map(str, range(9)),
+    ]
+    entries = [
+        {"name": name, "sentence": name, "failed": None, "files": {"html": f"{folder}/p.html"}}
+        for name, folder in zip(names, folders(names), strict=True)
+    ]
+    about = {"notebook": "n", "workspace": "<b>", "timezone": "UTC", "each": "machine", "title": "<i>t</i>"}
+    (tmp_path / "index.html").write_text(index(entries, about, "ja"), encoding="utf-8")
+    sheet = opened(tmp_path / "index.html", viewport={"width": 400, "height": 800})
+    assert sheet.complaints == []
+    assert sheet.locator("main img, main script, main b, main i").count() == 0
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert sheet.get_by_role("searchbox").count() == 1
+    assert "\u202e" not in sheet.content()
