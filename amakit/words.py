@@ -15,6 +15,12 @@ from amakit.errors import UsageError, nearest
 LANGUAGES = ("en", "ja")
 #: Characters that draw nothing or turn the text around them: control, zero-width, direction, lone surrogates.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+#: What Markdown reads as markup: anywhere, at the start of a line, and in what becomes a link or a picture by itself.
+_MARKUP = [
+    re.compile(pattern)
+    for pattern in (r"()([\\`*_\[\]|~$])", r"^()([-+#=])", r"^(\d+)([.)](?=\s|$))", r"()(:(?=[/A-Za-z])|@)",
+                    r"(?i)(\bwww)(\.)")
+]  # fmt: skip
 
 
 @functools.cache
@@ -77,7 +83,9 @@ def plain(text, limit=None):
     &lt;script&gt;\*x\*\_y\_
     """
     shown = html.escape(visible(text, limit), quote=False)
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|~$:])", r"\\\1", shown)
+    for pattern in _MARKUP:
+        shown = pattern.sub(r"\1\\\2", shown)
+    return shown
 
 
 def zone(name):

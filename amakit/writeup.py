@@ -254,7 +254,8 @@ class Writeup(Narrator):
             return self._table([], ["computer", "when", "operation", "status", "caller", "correlation"])
         called = self._labels(self.analysis.outages)
         rows = [
-            {"computer": called[act.outage], "when": self._moment(act.began), "operation": visible(act.operation, 200),
+            {"computer": called[act.outage], "when": self._moment(act.began),
+             "operation": visible(act.operation.partition("/")[2] or act.operation, 200),  # without its provider
              "status": visible(act.status, 80), "caller": visible(act.caller, 200),
              "correlation": visible(act.correlation, 80)}
             for act in acts.sort_values(["began", "operation", "correlation", "outage"]).itertuples()
