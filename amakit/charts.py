@@ -16,7 +16,7 @@ from amakit import blindness, facts
 from amakit.analysis import machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.transitions import version_key
-from amakit.words import texts, visible
+from amakit.words import evidence, texts, visible
 
 _COLOURS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
@@ -255,7 +255,7 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     row = analysis.outages.loc[outage]
     view = _view(row, analysis)
     streams = _streams(analysis, row, view, words)
-    lines = [line for n, part in enumerate(_evidence(row["evidence"]), start=1)
+    lines = [line for n, part in enumerate(evidence(row["evidence"], language), start=1)
              for line in textwrap.wrap(f"{n}. {visible(part, 1000)}", 100, subsequent_indent="    ")]  # fmt: skip
     title = words["around"].format(machine=_name(analysis, row), cause=_cause(row["cause"], words))
     figure = _figure(title, height=300)
@@ -641,10 +641,6 @@ def _spans(outages, words):
     return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
 
 
-def _evidence(text):
-    return [part.strip() for part in text.split("; ") if part.strip()]
-
-
 def _view(row, analysis):
     """Give the stretch of time that is worth looking at: the outage and about as much on either side.
 
@@ -717,7 +713,7 @@ def _ticks(figure, analysis, row, view, streams, words, timezone):
 def _marks(figure, row, view, words, timezone):
     """Mark the instants that the evidence names; those too close to be told apart share a number."""
     spots = []
-    for n, part in enumerate(_evidence(row["evidence"]), start=1):
+    for n, part in enumerate(evidence(row["evidence"]), start=1):
         for text in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", part)[:1]:
             at = pd.Timestamp(text, tz="UTC")
             if view[0] <= at <= view[1]:

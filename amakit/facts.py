@@ -11,6 +11,7 @@ from amakit import blindness
 from amakit.analysis import machine_labels
 from amakit.blindness import SLOW
 from amakit.intervals import iso
+from amakit.words import evidence
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
 SCHEMA = "amakit.facts/1"
@@ -353,22 +354,11 @@ def _outages(analysis):
             "lost": {name: {**{c: int(r[c]) for c in _NUMBERS}, "unseen": bool(r["unseen"])}
                      for name, r in rows.iterrows()},
             "events": _records(seen.get(index), ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"]),
-            "evidence": parts(row["evidence"]),
+            "evidence": evidence(row["evidence"]),
             "activity": _records(acts.get(index), ["operation", "target", "status", "began", "ended", "caller",
                                                    "correlation", "role"]),
         })  # fmt: skip
     return found
-
-
-def parts(evidence):
-    """Take evidence apart into its statements.
-
-    Examples
-    --------
-    >>> parts("the uptime counter ran on; 1.38 reports after 1.37")
-    ['the uptime counter ran on', '1.38 reports after 1.37']
-    """
-    return [part.strip() for part in evidence.split("; ") if part.strip()]
 
 
 def _verdicts(rows):

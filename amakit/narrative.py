@@ -419,7 +419,7 @@ class Narrator(Words):
         pandas.DataFrame
         """
         own = self._worst(self._others()).head(most)
-        table = self._outage_cells(own).assign(evidence=own["evidence"].map(lambda text: visible(text, 2000)))
+        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
 

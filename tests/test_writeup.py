@@ -14,7 +14,7 @@ from nbconvert.filters import markdown2html
 
 import amakit
 from amakit import charts, facts
-from amakit.words import texts
+from amakit.words import evidence, texts
 from amakit.writeup import Writeup, document
 
 SENTENCES = ["verdict", "timeline", "periodic", "event_rows", "evidence", "attempts", "unshown", "actions", "made",
@@ -209,6 +209,20 @@ def test_facts_of_the_demo_sum_up_to_its_tables():
             for column, number in numbers.items():
                 assert number == back.loc[back["data_type"] == name, column].sum()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_every_statement_of_evidence_is_told_in_japanese_with_its_names_and_times():
+    given = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
+    said = {part for text in given.outages["evidence"] for part in evidence(text)}
+    assert len(said) > 60
+    for part in said:
+        (told,) = evidence(part, "ja")
+        assert re.search(r"[\u3040-\u30ff\u4e00-\u9fff]", told) or part.startswith("Syslog"), part
+        assert set(re.findall(r"\d[\d.:-]+", part)) <= set(re.findall(r"\d[\d.:-]+", told))
+    assert evidence("x {when} ; y", "ja") == ["x {when}", "y"]
+    assert evidence("Syslog: at at 2026-03-02 10:00:00 {0} at 2026-03-02 10:00:00", "ja") == [
+        "Syslog: at at 2026-03-02 10:00:00 {0}（2026-03-02 10:00:00）",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("method", SENTENCES)
