@@ -149,10 +149,7 @@ def fleet(workspace, window, machines=()):
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
-    days = pd.concat(
-        (workspace.ask("heartbeat_days", start=w.start, end=w.end, machines=asked) for w in window.slices()),
-        ignore_index=True,
-    )
+    days = pd.concat(_by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)
         before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
@@ -337,7 +334,7 @@ def activity(fleet):
     columns = query("activity").returns
     if "AzureActivity" not in fleet.workspace.tables:
         return frame_of({column: [] for column in columns}, columns)
-    return pd.concat(fleet.workspace.ask("activity", start=w.start, end=w.end) for w in _wide(fleet).slices())
+    return pd.concat(_by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
 
 
 def evidence(fleet, around):
@@ -382,8 +379,13 @@ def _wide(fleet):
     return Window(fleet.window.start - pd.Timedelta(days=1), fleet.window.end + LOOKAHEAD)
 
 
+def _by_slice(workspace, name, window, **values):
+    """Ask a query over a window, at most 15 days at a time."""
+    return workspace.ask_all(name, [{"start": w.start, "end": w.end, **values} for w in window.slices()])
+
+
 def _sliced(fleet, name, window, **values):
-    parts = pd.concat(fleet.workspace.ask(name, start=w.start, end=w.end, **values) for w in window.slices())
+    parts = pd.concat(_by_slice(fleet.workspace, name, window, **values))
     return parts.merge(_raw_names(fleet), on=_KEYS)
 
 
@@ -413,8 +415,10 @@ def overlaps(spans):
 
 
 def _inventory(workspace, window):
-    parts = [workspace.ask("heartbeat_machines", start=w.start, end=w.end) for w in window.slices()]
-    return pd.concat(parts).sort_values("LastBeat").drop_duplicates([*_KEYS, "Agent"], keep="last")
+    keys = [*_KEYS, "Agent"]
+    parts = pd.concat(_by_slice(workspace, "heartbeat_machines", window)).sort_values("LastBeat", kind="stable")
+    first = parts.groupby(keys)["FirstBeat"].transform("min")
+    return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
 
 
 def _refuse_unknown(workspace, window, asked, days, before):
@@ -435,7 +439,7 @@ def _what_there_is(workspace):
 def _in_windows(workspace, name, windows, **values):
     """Ask a query that takes windows, so many at a time, the neighbours in time together."""
     columns = query(name).returns
-    parts = [frame_of({column: [] for column in columns}, columns)]  # no window is no row
+    calls = []
     windows = windows.sort_values("Start", ignore_index=True)
     for at in range(0, len(windows), _WINDOWS_PER_QUERY):
         part = windows.iloc[at : at + _WINDOWS_PER_QUERY]
@@ -443,8 +447,9 @@ def _in_windows(workspace, name, windows, **values):
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             table = inside[[*_KEYS, "Start", "End"]].drop_duplicates()
-            parts.append(workspace.ask(name, start=cut.start, end=cut.end, windows=table, **values))
-    return pd.concat(parts).drop_duplicates(ignore_index=True)
+            calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
+    nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
+    return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
 
 
 def _hours(fleet, windows):
@@ -570,8 +575,7 @@ def _streams(fleet, table, name):
     """List the streams of a table over the whole window."""
     names = _raw_names(fleet)
     asked = sorted(set(names[_KEYS].to_numpy().ravel()) - {""}) if fleet.asked else []
-    ask = fleet.workspace.ask
-    parts = [ask(f"{name}_streams", start=w.start, end=w.end, machines=asked) for w in fleet.window.slices()]
+    parts = _by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=asked)
     if name == "health":
         names = names.assign(Computer="").drop_duplicates([*_KEYS])
     rows = pd.concat(parts).merge(names, on=_KEYS).rename(columns={"Stream": "stream"}).assign(data_type=table)

@@ -54,6 +54,8 @@ class LocalEngine:
         When nothing in it can be read, or a file is not what its name says.
     """
 
+    at_once, log_analytics = 1, False
+
     def __init__(self, path):
         import duckdb
         import duckdb_kql

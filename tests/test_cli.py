@@ -63,7 +63,7 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
         "2026-03-08T00:00:00Z",
     )
     assert run["missing_tables"] == ["AzureActivity", "Event", "Perf", "Syslog"]
-    assert {"name", "text", "rows", "bytes", "seconds"} == set(run["queries"][0])
+    assert {"name", "text", "rows", "bytes", "seconds", "retries"} == set(run["queries"][0])
 
 
 def test_parquet_holds_the_same_tables_as_csv(folder, tmp_path):

@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = [
     "__main__", "cli", "report", "narrative", "charts", "blindness", "analysis", "events", "causes", "gaps", "outages",
     "transitions", "streams", "collect", "workspace",
-    "azure", "local", "demo", "queries", "schemas", "intervals", "errors", "__init__",
+    "azure", "local", "demo", "patience", "queries", "schemas", "intervals", "errors", "__init__",
 ]  # fmt: skip
 #: The only rooms that know a heavy library.
 DOORS = {
