@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from amakit.errors import UsageError, nearest
-from amakit.intervals import Window
+from amakit.errors import AmakitError, UsageError, nearest
+from amakit.intervals import Window, iso
 from amakit.queries import query
 from amakit.schemas import frame_of
 
@@ -37,6 +37,8 @@ _LISTED = [*_MACHINE, "data_type", "stream", "First", "Last", "Samples"]
 #: How far around a stretch samples are read, from the fastest streams to the slowest.
 _REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=30), pd.Timedelta(days=6)]
 _NEAR = _REACHES[0]
+#: So far from a stretch a sample may still tell something about it.
+REACH = _REACHES[-1]
 #: The interval of a heartbeat where too few of them tell.
 _USUAL = 60.0
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
@@ -92,6 +94,48 @@ def data_span(workspace):
     if not beats:
         raise UsageError(f"{workspace.name} holds no heartbeat of the Azure Monitor Agent; export more of Heartbeat")
     return Window(first, last + pd.Timedelta(microseconds=1))
+
+
+def plan(window):
+    """List what an analysis of a live workspace asks, before anything is asked.
+
+    Parameters
+    ----------
+    window : Window
+
+    Returns
+    -------
+    pandas.DataFrame
+        Query, Table, Start, End, Requests (at least so many: one for each slice of at most 15 days, none where
+        nothing calls for it) and Asked (when).
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> found = plan(window("2026-03-01", "2026-04-01"))
+    >>> found.loc[found["Query"] == "heartbeat_days", "Requests"].item()
+    3
+    """
+    before, after = Window(window.start - LOOKBACK, window.start), Window(window.end, window.end + LOOKAHEAD)
+    wide = Window(before.end - pd.Timedelta(days=1), after.end)
+    always, there, finer = "always", "where there is such a table", "around what looks like a silence"
+    steps = [
+        ("heartbeat_machines", before, always), ("heartbeat_machines", after, always),
+        ("heartbeat_days", window, always), ("heartbeat_hours", window, finer), ("heartbeat_rows", window, finer),
+        *((f"{name}_streams", window, there) for name in STREAMS.values()),
+        *((f"{name}_rows", window, finer) for name in STREAMS.values()),
+        ("activity", wide, there), ("system_events", wide, there), ("syslog_boots", wide, there),
+        ("perf_uptime", window, finer), ("heartbeat_late", window, always),
+        ("event_machines", window, "for each table of events that is there, after an outage"),
+        ("event_windows", window, "around each outage of a machine with events"),
+        ("event_records", window, "around each outage of a machine with numbered events"),
+    ]  # fmt: skip
+    return pd.DataFrame([
+        {"Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
+         "Start": iso(over.start), "End": iso(over.end),
+         "Requests": len(over.slices()) if when in (always, there) else 0, "Asked": when}
+        for name, over, when in steps
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,6 +197,11 @@ def fleet(workspace, window, machines=()):
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)
         before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
+    if days.empty and before.empty and workspace.unknown:
+        raise AmakitError(
+            f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
+            "later"
+        )
     if days.empty and before.empty:
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"

@@ -15,6 +15,8 @@ import pandas as pd
 from amakit.errors import Unanswered
 from amakit.queries import share
 
+#: What all of it keeps to, in words.
+LIMITS = "at most 4 at once and 180 in 30 s, each over at most 15 days; a service gives 500,000 rows or 64 MB each"
 #: Times after which a cut makes no sense any more.
 _UNITS = {
     "instants": pd.Timedelta(minutes=1), "hours": pd.Timedelta(hours=1), "days": pd.Timedelta(days=1),

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -217,14 +218,39 @@ class Workspace:
         again = "1 retry" if retries == 1 else f"{retries:,} retries"
         return f"{asked}, {rows:,} rows, {size / 1e6:,.1f} MB, {seconds:,.1f} s, {again}"
 
+    @contextmanager
+    def leaving_out(self, allowed=True):
+        """Note what cannot be fetched, for as long as this context lasts, instead of giving up.
+
+        Parameters
+        ----------
+        allowed : bool
+            Whether to do so at all.
+
+        Yields
+        ------
+        list of dict
+            start, end, table and reason of everything that stayed unknown so far.
+        """
+        self.unknown, self._worn = [] if allowed else None, False
+        try:
+            yield self.unknown if allowed else []
+        finally:
+            self.unknown = None
+
     def proof(self):
         """Prove the way to the data step by step; see `amakit.azure.KustoEngine.proof`.  Files need none."""
         return self._engine.proof() if self.kind == "kusto" else iter(())
 
-    def close(self):
-        """Let go of files and connections."""
+    def rest(self):
+        """Take the progress bar away; nothing is asked for a while."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
+
+    def close(self):
+        """Let go of files and connections."""
+        self.rest()
         self._engine.close()
 
     # -- asking a service -----------------------------------------------------------------------------------
