@@ -563,7 +563,7 @@ class KustoEngine:
         for pattern, sentence in _REFUSED.items():
             if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
                 return AmakitError(f"{self._workspace} {sentence} ({_code(told) or f'status {status}'})")
-        if status == 200:
+        if 200 <= status < 300:
             return Unanswered("it answered with nothing, or with what is no answer of a Kusto service")
         if status == 0 and not re.search(r"Semantic|Syntax|BadRequest|SEM0|SYN0", told):
             return Unanswered(f"it broke off in the midst of its answer ({_first_line(error)[:200]})")

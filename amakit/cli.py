@@ -72,14 +72,15 @@ def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
     from amakit.workspace import connect
 
-    log = logging.getLogger("amakit")
+    log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
-        if ws.kind == "kusto" and not sys.stderr.isatty() and not log.handlers:
-            log.addHandler(logging.StreamHandler())
+        if ws.kind == "kusto" and not sys.stderr.isatty():
+            log.addHandler(lines)
             log.setLevel(logging.INFO)
         try:
             yield ws
         finally:
+            log.removeHandler(lines)
             ws.rest()
             if ws.kind == "kusto" and ws.log:
                 click.echo(ws.total(), err=True)

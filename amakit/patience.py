@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from amakit.errors import Unanswered
-from amakit.queries import share
 
 #: What all of it keeps to, in words.
 LIMITS = "at most 4 at once and 180 in 30 s, each over at most 15 days; a service gives 500,000 rows or 64 MB each"
@@ -275,8 +274,3 @@ def halves(parts, start, end, bits, rows=True):
     if columns and rows and len(bits) < _FINEST:
         by_machine = [(start, end, (*bits, bit)) for bit in (0, 1)]
     return (by_machine or by_time) if kind == "slices" and rows else (by_time or by_machine)
-
-
-def shared(text, parts, bits):
-    """Keep of a query's rows the share that ``bits`` name."""
-    return text + share(parts[1:], bits) if bits else text

@@ -439,15 +439,17 @@ def share(columns, bits):
 
     Examples
     --------
-    >>> print(share(["Key"], [1]))
-    <BLANKLINE>
-    | where substring(hash_md5(strcat("", tostring(Key))), 0, 1) in ("8","9","a","b","c","d","e","f")
+    >>> print(share(["Key", "Hour"], [1, 0]).strip())
+    | extend AnswerShare = hash_md5(strcat(Key, "|", Hour))
+    | where AnswerShare matches regex "^[89a-f][0-7]"
+    | project-away AnswerShare
     """
-    joined = ', "|", '.join(f"tostring({column})" for column in columns)
-    key = f'hash_md5(strcat("", {joined}))'
-    return "".join(
-        f"\n| where substring({key}, {at}, 1) in ({','.join(_string(d) for d in '0123456789abcdef'[8 * bit :][:8])})"
-        for at, bit in enumerate(bits)
+    if not bits:
+        return ""
+    key, digits = ', "|", '.join(columns), "".join(("[0-7]", "[89a-f]")[bit] for bit in bits)
+    return (  # in steps: the parser of the embedded engine takes seconds for functions inside functions
+        f'\n| extend AnswerShare = hash_md5(strcat({key}))\n| where AnswerShare matches regex "^{digits}"'
+        "\n| project-away AnswerShare"
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from amakit import queries
 from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
-from amakit.patience import Patience, halves, shared, together
+from amakit.patience import Patience, halves, together
 from amakit.schemas import RECEIVED, frame_of, tables
 
 _LOG = logging.getLogger("amakit")
@@ -284,7 +284,7 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        text = shared(queries.render(wanted.name, question.lacking, **values), wanted.parts, bits)
+        text = queries.render(wanted.name, question.lacking, **values) + queries.share(wanted.parts[1:], bits)
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries
