@@ -381,8 +381,8 @@ def _without_unknown(rows, found, unknown, horizon):
     for table in {u["table"] for u in unknown} - {"Heartbeat"}:
         near = ~_apart(found["last"], found["first"].fillna(horizon), _spans(unknown, table), collect.REACH)
         machines = set(found.loc[near, ["resource_id", "computer"]].itertuples(index=False, name=None))
-        keys = list(rows[["resource_id", "computer"]].itertuples(index=False, name=None))
-        taken = rows["data_type"].eq(table) & [key in machines for key in keys]
+        keys = rows[["resource_id", "computer"]].itertuples(index=False, name=None)
+        taken = rows["data_type"].eq(table) & pd.Series([key in machines for key in keys], rows.index, dtype=bool)
         rows = rows[~taken].reset_index(drop=True)
     return rows
 
@@ -391,7 +391,7 @@ def _certain(away, lost, verdicts, unknown, horizon):
     """Keep the outages, gaps and verdicts that rest on nothing unknown."""
     if not unknown:
         return away, lost, verdicts
-    machine = ["resource_id", "computer"]
+    machine, lost = ["resource_id", "computer"], result("gaps", lost)
     away = away[_apart(away["start_earliest"], away["end_latest"].fillna(horizon), _spans(unknown, "Heartbeat"))]
     stretch = away[[*machine, "start_earliest", "end_latest"]].rename(columns={"start_earliest": "outage_start"})
     kept = []

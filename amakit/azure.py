@@ -18,6 +18,7 @@ import pandas as pd
 
 from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.patience import apart, pace
+from amakit.queries import counted
 from amakit.schemas import frame_of
 
 
@@ -55,6 +56,9 @@ CREDENTIALS = ("default", "cli", "managed", "device", "browser", "workload", "en
 AT_ONCE = 4
 #: After so many seconds the answer to one request is waited for no longer: ten minutes is the service's own limit.
 DEADLINE = 660.0
+
+#: An answer that lost rows and has fewer than this was not cut at a cap; to ask for less would not help.
+FEW = 50
 
 _WORKSPACE_ID = re.compile(
     r"/subscriptions/[0-9a-f-]+/resourcegroups/(?!\.)[\w.()-]{1,90}(?<!\.)/providers/microsoft\.operationalinsights"
@@ -387,7 +391,7 @@ class KustoEngine:
     def columns(self, table):
         """Give the KQL type of each column of a table; asked once."""
         if table not in self._columns:
-            frame = self.run(f"['{table}'] | getschema | project ColumnName, ColumnType")
+            frame = self.counted(f"['{table}'] | getschema | project ColumnName, ColumnType")
             self._columns[table] = dict(zip(frame["ColumnName"], frame["ColumnType"], strict=True))
         return self._columns[table]
 
@@ -417,6 +421,23 @@ class KustoEngine:
             raise Unanswered("it answered with rows that do not have its columns")
         cells = zip(*rows, strict=True) if rows else ([] for _ in types)
         return frame_of(dict(zip(types, (list(c) for c in cells), strict=True)), types)
+
+    def counted(self, kql):
+        """Ask once as `run` does, and take the answer only with the rows that were counted where it was made.
+
+        Parameters
+        ----------
+        kql : str
+            One of the kit's own, see `amakit.queries.counted`.
+        """
+        frame = self.run(counted(kql))
+        if "AnswerRows" not in frame:
+            raise Unanswered("its answer has other columns than were asked for")
+        rows, told = frame[frame["AnswerRows"].isna()], frame["AnswerRows"].dropna()
+        if len(told) != 1 or told.iloc[0] != len(rows):
+            capped = "rows" if len(rows) >= FEW else ""
+            raise Unanswered(f"{len(rows)} rows came of {told.iloc[0] if len(told) else 'more'}", large=capped)
+        return rows.drop(columns="AnswerRows").reset_index(drop=True)
 
     def _ask_tables(self):
         """Ask the catalogue: Log Analytics knows one command, the local server another."""

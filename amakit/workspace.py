@@ -290,7 +290,7 @@ class Workspace:
         before = question.retries
         try:
             frame = patience.call(
-                partial(self._counted, text),
+                partial(self._engine.counted, text),
                 lambda error: question.still() and not (error.large and cut(error.large == "rows")),
                 lambda error: self._again(question, wanted.name, error),
             )
@@ -318,32 +318,22 @@ class Workspace:
         question.retries += 1
         _LOG.debug("%s: %s; asked again", name, error)
 
-    def _counted(self, text):
-        """Ask once, and take the answer only if it has the rows that were counted where it was made."""
-        if self.kind != "kusto":
-            return self._engine.run(text)
-        frame = self._engine.run(queries.counted(text))
-        if "AnswerRows" not in frame:
-            raise Unanswered("its answer has other columns than were asked for")
-        rows, told = frame[frame["AnswerRows"].isna()], frame["AnswerRows"].dropna()
-        if len(told) != 1 or told.iloc[0] != len(rows):
-            raise Unanswered(f"{len(rows)} rows came of {told.iloc[0] if len(told) else 'more'}", large="rows")
-        return rows.drop(columns="AnswerRows").reset_index(drop=True)
-
     def _proved(self, kql):
         """Ask a query of the user's own, whose text and order of rows are left as they are."""
         if self.kind != "kusto":
             return self._engine.run(kql)
         plain = re.sub(r"\|\s*render\s[^|]*$", "", kql.rstrip().rstrip(";"))
         try:
-            counted = self._engine.run(f"{plain}\n| count").iloc[0, 0]
+            counted = self._engine.run(f"{plain}\n| count")
         except Unanswered:
             raise
-        except (AmakitError, IndexError):  # what cannot be counted may still be asked; else it says itself why not
-            counted = 0
-        frame = self._engine.run(kql)
-        if len(frame) < counted:  # more have come in since, perhaps
-            raise Unanswered(f"{len(frame)} rows came of {counted}", large="rows")
+        except AmakitError:  # what cannot be counted may still be asked; else it says itself why not
+            counted = pd.DataFrame({"Count": [0]})
+        if len(counted) != 1:
+            raise Unanswered("it counted nothing")
+        frame, expected = self._engine.run(kql), counted.iloc[0, 0]
+        if len(frame) < expected:  # more have come in since, perhaps
+            raise Unanswered(f"{len(frame)} rows came of {expected}", large="rows")
         return frame
 
     def _patiently(self, what, ask, errors=None):
