@@ -21,8 +21,8 @@ _UNITS = {
     "instants": pd.Timedelta(minutes=1), "hours": pd.Timedelta(hours=1), "days": pd.Timedelta(days=1),
     "slices": pd.Timedelta(days=1),
 }  # fmt: skip
-#: So often is an answer halved by machines: into 4,096 parts.
-_FINEST = 12
+#: So often is an answer halved by machines: into 256 parts.
+_FINEST = 8
 
 
 @dataclass(frozen=True)
