@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from amakit import causes, collect, events, gaps, outages, transitions
+from amakit import causes, collect, events, gaps, outages, schemas, transitions
 from amakit.errors import AmakitError, UsageError
-from amakit.intervals import Window, iso, window
+from amakit.intervals import Window, covered, instant, iso, window
 from amakit.schemas import result
 from amakit.workspace import shown
 
@@ -57,7 +57,7 @@ class Analysis:
         The operations of the control plane that may have to do with an outage; see `amakit.causes.rests_on`.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
-        workspace, each query with its text, rows, bytes, seconds and the hash of its answer, and the hash of
+        workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
         all answers.
     """
 
@@ -228,27 +228,49 @@ def survey(workspace):
     Returns
     -------
     tuple of (pandas.DataFrame, dict of str to str)
-        One row per table: Table, Rows, First, Last (of TimeGenerated); and for each table that the analysis
-        would use but that is not there, what its absence costs.
+        One row per table: Table, Rows, First, Last (of TimeGenerated), PerHour; and for each table that the
+        analysis would use but that is not there or cannot be read, what its absence costs.
+
+    Notes
+    -----
+    A live workspace lists hundreds of tables and keeps years: only the tables that the kit knows and custom ones
+    are looked at, over the last 15 days, and those without a row are left out.
 
     Examples
     --------
     >>> from amakit import connect
     >>> found, missing = survey(connect("demo"))
     >>> list(found.columns), missing
-    (['Table', 'Rows', 'First', 'Last'], {})
+    (['Table', 'Rows', 'First', 'Last', 'PerHour'], {})
     """
-    parts = []
+    columns = ["Table", "Rows", "First", "Last"]
+    parts, unread = [], {}
     for table in workspace.tables:
+        if workspace.live and not (table in schemas.tables() or table.lower().endswith("_cl")):
+            continue
         timed = "TimeGenerated" in workspace.columns(table)
-        span = "First = min(TimeGenerated), Last = max(TimeGenerated)"
-        row = workspace.query(f"['{table}'] | summarize Rows = count()" + (f", {span}" if timed else ""))
-        parts.append(row.assign(Table=table).reindex(columns=["Table", "Rows", "First", "Last"]))
-    found = pd.concat(parts, ignore_index=True)
-    return found, {table: cost for table, cost in _EVIDENCE.items() if table not in workspace.tables}
+        recent = " | where TimeGenerated >= ago(15d)" if workspace.live and timed else ""
+        span = ", First = min(TimeGenerated), Last = max(TimeGenerated)" if timed else ""
+        try:
+            row = workspace.query(f"['{table}']{recent} | summarize Rows = count(){span}")
+        except AmakitError as error:
+            if "Basic or Auxiliary" not in str(error):
+                raise
+            unread[table] = str(error)
+            continue
+        if row["Rows"].iloc[0] or not workspace.live:
+            parts.append(row.assign(Table=table).reindex(columns=columns))
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    hours = (
+        pd.to_datetime(found["Last"], utc=True) - pd.to_datetime(found["First"], utc=True)
+    ).dt.total_seconds() / 3600
+    found["PerHour"] = (found["Rows"].astype("float64") / hours.where(hours > 0)).round(1)
+    there = set(found["Table"])
+    missing = {table: cost for table, cost in _EVIDENCE.items() if table not in there}
+    return found, {table: f"{unread[table]}; {cost}" if table in unread else cost for table, cost in missing.items()}
 
 
-def analyze(workspace, start=None, end=None, machines=None):
+def analyze(workspace, start=None, end=None, machines=None, allow_unknown=False):
     """Find out what happened to the agents of a workspace in a window.
 
     Parameters
@@ -260,6 +282,9 @@ def analyze(workspace, start=None, end=None, machines=None):
         are taken whole on that side.
     machines : list of str, optional
         Computer names or resource ids, in any case; all by default.
+    allow_unknown : bool
+        Whether what a service cannot give becomes unknown and is listed in ``run``, instead of a failure.  No
+        outage, gap or verdict rests on unknown time, and it does not count as known.
 
     Returns
     -------
@@ -282,30 +307,35 @@ def analyze(workspace, start=None, end=None, machines=None):
     asked = _window(workspace, start, end)
     begun = len(workspace.log)
     horizon = collect.horizon(asked)
-    fleet = collect.fleet(workspace, asked, machines or ())
-    spans = collect.version_spans(fleet)
-    runs = transitions.runs(spans)
-    changes = transitions.transitions(runs)
-    away, lost, samples, acts = _outages(fleet, runs, changes, horizon)
+    with workspace.leaving_out(allow_unknown) as unknown:
+        fleet = collect.fleet(workspace, asked, machines or ())
+        spans = collect.version_spans(fleet)
+        runs = transitions.runs(spans)
+        changes = transitions.transitions(runs)
+        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown)
+        verdicts = events.verdicts(workspace, away, asked, collect.everybody(fleet))
+        unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
+    away, lost, verdicts = _certain(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(spans, runs, away, asked, horizon),
+        "machines": _machines(spans, runs, away, asked, horizon, _spans(unknown, "Heartbeat")),
         "transitions": changes,
         "outages": away,
         "gaps": lost,
-        "events": events.verdicts(workspace, away, asked, collect.everybody(fleet)),
+        "events": verdicts,
     }
+    tables = {name: result(name, frame) for name, frame in tables.items()}
     return Analysis(
         asked,
-        **{name: result(name, frame) for name, frame in tables.items()},
+        **tables,
         runs=runs,
         samples=samples,
-        activity=acts,
-        run=_record(workspace, asked, machines, horizon, workspace.log[begun:]),
+        activity=causes.rests_on(tables["outages"], acts),
+        run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]),
     )
 
 
-def _outages(fleet, runs, changes, horizon):
+def _outages(fleet, runs, changes, horizon, unknown):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = causes.operations(collect.activity(fleet))
     tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
@@ -313,7 +343,11 @@ def _outages(fleet, runs, changes, horizon):
     machines = runs[["resource_id", "computer"]].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
     found = pd.concat([silent.assign(sought=False), sought.assign(sought=True)], ignore_index=True)
-    samples, streams = collect.samples(fleet, found)
+    found = found[_apart(found["last"], found["first"].fillna(horizon), _spans(unknown, "Heartbeat"))]
+    samples, streams = collect.samples(fleet, found.reset_index(drop=True))
+    found = found[_apart(found["last"], found["first"].fillna(horizon), _spans(unknown, "Heartbeat"))]
+    found = found.reset_index(drop=True)
+    samples, streams = (_without_unknown(frame, found, unknown, horizon) for frame in (samples, streams))
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
     holes = outages.holes(found, samples, streams, horizon, changed)
     holes = {index: hole for index, hole in holes.items()
@@ -328,7 +362,59 @@ def _outages(fleet, runs, changes, horizon):
     cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
     unharmed = gaps.unharmed(cut_off, streams)
     away = result("outages", pd.concat([away, cut_off], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, causes.rests_on(away, acts)
+    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts
+
+
+# -- what is unknown proves nothing ----------------------------------------------------------------------------
+
+_NO_TIME = pd.Timedelta(0)
+
+
+def _spans(unknown, table):
+    """Give the unknown intervals of a table."""
+    return [(instant(u["start"]), instant(u["end"])) for u in unknown if u["table"] == table]
+
+
+def _apart(start, end, spans, reach=_NO_TIME):
+    """Mark the stretches that touch no unknown interval."""
+    apart = pd.Series(True, start.index)
+    for since, until in spans:
+        apart &= (start - reach > until) | (end + reach < since)
+    return apart
+
+
+def _without_unknown(rows, found, unknown, horizon):
+    """Take a table out for the machines near one of whose outages it is unknown, as if they did not have it.
+
+    A stream that only seems to pause would move the brackets of the outage, and count samples as lost.
+    """
+    for table in {u["table"] for u in unknown} - {"Heartbeat"}:
+        near = ~_apart(found["last"], found["first"].fillna(horizon), _spans(unknown, table), collect.REACH)
+        machines = set(found.loc[near, ["resource_id", "computer"]].itertuples(index=False, name=None))
+        keys = rows[["resource_id", "computer"]].itertuples(index=False, name=None)
+        taken = rows["data_type"].eq(table) & pd.Series([key in machines for key in keys], rows.index, dtype=bool)
+        rows = rows[~taken].reset_index(drop=True)
+    return rows
+
+
+def _certain(away, lost, verdicts, unknown, horizon):
+    """Keep the outages, gaps and verdicts that rest on nothing unknown."""
+    if not unknown:
+        return away, lost, verdicts
+    machine, lost = ["resource_id", "computer"], result("gaps", lost)
+    away = away[_apart(away["start_earliest"], away["end_latest"].fillna(horizon), _spans(unknown, "Heartbeat"))]
+    stretch = away[[*machine, "start_earliest", "end_latest"]].rename(columns={"start_earliest": "outage_start"})
+    kept = []
+    for frame, reach in ((lost, collect.REACH), (verdicts, pd.Timedelta(days=1))):
+        rows = frame.merge(stretch.drop_duplicates([*machine, "outage_start"]), on=[*machine, "outage_start"])
+        start, end = rows["outage_start"], rows["end_latest"].fillna(horizon)
+        # events are measured against the day around the outage, or 24 times its length
+        reaches = (24 * (end - start)).clip(lower=reach) if frame is verdicts else reach
+        sure = pd.Series(True, rows.index)
+        for table in {u["table"] for u in unknown} - {"Heartbeat"}:
+            sure &= _apart(start, end, _spans(unknown, table), reaches) | (rows["data_type"] != table)
+        kept.append(rows[sure][list(frame.columns)])
+    return away, *kept
 
 
 def _with_versions(cut_off, runs):
@@ -361,7 +447,7 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, horizon):
+def _machines(spans, runs, away, asked, horizon, unknown):
     """Summarise each machine that reported in the window or shortly before it."""
     machine = ["resource_id", "computer"]
     inside = spans[spans["beats"] > 0]
@@ -378,7 +464,10 @@ def _machines(spans, runs, away, asked, horizon):
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
     # a machine that reports for the first time may not have existed before
     began = found["first_seen"].where(found["before"].isna(), asked.start)
-    found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0)
+    unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
+    found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
+    tail = (end for _, end in unknown)
+    found.loc[~reporting & (found["last_seen"] < max(tail, default=asked.start)), "state"] = ""  # who knows
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
     notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
@@ -395,7 +484,7 @@ def _blind(away, asked, horizon):
     return inside.dt.total_seconds().clip(lower=0).groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
-def _record(workspace, asked, machines, horizon, log):
+def _record(workspace, asked, machines, horizon, unknown, log):
     from importlib.metadata import version
 
     from amakit import __version__
@@ -411,7 +500,7 @@ def _record(workspace, asked, machines, horizon, log):
         "horizon": iso(horizon),
         "machines": list(machines or []),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
-        "unknown": [],
+        "unknown": unknown,
         "missing_tables": sorted(set(_EVIDENCE) - set(workspace.tables)),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],

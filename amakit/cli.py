@@ -1,6 +1,8 @@
 """The command line: parses, calls, prints."""
 
+import logging
 import sys
+from contextlib import contextmanager
 
 import click
 
@@ -19,6 +21,13 @@ class _Commands(click.Group):
                 raise
             click.echo(f"amakit: {error}", err=True)
             context.exit(2 if isinstance(error, UsageError) else 1)
+        except KeyboardInterrupt:
+            if context.params["debug"]:
+                raise
+            click.echo(
+                "amakit: interrupted; what was being written is left out, everything else is as it was", err=True
+            )
+            context.exit(130)
 
     def list_commands(self, context):
         return list(self.commands)  # in the order in which a newcomer meets them
@@ -45,6 +54,38 @@ def _window(command):
     return command
 
 
+def _remote(command):
+    for option in (
+        click.option("--endpoint", default="", metavar="HOST", help="Ask HOST, not the cloud's own, for an ARM id."),
+        click.option("--cloud", default="", metavar="public|usgov|china", help="Else as AZURE_AUTHORITY_HOST says."),
+        click.option(
+            "--credential", default="default", show_default=True, metavar="HOW",
+            help="Sign in by default, cli, managed, device, browser, workload or environment.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@contextmanager
+def _connected(workspace, cloud, endpoint, credential):
+    """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
+    from amakit.workspace import connect
+
+    log, lines = logging.getLogger("amakit"), logging.StreamHandler()
+    with connect(workspace, cloud, endpoint, credential) as ws:
+        if ws.kind == "kusto" and not sys.stderr.isatty():
+            log.addHandler(lines)
+            log.setLevel(logging.INFO)
+        try:
+            yield ws
+        finally:
+            log.removeHandler(lines)
+            ws.rest()
+            if ws.kind == "kusto" and ws.log:
+                click.echo(ws.total(), err=True)
+
+
 def _pairs(_context, _parameter, values):
     pairs = {}
     for value in values:
@@ -69,15 +110,20 @@ def demo(folder, machines, days, seed):
 
 @main.command()
 @click.argument("workspace")
-def check(workspace):
-    """Show what can be reached: the tables, their span, and what is missing."""
-    from amakit.analysis import survey
-    from amakit.workspace import connect
+@_remote
+def check(workspace, cloud, endpoint, credential):
+    """Show what can be reached: the way there, the tables, their span, and what is missing.
 
-    with connect(workspace) as ws:
-        found, missing = survey(ws)
+    The first step that fails says what to do about it.
+    """
+    from amakit.analysis import survey
+
+    with _connected(workspace, cloud, endpoint, credential) as ws:
         click.echo(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
-        click.echo(found.to_string(index=False))
+        for step, shown in ws.proof():
+            click.echo(f"{step:<12}{shown}")
+        found, missing = survey(ws)
+        click.echo(found.to_string(index=False, na_rep=""))
         for table, cost in missing.items():
             click.echo(f"no {table}: {cost}")
 
@@ -86,15 +132,15 @@ def check(workspace):
 @click.argument("workspace")
 @click.argument("kql")
 @click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
-def query(workspace, kql, out):
+@_remote
+def query(workspace, kql, out, cloud, endpoint, credential):
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
     The answer is a table on a terminal, CSV in a pipe.
     """
     from amakit.analysis import save_frame
-    from amakit.workspace import connect
 
-    with connect(workspace) as ws:
+    with _connected(workspace, cloud, endpoint, credential) as ws:
         frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
     if out:
         save_frame(frame, out)
@@ -122,16 +168,35 @@ def kql(name, values):
 @main.command()
 @click.argument("workspace")
 @_window
-@click.option("--out", required=True, metavar="DIR", help="Folder for the result tables.")
+@click.option("--out", metavar="DIR", help="Folder for the result tables.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
-def analyze(workspace, start, end, machines, out, form):
+@click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
+@click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
+@_remote
+def analyze(workspace, start, end, machines, out, form, allow_unknown, dry_run, cloud, endpoint, credential):
     """Write the result tables machines, transitions, outages, gaps and events, and run.json."""
+    if dry_run:
+        return _plan(start, end)
+    if not out:
+        raise click.UsageError("Missing option '--out'.")
     from amakit.analysis import analyze as run
-    from amakit.workspace import connect
 
-    with connect(workspace) as ws:
-        for path in run(ws, start, end, machines).save(out, form):
+    with _connected(workspace, cloud, endpoint, credential) as ws:
+        for path in run(ws, start, end, machines, allow_unknown).save(out, form):
             click.echo(path)
+    return None
+
+
+def _plan(start, end):
+    from amakit.collect import plan
+    from amakit.intervals import window
+    from amakit.patience import LIMITS
+
+    if not (start and end):
+        raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")
+    found = plan(window(start, end))
+    click.echo(found.to_string(index=False))
+    click.echo(f"at least {found['Requests'].sum()} requests, {LIMITS}")
 
 
 @main.command()

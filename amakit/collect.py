@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from amakit.errors import UsageError, nearest
-from amakit.intervals import Window
+from amakit.errors import AmakitError, UsageError, nearest
+from amakit.intervals import Window, iso
 from amakit.queries import query
 from amakit.schemas import frame_of
 
@@ -37,6 +37,8 @@ _LISTED = [*_MACHINE, "data_type", "stream", "First", "Last", "Samples"]
 #: How far around a stretch samples are read, from the fastest streams to the slowest.
 _REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=30), pd.Timedelta(days=6)]
 _NEAR = _REACHES[0]
+#: So far from a stretch a sample may still tell something about it.
+REACH = _REACHES[-1]
 #: The interval of a heartbeat where too few of them tell.
 _USUAL = 60.0
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
@@ -94,6 +96,48 @@ def data_span(workspace):
     return Window(first, last + pd.Timedelta(microseconds=1))
 
 
+def plan(window):
+    """List what an analysis of a live workspace asks, before anything is asked.
+
+    Parameters
+    ----------
+    window : Window
+
+    Returns
+    -------
+    pandas.DataFrame
+        Query, Table, Start, End, Requests (at least so many: one for each slice of at most 15 days, none where
+        nothing calls for it) and Asked (when).
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> found = plan(window("2026-03-01", "2026-04-01"))
+    >>> found.loc[found["Query"] == "heartbeat_days", "Requests"].item()
+    3
+    """
+    before, after = Window(window.start - LOOKBACK, window.start), Window(window.end, window.end + LOOKAHEAD)
+    wide = Window(before.end - pd.Timedelta(days=1), after.end)
+    always, there, finer = "always", "where there is such a table", "around what looks like a silence"
+    steps = [
+        ("heartbeat_machines", before, always), ("heartbeat_machines", after, always),
+        ("heartbeat_days", window, always), ("heartbeat_hours", window, finer), ("heartbeat_rows", window, finer),
+        *((f"{name}_streams", window, there) for name in STREAMS.values()),
+        *((f"{name}_rows", window, finer) for name in STREAMS.values()),
+        ("activity", wide, there), ("system_events", wide, there), ("syslog_boots", wide, there),
+        ("perf_uptime", window, finer), ("heartbeat_late", window, always),
+        ("event_machines", window, "for each table of events that is there, after an outage"),
+        ("event_windows", window, "around each outage of a machine with events"),
+        ("event_records", window, "around each outage of a machine with numbered events"),
+    ]  # fmt: skip
+    return pd.DataFrame([
+        {"Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
+         "Start": iso(over.start), "End": iso(over.end),
+         "Requests": len(over.slices()) if when in (always, there) else 0, "Asked": when}
+        for name, over, when in steps
+    ])  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fleet:
     """The first pass over Heartbeat, from which everything finer is asked.
@@ -149,13 +193,15 @@ def fleet(workspace, window, machines=()):
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
-    days = pd.concat(
-        (workspace.ask("heartbeat_days", start=w.start, end=w.end, machines=asked) for w in window.slices()),
-        ignore_index=True,
-    )
+    days = pd.concat(_by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)
         before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
+    if days.empty and before.empty and workspace.unknown:
+        raise AmakitError(
+            f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
+            "later"
+        )
     if days.empty and before.empty:
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
@@ -337,7 +383,7 @@ def activity(fleet):
     columns = query("activity").returns
     if "AzureActivity" not in fleet.workspace.tables:
         return frame_of({column: [] for column in columns}, columns)
-    return pd.concat(fleet.workspace.ask("activity", start=w.start, end=w.end) for w in _wide(fleet).slices())
+    return pd.concat(_by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
 
 
 def evidence(fleet, around):
@@ -382,8 +428,13 @@ def _wide(fleet):
     return Window(fleet.window.start - pd.Timedelta(days=1), fleet.window.end + LOOKAHEAD)
 
 
+def _by_slice(workspace, name, window, **values):
+    """Ask a query over a window, at most 15 days at a time."""
+    return workspace.ask_all(name, [{"start": w.start, "end": w.end, **values} for w in window.slices()])
+
+
 def _sliced(fleet, name, window, **values):
-    parts = pd.concat(fleet.workspace.ask(name, start=w.start, end=w.end, **values) for w in window.slices())
+    parts = pd.concat(_by_slice(fleet.workspace, name, window, **values))
     return parts.merge(_raw_names(fleet), on=_KEYS)
 
 
@@ -413,8 +464,10 @@ def overlaps(spans):
 
 
 def _inventory(workspace, window):
-    parts = [workspace.ask("heartbeat_machines", start=w.start, end=w.end) for w in window.slices()]
-    return pd.concat(parts).sort_values("LastBeat").drop_duplicates([*_KEYS, "Agent"], keep="last")
+    keys = [*_KEYS, "Agent"]
+    parts = pd.concat(_by_slice(workspace, "heartbeat_machines", window)).sort_values("LastBeat", kind="stable")
+    first = parts.groupby(keys)["FirstBeat"].transform("min")
+    return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
 
 
 def _refuse_unknown(workspace, window, asked, days, before):
@@ -435,7 +488,7 @@ def _what_there_is(workspace):
 def _in_windows(workspace, name, windows, **values):
     """Ask a query that takes windows, so many at a time, the neighbours in time together."""
     columns = query(name).returns
-    parts = [frame_of({column: [] for column in columns}, columns)]  # no window is no row
+    calls = []
     windows = windows.sort_values("Start", ignore_index=True)
     for at in range(0, len(windows), _WINDOWS_PER_QUERY):
         part = windows.iloc[at : at + _WINDOWS_PER_QUERY]
@@ -443,8 +496,9 @@ def _in_windows(workspace, name, windows, **values):
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             table = inside[[*_KEYS, "Start", "End"]].drop_duplicates()
-            parts.append(workspace.ask(name, start=cut.start, end=cut.end, windows=table, **values))
-    return pd.concat(parts).drop_duplicates(ignore_index=True)
+            calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
+    nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
+    return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
 
 
 def _hours(fleet, windows):
@@ -570,8 +624,7 @@ def _streams(fleet, table, name):
     """List the streams of a table over the whole window."""
     names = _raw_names(fleet)
     asked = sorted(set(names[_KEYS].to_numpy().ravel()) - {""}) if fleet.asked else []
-    ask = fleet.workspace.ask
-    parts = [ask(f"{name}_streams", start=w.start, end=w.end, machines=asked) for w in fleet.window.slices()]
+    parts = _by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=asked)
     if name == "health":
         names = names.assign(Computer="").drop_duplicates([*_KEYS])
     rows = pd.concat(parts).merge(names, on=_KEYS).rename(columns={"Stream": "stream"}).assign(data_type=table)

@@ -1,4 +1,4 @@
-"""The two kinds of failure that a user can mend; the text of each is one sentence."""
+"""The kinds of failure that a user can mend; the text of each is one sentence."""
 
 
 class AmakitError(Exception):
@@ -11,6 +11,22 @@ class AmakitError(Exception):
 
 class UsageError(AmakitError, ValueError):
     """The call itself is wrong: a value, a name or an option.  The command line exits with status 2."""
+
+
+class Unanswered(AmakitError):
+    """The service gave no whole answer this time; to ask again, or for less, may help.
+
+    Attributes
+    ----------
+    wait : float
+        For how many seconds the service asked to be left alone.
+    large : str
+        ``rows`` when the answer had too many, ``work`` when it was too much to read; otherwise empty.
+    """
+
+    def __init__(self, text, wait=0.0, large=""):
+        super().__init__(text)
+        self.wait, self.large = wait, large
 
 
 def nearest(name, known, limit=3):

@@ -259,7 +259,7 @@ def _machines(workspace, window):
     """List the machines that sent heartbeats."""
     parts = [pd.DataFrame(columns=["ResourceId", "Computer"], dtype="str")]
     if "Heartbeat" in workspace.tables:
-        parts += [workspace.ask("heartbeat_machines", start=part.start, end=part.end) for part in window.slices()]
+        parts += workspace.ask_all("heartbeat_machines", [vars(part) for part in window.slices()])
     return pd.concat(parts)[["ResourceId", "Computer"]].set_axis(_MACHINE, axis=1).drop_duplicates()
 
 
@@ -319,8 +319,8 @@ def _binned(parts, width):
 
 def _of_table(workspace, table, asked, keys, shared, window):
     """Test every outage of the machines that have rows in a table."""
-    pass_over = partial(workspace.ask, "event_machines", table=table, shared=shared)
-    seen = pd.concat(pass_over(start=part.start, end=part.end) for part in window.slices())
+    slices = [{"table": table, "shared": shared, **vars(part)} for part in window.slices()]
+    seen = pd.concat(workspace.ask_all("event_machines", slices))
     last = keys.merge(seen, on="Key").groupby("outage")["LastRow"].max()
     mine = asked.loc[last.index]
     if mine.empty:
@@ -341,13 +341,14 @@ def _of_table(workspace, table, asked, keys, shared, window):
 def _ask(workspace, table, keys, shared, name, parts, combine, by=()):
     """Ask a query that takes windows, so many at a time, the neighbours in time together; give a row per side."""
     returns = query(name).returns
-    answers = [frame_of({column: [] for column in returns}, returns)]
+    calls = []
     for group in _groups(parts[parts["End"] > parts["Start"]].sort_values(["Start", "outage", "side"])):
         windows = group.assign(Window=4 * group["outage"] + group["side"]).merge(keys, on="outage")
         windows = windows[[c for c in ("Key", "Window", "Start", "End", "Width", "Few") if c in windows]]
         start, end = group["Start"].min(), group["End"].max()
-        answers.append(workspace.ask(name, table=table, shared=shared, start=start, end=end, windows=windows))
-    answer = pd.concat(answers).astype(dict.fromkeys(combine, "float64"))
+        calls.append({"table": table, "shared": shared, "start": start, "end": end, "windows": windows})
+    nothing = frame_of({column: [] for column in returns}, returns)
+    answer = pd.concat([nothing, *workspace.ask_all(name, calls)]).astype(dict.fromkeys(combine, "float64"))
     outage, side = divmod(answer["Window"].astype("int64"), 4)
     return answer.assign(outage=outage, side=side).groupby(["outage", "side", *by]).agg(combine).reset_index()
 

@@ -64,6 +64,33 @@ class Window:
         return parts
 
 
+def covered(start, end, intervals):
+    """Count the seconds of ``[start, end)`` that intervals cover, once where they overlap.
+
+    Parameters
+    ----------
+    start, end : pandas.Timestamp
+    intervals : iterable of (pandas.Timestamp, pandas.Timestamp)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> day = window("2026-03-01", "2026-03-02")
+    >>> noon = day.start + pd.Timedelta(hours=12)
+    >>> covered(day.start, noon, [(day.start, day.end), (noon, day.end)])
+    43200.0
+    """
+    total, reached = pd.Timedelta(0), start
+    for since, until in sorted(intervals):
+        since, until = max(since, reached), min(until, end)
+        if until > since:
+            total, reached = total + (until - since), until
+    return total.total_seconds()
+
+
 def instant(value, name="time"):
     """Read an instant; one without a zone is UTC.
 

@@ -54,6 +54,8 @@ class LocalEngine:
         When nothing in it can be read, or a file is not what its name says.
     """
 
+    at_once, log_analytics = 1, False
+
     def __init__(self, path):
         import duckdb
         import duckdb_kql
@@ -113,6 +115,8 @@ class LocalEngine:
             raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
         except KqlError as error:
             raise AmakitError(f"the embedded engine cannot run the query: {_one_line(error)}") from error
+
+    counted = run  # nothing can get lost on the way
 
     def _schema(self):
         from duckdb_kql.engine import schema

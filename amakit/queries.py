@@ -201,6 +201,10 @@ class Query:
         KQL type of each column of the result, in order.
     cost : str
         What the engine has to do for it.
+    parts : tuple of str
+        How the answer may be cut where it is too large for one piece: at which times (``instants``, ``hours``,
+        ``days``, or ``slices`` of whole days that whoever asked joins, whose rows do not grow fewer; ``none``
+        where a cut would change the rows), then the columns by whose values rows are told apart.
     text : str
         The KQL, with ``{name}`` where a value goes.
     source : str
@@ -213,6 +217,7 @@ class Query:
     parameters: dict
     returns: dict
     cost: str
+    parts: tuple
     text: str
     source: str
 
@@ -246,7 +251,7 @@ def _parse(name, text):
     sections, current = {"Question": []}, "Question"
     for line in (line[2:].strip() for line in lines[:split]):
         word, colon, rest = line.partition(":")
-        if colon and word in ("Reads", "Parameters", "Returns", "Cost"):
+        if colon and word in ("Reads", "Parameters", "Returns", "Parts", "Cost"):
             current, line = word, rest.strip()
             sections[current] = []
         if line:
@@ -265,6 +270,7 @@ def _parse(name, text):
         parameters,
         dict(pair.split(":") for pair in " ".join(sections["Returns"]).split()),
         " ".join(sections["Cost"]),
+        tuple(" ".join(sections["Parts"]).split()),
         body,
         text.rstrip(),
     )
@@ -388,6 +394,63 @@ after the window)
         name = re.escape(table)
         text = re.sub(rf"(?m)^(?:{name}|\['{name}'\])$", lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
     return _PLACE.sub(lambda place: written[place[1]], text)
+
+
+def counted(text):
+    """Let the answer of a packaged query carry its own number of rows, counted where it is made.
+
+    Parameters
+    ----------
+    text : str
+        As `render` gives it.
+
+    Returns
+    -------
+    str
+        The same rows and one more, in which only the further column ``AnswerRows`` is filled.
+
+    Notes
+    -----
+    An answer without that row is not whole, nor is one with fewer rows than it says.  Everything is read once
+    and from one state of the table, which a second query for the count would not be.
+
+    Examples
+    --------
+    >>> print(counted("Heartbeat | take 3"))
+    let Answer = materialize(Heartbeat | take 3);
+    union Answer, (Answer | summarize AnswerRows = count())
+    """
+    head, ending, body = text.rpartition(";\n")  # no literal holds a line end
+    return f"{head}{ending}let Answer = materialize({body});\nunion Answer, (Answer | summarize AnswerRows = count())"
+
+
+def share(columns, bits):
+    """Write the end of a query that keeps a share of its rows, told apart by a hash of some columns.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    bits : sequence of int
+        One more halves the share; the shares of all values of the last bit make up that of the others.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(share(["Key", "Hour"], [1, 0]).strip())
+    | extend AnswerShare = hash_md5(strcat(Key, "|", Hour))
+    | where AnswerShare matches regex "^[89a-f][0-7]"
+    | project-away AnswerShare
+    """
+    if not bits:
+        return ""
+    key, digits = ', "|", '.join(columns), "".join(("[0-7]", "[89a-f]")[bit] for bit in bits)
+    return (  # in steps: the parser of the embedded engine takes seconds for functions inside functions
+        f'\n| extend AnswerShare = hash_md5(strcat({key}))\n| where AnswerShare matches regex "^{digits}"'
+        "\n| project-away AnswerShare"
+    )
 
 
 def _table(name):

@@ -1,13 +1,26 @@
 """``connect()``: one face over the embedded engine and over the service."""
 
+import logging
+import re
+import sys
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pandas as pd
+
 from amakit import queries
-from amakit.errors import AmakitError, UsageError, nearest
-from amakit.schemas import RECEIVED, tables
+from amakit.errors import AmakitError, Unanswered, UsageError, nearest
+from amakit.intervals import instant, iso
+from amakit.patience import Patience, halves, together
+from amakit.schemas import RECEIVED, frame_of, tables
+
+_LOG = logging.getLogger("amakit")
+#: After so many parts of one question stayed without an answer, no further part of it is cut.
+_HOPELESS = 3
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,8 @@ class Record:
         Size of the answer: its rows, and the bytes that it takes in memory.
     seconds : float
         From asking to having the whole answer.
+    retries : int
+        Attempts before it that gave no whole answer.
     sha256 : str
         Of the answer, whatever order its rows came in: the same data gives the same hash.
     """
@@ -33,7 +48,22 @@ class Record:
     rows: int
     bytes: int
     seconds: float
+    retries: int = 0
     sha256: str = ""
+
+
+@dataclass
+class _Question:
+    """One packaged query on its way: what it became, and how hard that was."""
+
+    wanted: queries.Query
+    values: dict
+    lacking: dict
+    table: str
+    still: object
+    records: list = field(default_factory=list)
+    retries: int = 0
+    failed: int = 0
 
 
 class Workspace:
@@ -49,12 +79,16 @@ class Workspace:
         Whether the data was made by ``amakit demo``; then everything shown must say so.
     log : list of Record
         Every query so far.
+    unknown : list of dict, or None
+        Where what cannot be fetched is noted: start, end, table and reason.  None when it is to be a failure.
+    patience : amakit.patience.Patience
+        How long the service is asked again.
     """
 
     def __init__(self, name, kind, engine, synthetic=False):
         self.name, self.kind, self.synthetic = name, kind, synthetic
-        self.log = []
-        self._engine = engine
+        self.log, self.unknown, self.patience = [], None, Patience()
+        self._engine, self._bar, self._worn = engine, None, False
 
     def __repr__(self):
         made_up = ", synthetic" if self.synthetic else ""
@@ -69,7 +103,12 @@ class Workspace:
     @property
     def tables(self):
         """Names of the tables, sorted."""
-        return self._engine.tables()
+        return self._patiently("the list of its tables", self._engine.tables)
+
+    @property
+    def live(self):
+        """Whether it is a workspace of Log Analytics, whose rows come in all the time."""
+        return self._engine.log_analytics
 
     def columns(self, table):
         """KQL type of each column of a table.
@@ -81,7 +120,7 @@ class Workspace:
         """
         if table not in self.tables:
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
-        return self._engine.columns(table)
+        return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
 
     def query(self, kql):
         """Run any KQL.
@@ -99,7 +138,11 @@ class Workspace:
         Raises
         ------
         AmakitError
-            When it cannot be run.
+            When it cannot be run, or a service gives no whole answer.
+
+        Notes
+        -----
+        A service is first asked for the number of rows; an answer with fewer is not taken.
 
         Examples
         --------
@@ -108,7 +151,10 @@ class Workspace:
            Machines
         0        39
         """
-        return self._ask("", kql)
+        begun, errors = time.perf_counter(), []
+        frame = self._patiently("the query", partial(self._proved, kql), errors)
+        self._note([_record("", kql, frame, begun, len(errors))])
+        return frame
 
     def ask(self, name, **values):
         """Run a packaged query.
@@ -130,40 +176,210 @@ class Workspace:
         AmakitError
             When a table that it reads is not there, or the query cannot be run.
         """
+        return self.ask_all(name, [values])[0]
+
+    def ask_all(self, name, several):
+        """Run a packaged query for several sets of values, side by side where the engine can.
+
+        Parameters
+        ----------
+        name : str
+            Which query.
+        several : iterable of dict
+            The values for each run.
+
+        Returns
+        -------
+        list of pandas.DataFrame
+            One for each set of values.  One that a service could not give in one piece was put together from
+            smaller ones, the rows as from shorter slices of time.
+
+        Raises
+        ------
+        AmakitError
+            When a table that it reads is not there, or the query cannot be run.
+        """
         wanted = queries.query(name)
+        questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
+        answers = together(questions, self._engine.at_once)
+        self._note([record for _, records in answers for record in records])
+        return [frame for frame, _ in answers]
+
+    def total(self):
+        """Say in one line what all queries so far cost.
+
+        Examples
+        --------
+        >>> with connect("demo") as ws:
+        ...     _ = ws.query("Heartbeat | take 2")
+        ...     ws.total().split(",")[:2]
+        ['1 query', ' 2 rows']
+        """
+        rows, size, seconds, retries = (
+            sum(getattr(record, column) for record in self.log) for column in ("rows", "bytes", "seconds", "retries")
+        )
+        asked = "1 query" if len(self.log) == 1 else f"{len(self.log):,} queries"
+        again = "1 retry" if retries == 1 else f"{retries:,} retries"
+        return f"{asked}, {rows:,} rows, {size / 1e6:,.1f} MB, {seconds:,.1f} s, {again}"
+
+    @contextmanager
+    def leaving_out(self, allowed=True):
+        """Note what cannot be fetched, for as long as this context lasts, instead of giving up.
+
+        Parameters
+        ----------
+        allowed : bool
+            Whether to do so at all.
+
+        Yields
+        ------
+        list of dict
+            start, end, table and reason of everything that stayed unknown so far.
+        """
+        self.unknown, self._worn = [] if allowed else None, False
+        try:
+            yield self.unknown if allowed else []
+        finally:
+            self.unknown = None
+
+    def proof(self):
+        """Prove the way to the data step by step; see `amakit.azure.KustoEngine.proof`.  Files need none."""
+        return self._engine.proof() if self.kind == "kusto" else iter(())
+
+    def rest(self):
+        """Take the progress bar away; nothing is asked for a while."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def close(self):
+        """Let go of files and connections."""
+        self.rest()
+        self._engine.close()
+
+    # -- asking a service -----------------------------------------------------------------------------------
+
+    def _lacking(self, wanted, values):
+        """Give the columns that the tables of a query do not have, and the table that it is about."""
         lacking = {}
         stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
         for reads, columns in wanted.reads.items():
             table = values.get(stand_in, reads)
             if table not in self.tables:
                 raise AmakitError(f"{self.name} has no table {table}; it holds {', '.join(self.tables) or 'nothing'}")
-            present = self._engine.columns(table)
-            if self.kind == "kusto" and self.name.lower().startswith("/subscriptions/"):
+            present = self.columns(table)
+            if self.live:
                 present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
             missing = {c: tables()[reads][c] for c in columns if c not in present}
             if missing:
                 lacking[table] = missing
-        frame = self._ask(name, queries.render(name, lacking, **values))
-        return frame[list(wanted.returns)]
+        return lacking, table
 
-    def close(self):
-        """Let go of files and connections."""
-        self._engine.close()
+    def _questioned(self, wanted, values, lacking, table, still):
+        """Ask one packaged query, in as many pieces as it takes; give the answer and what it cost."""
+        question = _Question(wanted, values, lacking, table, still)
+        bounds = [instant(values[key]) if key in values else None for key in ("start", "end")]
+        frames = self._pieces(question, *bounds)
+        empty = frame_of({column: [] for column in wanted.returns}, wanted.returns)
+        whole = frames[0] if len(frames) == 1 else pd.concat([empty, *frames], ignore_index=True)
+        return whole[list(wanted.returns)], question.records
 
-    def _ask(self, name, text):
-        begun = time.perf_counter()
-        frame = self._engine.run(text)
-        seconds = time.perf_counter() - begun
-        size = int(frame.memory_usage(index=False).sum())
-        self.log.append(Record(name, text, len(frame), size, round(seconds, 3), _digest(frame)))
+    def _pieces(self, question, start, end, bits=()):
+        wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
+        if start is not None:
+            values |= {"start": start, "end": end}
+        text = queries.render(wanted.name, question.lacking, **values) + queries.share(wanted.parts[1:], bits)
+        cut = partial(halves, wanted.parts, start, end, bits)
+        patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
+        before = question.retries
+        try:
+            frame = patience.call(
+                partial(self._engine.counted, text),
+                lambda error: question.still() and not (error.large and cut(error.large == "rows")),
+                lambda error: self._again(question, wanted.name, error),
+            )
+        except Unanswered as error:
+            question.retries += 1
+            halved = cut(error.large == "rows") if error.large else []
+            if not halved and self.unknown is not None and not bits and wanted.parts[0] != "none":
+                self._worn = True
+                halved = halves(("days",), start, end, ())  # the less is unknown the better
+            if not question.still() or (self.unknown is None and not halved) or start is None:
+                tries = question.retries - before
+                raise self._given_up(f"{wanted.name} on {question.table}", error, tries, start, end) from error
+            if halved and question.failed < _HOPELESS:
+                return [frame for part in halved for frame in self._pieces(question, *part)]
+            question.failed += 1
+            lost = {"start": iso(start), "end": iso(end), "table": question.table, "reason": str(error)}
+            if lost not in self.unknown:
+                self.unknown.append(lost)
+            return []
+        question.records.append(_record(wanted.name, text, frame, begun, question.retries))
+        question.retries = 0
+        return [frame]
+
+    def _again(self, question, name, error):
+        question.retries += 1
+        _LOG.debug("%s: %s; asked again", name, error)
+
+    def _proved(self, kql):
+        """Ask a query of the user's own, whose text and order of rows are left as they are."""
+        if self.kind != "kusto":
+            return self._engine.run(kql)
+        plain = re.sub(r"\|\s*render\s[^|]*$", "", kql.rstrip().rstrip(";"))
+        try:
+            counted = self._engine.run(f"{plain}\n| count")
+        except Unanswered:
+            raise
+        except AmakitError:  # what cannot be counted may still be asked; else it says itself why not
+            counted = pd.DataFrame({"Count": [0]})
+        if len(counted) != 1:
+            raise Unanswered("it counted nothing")
+        frame, expected = self._engine.run(kql), counted.iloc[0, 0]
+        if len(frame) < expected:  # more have come in since, perhaps
+            raise Unanswered(f"{len(frame)} rows came of {expected}", large="rows")
         return frame
+
+    def _patiently(self, what, ask, errors=None):
+        errors = [] if errors is None else errors
+        try:
+            return self.patience.call(ask, retried=errors.append)
+        except Unanswered as error:
+            raise self._given_up(what, error, len(errors) + 1) from error
+
+    def _given_up(self, what, error, tries, start=None, end=None):
+        span = "" if start is None else f" from {iso(start)} to {iso(end)}"
+        often = "once" if tries == 1 else f"{tries} times"
+        way_out = "ask for less" if start is None else "take a shorter window, or let it pass with --allow-unknown"
+        return AmakitError(
+            f"{self.name} gave no whole answer to {what}{span}, asked {often}: {error}; try again later, {way_out}"
+        )
+
+    def _note(self, records):
+        self.log += records
+        if self.kind != "kusto":
+            return
+        if self._bar is None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=" queries", leave=False, file=sys.stderr)
+        for record in records:
+            if self._bar is not None:
+                self._bar.set_description(record.name or "query")
+                self._bar.update()
+            else:
+                name, rows, seconds, again = record.name or "query", record.rows, record.seconds, record.retries
+                _LOG.info("%s: %s rows in %.1f s, %s retries", name, f"{rows:,}", seconds, again)
+
+
+def _record(name, text, frame, begun, retries):
+    size = int(frame.memory_usage(index=False).sum())
+    return Record(name, text, len(frame), size, round(time.perf_counter() - begun, 3), retries, _digest(frame))
 
 
 def _digest(frame):
     """Hash a frame so that engines which run in parallel give one hash: rows in any order, six digits of a sum."""
     import hashlib
-
-    import pandas as pd
 
     told = {"object": lambda column: column.map(repr), "float64": lambda column: column.map("{:.6g}".format)}
     plain = frame.apply(lambda column: told.get(str(column.dtype), lambda same: same)(column)) if len(frame) else frame
@@ -197,7 +413,7 @@ def shown(workspace):
     return Path(name).name or Path(name).resolve().name
 
 
-def connect(workspace="demo"):
+def connect(workspace="demo", cloud="", endpoint="", credential="default"):
     """Open a workspace.
 
     Parameters
@@ -205,6 +421,13 @@ def connect(workspace="demo"):
     workspace : str or path-like
         ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
         Kusto endpoint; or the ARM id of a Log Analytics workspace.
+    cloud : str
+        ``public``, ``usgov`` or ``china``; by default as ``AZURE_AUTHORITY_HOST`` or the address says.
+    endpoint : str
+        The host to ask for an ARM id, instead of the cloud's own; ``adx.monitor.azure.com`` for example.
+    credential : str or azure.core.credentials.TokenCredential
+        How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
+        ``workload`` or ``environment``; or a credential.
 
     Returns
     -------
@@ -225,15 +448,18 @@ def connect(workspace="demo"):
 file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     """
     name = str(workspace)
+    remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
+    if remote:
+        from amakit.azure import KustoEngine
+
+        return Workspace(name, "kusto", KustoEngine(name, cloud, endpoint, credential))
+    if cloud or endpoint or credential != "default":
+        raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
     if name == "demo":
         from amakit import demo
         from amakit.local import LocalEngine
 
         return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
-    if "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists()):
-        from amakit.azure import KustoEngine
-
-        return Workspace(name, "kusto", KustoEngine(name))
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
         from amakit.local import LocalEngine
