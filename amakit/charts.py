@@ -123,6 +123,7 @@ def timeline(analysis, language="en", timezone="UTC"):
         showticklabels=not many, ticks="", dtick=1, showgrid=False,
         title=f"{len(rows):,} {words['machines']}" if many else None,
     )  # fmt: skip
+    _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
     span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
     _time_axis(figure, words, timezone).update_xaxes(range=list(span))
     return figure
@@ -176,6 +177,7 @@ def adoption(analysis, language="en", timezone="UTC", points=400):
                 fillcolor=style["colour"], fillpattern=style["pattern"],
                 hovertemplate=f"{name}: %{{y}}<extra></extra>",
             )  # fmt: skip
+    _hatch(figure, analysis, [], words, timezone)
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(title=words["machines"], rangemode="tozero")
     _time_axis(figure, words, timezone)
@@ -334,6 +336,7 @@ def incident(analysis, language="en", timezone="UTC"):
             hovertemplate=f"%{{customdata[0]}}<br>{shown}<br>%{{x}}<br>{words['blind']} %{{customdata[1]}}<br>"
                           "%{customdata[2]} → %{customdata[3]}<extra></extra>",
         )  # fmt: skip
+    _hatch(figure, analysis, rows, words, timezone)
     height = 180 + 21 * len(rows)
     figure.update_layout(height=height, margin_t=100, legend=_under_title(height))
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(rows), ticks="", dtick=1,
@@ -509,6 +512,27 @@ def _time_axis(figure, words, timezone):
     day, finer = "%m-%d\n%Y", "%H:%M\n%m-%d"
     stops = [{"dtickrange": [None, 86_399_999], "value": finer}, {"dtickrange": [86_400_000, None], "value": day}]
     return figure.update_xaxes(title=words["time"].format(zone=timezone), type="date", tickformatstops=stops)
+
+
+def _hatch(figure, analysis, labels, words, timezone):
+    """Hatch the time of which nothing is known of Heartbeat: in each row, or as a band where there are no rows."""
+    for stretch in analysis.run["unknown"]:
+        if stretch["table"] != "Heartbeat":
+            continue
+        start, end = _local(pd.Series(pd.to_datetime([stretch["start"], stretch["end"]], utc=True)), timezone)
+        if not len(labels):
+            figure.add_vrect(x0=start, x1=end, fillcolor="rgba(128,128,128,0.3)", line_width=0, layer="above",
+                             annotation_text=words["unknown"], annotation_position="top left")  # fmt: skip
+            continue
+        seconds = (end - start).total_seconds()
+        figure.add_bar(
+            base=[start] * len(labels), x=[seconds * 1000] * len(labels), y=list(labels), orientation="h",
+            name=words["unknown"], legendgroup="unknown", width=0.9,
+            showlegend=not any(trace.legendgroup == "unknown" for trace in figure.data),
+            marker={"color": "rgba(128,128,128,0.25)", "line": {"width": 0},
+                    "pattern": {"shape": "/", "fgcolor": "#7F7F7F", "size": 6, "fillmode": "overlay"}},
+            hovertemplate=f"{words['unknown']}<extra></extra>",
+        )  # fmt: skip
 
 
 def _styles(analysis):

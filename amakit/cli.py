@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints."""
 
 import logging
+import os
 import sys
 from contextlib import contextmanager
 
@@ -59,8 +60,8 @@ def _remote(command):
         click.option("--endpoint", default="", metavar="HOST", help="Ask HOST, not the cloud's own, for an ARM id."),
         click.option("--cloud", default="", metavar="public|usgov|china", help="Else as AZURE_AUTHORITY_HOST says."),
         click.option(
-            "--credential", default="default", show_default=True, metavar="HOW",
-            help="Sign in by default, cli, managed, device, browser, workload or environment.",
+            "--credential", default="", metavar="HOW",
+            help="Sign in by default (a chain), cli, managed, device, browser, workload or environment.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -212,8 +213,10 @@ def _plan(start, end):
 @click.option("--together", is_flag=True, help="One page about all --machine instead of one for each.")
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
+@click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
+@_remote
 def report(notebook, workspace, start, end, machines, extra, out, to, timezone, language, each, together, anonymise,
-           key):  # fmt: skip
+           key, allow_unknown, **remote):  # fmt: skip
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
     Beside the page lie the result tables, run.json and facts.json.  Several machines get a page each, in a
@@ -223,7 +226,9 @@ def report(notebook, workspace, start, end, machines, extra, out, to, timezone, 
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
     forms = [form.strip() for form in to.split(",") if form.strip()]
-    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, dict(extra))
+    extra = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
+    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, extra)
+    os.environ.update({f"AMAKIT_{name.upper()}": value for name, value in remote.items() if value})  # for the kernel
     watched = sys.stderr.isatty()
     if each or (len(machines) > 1 and not together):
         from amakit.series import reports

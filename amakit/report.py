@@ -41,6 +41,8 @@ class Parameters:
         Folder for the result tables; empty for none.
     anonymise : bool
         Whether names and ids are replaced by pseudonyms; see `amakit.pseudonyms`.
+    allow_unknown : bool
+        Whether what a service cannot give becomes unknown instead of a failure; see `amakit.analyze`.
     """
 
     workspace: str
@@ -51,6 +53,7 @@ class Parameters:
     language: str
     out_dir: str
     anonymise: bool = False
+    allow_unknown: bool = False
 
     def analyze(self, workspace):
         """Run the analysis that is asked for, with pseudonyms in the place of names if that is asked for.
@@ -63,7 +66,7 @@ class Parameters:
         -------
         Analysis
         """
-        found = analyze(workspace, self.start, self.end, self.machines)
+        found = analyze(workspace, self.start, self.end, self.machines, self.allow_unknown)
         return anonymised(found, owner_key()) if self.anonymise else found
 
     def keep(self, analysis):
@@ -117,15 +120,16 @@ def parameters(namespace):
     for before, cell in pairwise(cells):
         if cell.startswith("# Parameters\n"):  # papermill puts its own cell right behind the notebook's
             _refuse_unknown(_assigned(cell), _assigned(before))
-    anonymise = namespace.get("anonymise", False)
-    if not isinstance(anonymise, bool):
-        raise UsageError(f"anonymise {anonymise!r} is neither true nor false")
-    values = {field.name: namespace[field.name] for field in fields(Parameters) if field.name != "anonymise"}
+    given = {field.name: namespace.get(field.name, False) for field in fields(Parameters) if field.type is bool}
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} {value!r} is neither true nor false")
+    values = {field.name: namespace[field.name] for field in fields(Parameters) if field.name not in given}
     machines = values.pop("machines") or ()
     machines = machines.split(",") if isinstance(machines, str) else machines
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
-    given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), anonymise=anonymise,
+    given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), **given,
                        **{name: str(value) for name, value in values.items()})  # fmt: skip
     _check(given.start, given.end, given.timezone, given.language)
     return given

@@ -1,6 +1,7 @@
 """``connect()``: one face over the embedded engine and over the service."""
 
 import logging
+import os
 import re
 import sys
 import time
@@ -413,7 +414,7 @@ def shown(workspace):
     return Path(name).name or Path(name).resolve().name
 
 
-def connect(workspace="demo", cloud="", endpoint="", credential="default"):
+def connect(workspace="demo", cloud="", endpoint="", credential=""):
     """Open a workspace.
 
     Parameters
@@ -422,12 +423,14 @@ def connect(workspace="demo", cloud="", endpoint="", credential="default"):
         ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
         Kusto endpoint; or the ARM id of a Log Analytics workspace.
     cloud : str
-        ``public``, ``usgov`` or ``china``; by default as ``AZURE_AUTHORITY_HOST`` or the address says.
+        ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
+        says.
     endpoint : str
-        The host to ask for an ARM id, instead of the cloud's own; ``adx.monitor.azure.com`` for example.
+        The host to ask for an ARM id, instead of the cloud's own: ``adx.monitor.azure.com`` for example.  By
+        default ``AMAKIT_ENDPOINT``.
     credential : str or azure.core.credentials.TokenCredential
         How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
-        ``workload`` or ``environment``; or a credential.
+        ``workload`` or ``environment``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the chain.
 
     Returns
     -------
@@ -452,8 +455,10 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     if remote:
         from amakit.azure import KustoEngine
 
-        return Workspace(name, "kusto", KustoEngine(name, cloud, endpoint, credential))
-    if cloud or endpoint or credential != "default":
+        told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
+            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip
+        return Workspace(name, "kusto", KustoEngine(name, *told[:2], told[2] or "default"))
+    if cloud or endpoint or credential:
         raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
     if name == "demo":
         from amakit import demo

@@ -287,6 +287,22 @@ def test_the_chart_draws_each_outage_from_its_earliest_beginning_to_its_latest_e
     assert "%{" not in "".join(marks["upgrade"].y)
 
 
+def test_unknown_time_is_hatched_in_every_row(found):
+    unknown = {
+        "start": "2026-03-02T05:00:00Z",
+        "end": "2026-03-02T06:00:00Z",
+        "table": "Heartbeat",
+        "reason": "cut off",
+    }
+    holed = replace(found, run=found.run | {"unknown": [unknown, unknown | {"table": "Perf"}]})
+    (hatch,) = [trace for trace in charts.incident(holed, timezone="Asia/Tokyo").data if trace.name == "unknown"]
+    assert list(hatch.y) == ["e", "a", "b", "d"]  # as their outages came
+    assert pd.Timestamp(hatch.base[0]) == pd.Timestamp("2026-03-02 14:00")
+    assert set(hatch.x) == {3_600_000}
+    assert hatch.marker.pattern.shape == "/"
+    assert "unknown" not in {trace.name for trace in charts.incident(found).data}
+
+
 def test_queries_are_shown_whole_folded_away_and_the_very_long_ones_cut(found):
     queries = [{"name": "a_b", "text": "T\n| where x == '```'", "rows": 1, "bytes": 8, "seconds": 0.1, "sha256": "00"},
                {"name": "", "text": "x" * 30_000, "rows": 0, "bytes": 0, "seconds": 0.0, "sha256": "11"}]  # fmt: skip
