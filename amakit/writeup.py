@@ -61,8 +61,8 @@ class Writeup(Narrator):
         }  # fmt: skip
         if not told["touched"]:
             return self._sentence("verdict none", instead=self._begun(self._instead()), **known)
-        what = [self._count(told[f"{kind}s" if kind == "upgrade" else kind], kind) for kind in facts.ATTEMPTS
-                if told[f"{kind}s" if kind == "upgrade" else kind]]  # fmt: skip
+        counts = dict(zip(facts.ATTEMPTS, (told["upgrades"], told["rolled_back"], told["rollback_failed"]), strict=True))
+        what = [self._count(n, kind) for kind, n in counts.items() if n]
         return self._sentence(
             "verdict", what=self._and(what), touched=self._number(told["touched"]), blind=self._blind(told),
             lost=self._cost(told), events=self._begun(self._complete(told)), **known,
