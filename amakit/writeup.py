@@ -49,7 +49,8 @@ class Writeup(Narrator):
         """
         said = html.unescape(re.sub(r"\\([^\w\s]|_)", r"\1", self.verdict().replace("**", "")))
         known = facts.facts(self.analysis)
-        return {"sentence": said, "language": self.language, "timezone": self.timezone} | known
+        head = {"schema": known["schema"], "sentence": said, "language": self.language, "timezone": self.timezone}
+        return head | known
 
     def verdict(self):
         """Say in two sentences what happened, to how many, how long, what it cost, and whether all is well again."""
@@ -61,8 +62,8 @@ class Writeup(Narrator):
         }  # fmt: skip
         if not told["touched"]:
             return self._sentence("verdict none", instead=self._begun(self._instead()), **known)
-        counts = dict(zip(facts.ATTEMPTS, (told["upgrades"], told["rolled_back"], told["rollback_failed"]), strict=True))
-        what = [self._count(n, kind) for kind, n in counts.items() if n]
+        numbers = (told["upgrades"], told["rolled_back"], told["rollback_failed"])
+        what = [self._count(n, kind) for n, kind in zip(numbers, facts.ATTEMPTS, strict=True) if n]
         return self._sentence(
             "verdict", what=self._and(what), touched=self._number(told["touched"]), blind=self._blind(told),
             lost=self._cost(told), events=self._begun(self._complete(told)), **known,
