@@ -466,8 +466,8 @@ def _machines(spans, runs, away, asked, horizon, unknown):
     began = found["first_seen"].where(found["before"].isna(), asked.start)
     unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
     found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
-    tail = (end for _, end in unknown)
-    found.loc[~reporting & (found["last_seen"] < max(tail, default=asked.start)), "state"] = ""  # who knows
+    if unknown:  # who knows whether it reported since
+        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unknown)), "state"] = ""
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
     notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")

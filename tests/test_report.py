@@ -198,7 +198,7 @@ def test_the_page_opens_offline_draws_all_charts_and_asks_for_nothing(made, open
     assert len(drawn) == 4
     assert min(drawn) > 3
     assert sheet.locator(".still:visible").count() == 0
-    assert sheet.locator("figcaption").count() == 3
+    assert sheet.locator("figcaption").count() == 4
     assert sheet.locator(".modebar").count() == 0  # one of its buttons sends the chart to a service
 
 
