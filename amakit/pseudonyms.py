@@ -1,0 +1,375 @@
+"""Names and ids become pseudonyms that stay the same for as long as their owner keeps the key."""
+
+import functools
+import hmac
+import ipaddress
+import json
+import os
+import re
+import secrets
+import tempfile
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from amakit.errors import AmakitError
+from amakit.schemas import RESULTS, tables
+
+#: What a column or key holds, spelled without case and ``_``: these values are mapped whole.
+_IDENTITY = {
+    "resourceid": "resource", "base": "resource", "target": "resource", "entity": "resource", "computer": "machine",
+    "machines": "machine", "caller": "person", "workspace": "workspace", "correlation": "id", "correlationid": "id",
+    "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
+}  # fmt: skip
+#: These hold words of Azure and of the kit, which stay as they are.
+_READABLE = {
+    "os_type", "environment", "version", "from_version", "to_version", "spelled_first", "cause", "kind", "state",
+    "verdict", "data_type", "operation", "status", "role", "name", "amakit", "start", "end", "horizon",
+    "missing_tables",
+}  # fmt: skip
+#: What a name in a resource id is, by the type before it.
+_KINDS = {
+    "subscriptions": "subscription", "resourcegroups": "group", "virtualmachines": "machine", "machines": "machine",
+    "virtualmachinescalesets": "scaleset", "extensions": "extension", "workspaces": "workspace",
+}  # fmt: skip
+_AGENTS = {
+    "azuremonitorwindowsagent", "azuremonitorlinuxagent", "microsoftmonitoringagent", "omsagentforlinux",
+    "dependencyagentwindows", "dependencyagentlinux",
+}  # fmt: skip
+#: Words that evidence, stream keys and paths are made of, beside those of the packaged queries and the tables.
+_SAID = """
+    microsoft compute hybridcompute write action activity log logs data export exports event service said says nothing
+    machine machines other silent since workspace region support request extension status system stayed counter began
+    anew ran the that was and with after again for reports report left attempt tried automatic arc own succeeded
+    failed started stopped planned maintenance type unexpected previous rebooted without command line version userspace
+    memory processor network disk logicaldisk physicaldisk total files software daemons windowsservices windows linux
+    heartbeats sent received together missing group local internal lan home users user
+"""
+_WORD = r"(?<![^\W_])"  # a name begins where no letter or digit stands before it
+_TIME = _WORD + r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+Z?)?(?![\w-])"
+_PERSON = (
+    r"(?<![\w.+#%-])\w[\w.+#%'-]*@[\w-]+(?:\.[\w-]+)*|(?<=\buser )[\w.-]+\\+[\w.$-]+"
+    r"|(?:(?<=/home/)|(?<=[/\\]users[/\\])|(?<=\\\\users\\\\))[^\\/\s\"']+"
+)
+_GUID = _WORD + r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![^\W_])"
+_ARM = r"/subscriptions/[\w.()/~%-]*\w"
+_MAC = r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}"
+_ADDRESS = (
+    rf"(?<![\w.:])(?:(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?!\.?\w)|{_MAC}(?![\w:-])"
+    r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:]))"
+)
+#: A cell of a datatable that names a machine: a time or a number follows it.
+_CELL = re.compile(r'[\[,]"((?:[^"\\]|\\.)+)",(?=datetime\(|long\()')
+
+
+def pseudonym(key, kind, text):
+    """Give the pseudonym of one name: the same for every spelling of its case.
+
+    A resource id, of whatever kind, keeps its structure: each name in it is replaced, types and the well-known names
+    of agent extensions stay.  Its subscription becomes ``subscription-…``, no GUID: nothing reads it as one, and it
+    must not look as if it were real.  A full computer name becomes that of its host and that of its domain, so that
+    ``web-01.corp.example`` is seen to be ``web-01`` but is not the same.
+
+    Parameters
+    ----------
+    key : bytes
+        From `owner_key`.
+    kind : str
+        ``machine``, ``group``, ``subscription``, ``person``, ``workspace`` and so on.
+    text : str
+
+    Returns
+    -------
+    str
+        Lower case.  Twelve digits are 48 bits: that any two of 10,000 names meet has a chance of 2 in 10 million, so
+        a pseudonym need not know of the others.
+
+    Examples
+    --------
+    >>> pseudonym(b"key", "machine", "Web-01") == pseudonym(b"key", "machine", "web-01")
+    True
+    >>> pseudonym(b"key", "machine", "web-01.corp.example")
+    'machine-48e12937b600.domain-daa27a95e0a7'
+    >>> pseudonym(b"key", "workspace", "demo")
+    'demo'
+    """
+    lower = text.lower()
+    if _stays(kind, lower):
+        return text
+    if lower.startswith("/subscriptions/"):
+        return "/" + "/".join(pseudonym(key, k, part) if k else part for k, part in _segments(lower))
+    host, _, domain = lower.partition(".")
+    if kind == "machine" and host and domain and not _is_address(lower):
+        return f"{pseudonym(key, 'machine', host)}.{pseudonym(key, 'domain', domain)}"
+    digest = hmac.new(key, f"{kind}\0{lower}".encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+    agent = re.search("azuremonitor(windows|linux)?agent$", lower) if kind == "extension" else None
+    # under a name of one's own it is still the agent
+    return f"{kind}-{digest[:12]}" + (f"-{agent[0]}" if agent else "")
+
+
+def _stays(kind, lower):
+    services = kind == "person" and re.fullmatch(r"(azure|microsoft)([ .][\w .]+)?", lower)
+    return not lower or services or (kind, lower) == ("workspace", "demo") or (kind == "extension" and lower in _AGENTS)
+
+
+def _segments(path):
+    """Split a resource id, which is pairs of a type and a name; give the kind of each name, none for a type."""
+    parts = path.split("/")[1:]
+    for n, part in enumerate(parts):
+        if n % 2:
+            yield None if parts[n - 1] == "providers" else _KINDS.get(parts[n - 1], "resource"), part
+        else:
+            yield "resource" if n == len(parts) - 1 else None, part
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text) and text.strip(":"))
+    except ValueError:
+        return bool(re.fullmatch(_MAC, text))
+
+
+@dataclass(frozen=True)
+class Pseudonyms:
+    """What is to be replaced in all that is told of an analysis.
+
+    Attributes
+    ----------
+    key : bytes
+        From `owner_key`.
+    names : dict of str to str
+        The pseudonym of each known name in lower case; None for a word that stays although a name may be in it.
+    strict : frozenset of str
+        Those of the names that are also words of the language, numbers or too short to be told from them: in text
+        they are replaced only as a value in a list or table of KQL.
+
+    Examples
+    --------
+    >>> known = Pseudonyms(b"key", {"app": "machine-1"})
+    >>> known.text("App has happened; asked by jane@corp.example from 10.0.0.4 at 2026-03-02 10:00:00")
+    'machine-1 has happened; asked by person-fd15969a7f3a from address-5af05839c172 at 2026-03-02 10:00:00'
+    """
+
+    key: bytes = field(repr=False)
+    names: dict = field(repr=False)
+    strict: frozenset = field(default=frozenset(), repr=False)
+
+    @classmethod
+    def of(cls, analysis, key):
+        """Collect the names that an analysis knows."""
+        pairs, found, stay = set(), set(), set()
+        _each_text(vars(analysis), "", lambda name, text: pairs.add((name, text)) or text)
+        for name, text in pairs:
+            if name in _READABLE:
+                stay.add(text.lower())
+            elif kind := _IDENTITY.get(_plain(name)):
+                found.update(_parts(kind, text))
+            elif "datatable(" in text:  # an id and a name may share a cell
+                cells = (re.sub(r"\\(.)", r"\1", cell).split() for cell in {*_CELL.findall(text)})
+                found.update(part for cell in cells for word in cell for part in _parts("machine", word))
+        names = {}
+        for kind, text in sorted(found, key=lambda pair: (pair[0] != "machine", pair)):
+            own = pseudonym(key, kind, text)
+            for spelled in (text, text.lower(), json.dumps(text, ensure_ascii=False)[1:-1]):  # in KQL it is escaped
+                names.setdefault(spelled, own)
+        words = _words() | {word for word in stay if word.isalnum()} | {""}
+        strict = {
+            n for n in names if n in words | stay or len(n) < 3 or not (re.search(r"[^\W\d_]", n) or _is_address(n))
+        }
+        return cls(key, dict.fromkeys(stay - words) | names, frozenset(strict))
+
+    @functools.cached_property
+    def _pattern(self):
+        free = [name for name in self.names if name not in self.strict]
+        shapes = [f"(?P<time>{_TIME})", f"(?P<person>{_PERSON})"]
+        shapes += [f"{_WORD}{_tree(free)}(?![^\\W_])"] if free else []
+        shapes += [f'(?<=[\\[,]"){_tree(self.strict)}(?="[\\],])'] if self.strict else []
+        shapes += [f"(?P<id>{_GUID})", f"(?P<resource>{_ARM})", f"(?P<address>{_ADDRESS})"]
+        return re.compile("|".join(shapes), re.IGNORECASE)
+
+    def text(self, text):
+        """Replace every known name in a text, and what looks like a resource id, person, GUID or address."""
+        return self._pattern.sub(self._found, text)
+
+    def _found(self, match):
+        text, kind = match[0], match.lastgroup
+        own = self.names.get(text.lower(), "") if kind is None else ""
+        version = kind == "address" and (not _is_address(text.lower()) or text.lower() in self.strict)
+        return text if own is None or kind == "time" or version else own or pseudonym(self.key, kind or "name", text)
+
+    def analysis(self, analysis):
+        """Replace names in every frame and in the record of the run; see `anonymised`."""
+        new = _each_text(vars(analysis), "", self._new)
+        order = {name: _by_machine(frame) for name, frame in new.items() if isinstance(frame, pd.DataFrame)}
+        for frame in order.values():
+            if "outage" in frame:  # counts the rows of the outages, which stand in another order now
+                frame["outage"] = frame["outage"].map({old: at for at, old in enumerate(order["outages"].index)})
+        return replace(analysis, **new | {name: frame.reset_index(drop=True) for name, frame in order.items()})
+
+    def frame(self, frame, readable=()):
+        """Replace names in the rows of a table, except in columns that hold words of the system only."""
+        return frame.assign(**_each_text(frame.drop(columns=[c for c in frame if c in readable]), "", self._new))
+
+    def _new(self, name, text):
+        if name in _READABLE:
+            return text
+        kind = _IDENTITY.get(_plain(name))
+        return pseudonym(self.key, kind, text) if kind else self.text(text)
+
+
+def anonymised(analysis, key):
+    """Give an analysis in which every name and id is a pseudonym, before anything is told or drawn of it.
+
+    Computer names, the names in resource ids, callers, GUIDs, addresses and the workspace are replaced, in columns
+    and keys that hold them and in any text.  Versions, causes, times, numbers and names of tables stay; so does the
+    order of rows within a machine, while machines are sorted anew.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    key : bytes
+        From `owner_key`.
+
+    Returns
+    -------
+    Analysis
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10", ["sql-07"])
+    >>> anonymised(found, b"key").machines["computer"].tolist() == [pseudonym(b"key", "machine", "SQL-07")]
+    True
+    """
+    return Pseudonyms.of(analysis, key).analysis(analysis)
+
+
+def owner_key(path=None):
+    """Read the key that stays with its owner; at first use it is made, for nobody else to read.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        Otherwise what ``AMAKIT_KEY_FILE`` names, or a file in the user's folder of configuration.
+
+    Returns
+    -------
+    bytes
+        At least 32.
+
+    Raises
+    ------
+    AmakitError
+        When the file cannot be read or made, or is too short.
+
+    Examples
+    --------
+    >>> file = Path(tempfile.mkdtemp()) / "key"
+    >>> owner_key(file) == owner_key(file)
+    True
+    """
+    path = Path(path or os.environ.get("AMAKIT_KEY_FILE") or _usual_key_file()).expanduser()
+    try:
+        key = path.read_bytes() if path.exists() else _made(path)
+    except OSError as error:
+        raise AmakitError(
+            f"the key file {path} cannot be read or made: {error.strerror}; mend it, or name another in AMAKIT_KEY_FILE"
+        ) from error
+    if len(key) < 32:
+        raise AmakitError(
+            f"the key file {path} holds {len(key)} bytes where at least 32 are needed; delete it, and a new one is made"
+        )
+    return key
+
+
+def _usual_key_file():
+    import click
+
+    return Path(click.get_app_dir("amakit")) / "pseudonyms.key"
+
+
+def _made(path):
+    """Make the key aside and link it into place: whoever comes second fails to, and reads the first one's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=".key-", dir=path.parent)  # has mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(aside).unlink()
+    return path.read_bytes()
+
+
+def _by_machine(frame):
+    """Sort anew, as the order of the real names would tell which is which; within a machine it stays."""
+    order = [column for column in ("computer", "resource_id") if column in frame]
+    return frame.sort_values(order, kind="stable") if order else frame
+
+
+def _plain(name):
+    return str(name).lower().replace("_", "")
+
+
+def _each_text(value, name, change):
+    """Put another text for every text in a value, by what its column or key is called and what it is."""
+    if isinstance(value, str):
+        return change(name, value)
+    if isinstance(value, dict):
+        return {key: _each_text(part, key, change) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_each_text(part, name, change) for part in value)
+    if not isinstance(value, pd.DataFrame):
+        return value
+    frame = value.copy()
+    for column, old in frame.select_dtypes(["str", "object", "category"]).items():
+        if old.dtype == "object":  # what is in it may not be hashable
+            frame[column] = old.map(lambda part, column=column: _each_text(part, column, change))
+        else:
+            new = {part: _each_text(part, column, change) for part in old.dropna().unique()}
+            frame[column] = old.astype("object").map(new).astype("str" if old.dtype == "str" else "category")
+    return frame
+
+
+def _parts(kind, text):
+    """Give every name that is in a name, with its kind: what other text may call the thing by."""
+    lower = text.lower()
+    if lower.startswith("/subscriptions/"):
+        for part_kind, part in _segments(text):
+            if part_kind:
+                yield from _parts(part_kind, part)
+        if re.fullmatch(_ARM, text, re.IGNORECASE):
+            return
+    elif kind == "machine" and not _is_address(lower):
+        host, _, domain = text.partition(".")
+        if host and domain:
+            yield from (("machine", host), ("domain", domain))
+    if not _stays(kind, lower):
+        yield kind, text
+
+
+@functools.cache
+def _words():
+    """Give the words, in lower case, that texts of the kit are made of."""
+    queries = [f.read_text(encoding="utf-8") for f in resources.files("amakit").joinpath("kql").iterdir()]
+    code = [line for text in queries for line in text.splitlines() if not line.startswith("//")]
+    columns = [" ".join([table, *held]) for table, held in (tables() | RESULTS).items()]
+    whole = "\n".join([_SAID, *code, *columns]).lower()
+    return {*re.findall(r"[^\W_]+", whole), *re.findall(r"\w+", whole)}
+
+
+def _tree(names):
+    """Write an expression for any of the names, the longest first, as a tree: the time does not grow with them."""
+    branches = []
+    for first, group in groupby(sorted(names), key=lambda name: name[:1]):
+        group = list(group)
+        if first:
+            stem = os.path.commonprefix(group)  # noqa: RUF071 - of letters is meant
+            rest = [name[len(stem) :] for name in group]
+            branches.append(re.escape(stem) + (_tree(rest) if len(rest) > 1 else ""))
+    return f"(?:{'|'.join(branches)})" + ("?" if "" in names else "")
