@@ -640,8 +640,15 @@ def _without(spans, odd, unit):
 
 
 def _raw_names(fleet):
-    """Give the ids and names under which each machine's rows come, also those that lack the id."""
-    rows = pd.concat([fleet.days, fleet.before, fleet.after])
+    """Give the ids and names under which each machine's rows come, also those that lack the id.
+
+    They stand in the order in which machines are heard: where one of several under an id is taken, it is the first,
+    in whatever order an engine answers.
+    """
+    rows = pd.concat([
+        fleet.days.assign(Heard=fleet.days["FirstBeat"]), fleet.before.assign(Heard=fleet.before["LastBeat"]),
+        fleet.after.assign(Heard=fleet.after["FirstBeat"]),
+    ]).sort_values(["Heard", *_MACHINE])  # fmt: skip
     return rows[[*_MACHINE, *_KEYS]].drop_duplicates()
 
 

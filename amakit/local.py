@@ -280,7 +280,8 @@ def read_manifest(folder, name=MANIFEST):
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise AmakitError(f"{path} cannot be read: {_one_line(error)}; copy the snapshot again, or take it anew") from error
+        reason = _one_line(error)
+        raise AmakitError(f"{path} cannot be read: {reason}; copy the snapshot again, or take it anew") from error
     return found if isinstance(found, dict) and "amakit_snapshot" in found else None
 
 

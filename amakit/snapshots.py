@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import json
 import math
-import os
 import re
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,7 +21,7 @@ from amakit import __version__, collect
 from amakit.analysis import analyze, staged
 from amakit.errors import AmakitError, UsageError
 from amakit.events import TABLES as LOGS
-from amakit.intervals import Window, instant, iso, window
+from amakit.intervals import Window, iso, window
 from amakit.local import MANIFEST, PARTIAL, read_manifest, snapshot_files
 from amakit.pseudonyms import Pseudonyms, pseudonym
 from amakit.queries import Query, literal, packaged, query, render
@@ -115,7 +114,7 @@ def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
     >>> from amakit import connect
     >>> folder = Path(tempfile.mkdtemp()) / "taken"
     >>> about = snapshot(connect("demo"), folder, "2026-03-09", "2026-03-10", ["sql-07"])
-    >>> connect(folder).synthetic, differences(folder)
+    >>> connect(folder).synthetic, changed(folder)
     (True, [])
     """
     folder = Path(folder).expanduser()
@@ -128,7 +127,7 @@ def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
     about = _about(workspace, asked, machines, key)
     try:
         before = _before(folder, about)
-        if before and "taken" in before and not differences(folder):
+        if before and "taken" in before and not changed(folder):
             (folder / PARTIAL).unlink(missing_ok=True)
             return before
         listener = _Listener(workspace)
@@ -140,19 +139,23 @@ def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
         raise _unwritable(folder, error.strerror or error) from error
 
 
-def differences(folder):
+def changed(folder):
     """List what in a finished snapshot is not as it was taken.
 
     Parameters
     ----------
     folder : path-like
+        Anything else than such a folder is not changed.
 
     Returns
     -------
     list of str
         A line for each file that is missing, changed or additional.
     """
-    wanted, held = {entry["file"]: entry for entry in read_manifest(folder)["files"]}, snapshot_files(folder)
+    manifest = read_manifest(Path(folder).expanduser())
+    if manifest is None:
+        return []
+    wanted, held = {entry["file"]: entry for entry in manifest["files"]}, snapshot_files(folder)
     lines = {file: f"{file} is missing" for file in wanted.keys() - held.keys()}
     lines |= {file: f"{file} is additional" for file in held.keys() - wanted.keys()}
     for file in wanted.keys() & held.keys():
@@ -186,10 +189,9 @@ def _before(folder, about):
         raise UsageError(f"{folder} holds something else already; name a new or an empty folder for the snapshot")
     for part, word in _SAME.items():
         if before and before.get(part) != about[part]:
-            there, here = (f" ({one.get(part)} there, {about[part]} here)" for one in (before, about))
             raise UsageError(
-                f"{folder} holds another snapshot already, its {word} differs{there if part != 'source' else ''}; "
-                "name another folder, or ask as before"
+                f"{folder} holds a snapshot already, of another {word}: {before.get(part)}, not {about[part]}; name "
+                "another folder, or ask as before"
             )
     foreign = sorted(snapshot_files(folder).keys() - {e["file"] for e in before["files"]}) if before else []
     foreign = [file for file in foreign if not file.endswith(".parquet")]  # one may have come just before the end
@@ -418,7 +420,8 @@ def _veiled(value, known):
         return sorted(_alias(name, known.key) for name in value)
     if not isinstance(value, pd.DataFrame):
         return value
-    mapped = {c: value[c].map(lambda name: _alias(name, known.key)) for c in ("ResourceId", "Computer", "Key") if c in value}
+    named = [column for column in ("ResourceId", "Computer", "Key") if column in value]
+    mapped = {column: value[column].map(lambda name: _alias(name, known.key)) for column in named}
     mapped |= {"Stream": value["Stream"].map(known.text)} if "Stream" in value else {}
     return value.assign(**mapped).sort_values(list(value), ignore_index=True)
 
@@ -451,7 +454,7 @@ def _stored(folder, piece, rows, known):
     import duckdb
 
     kinds = piece.query.returns
-    for column in rows.select_dtypes("object"):
+    for column in (c for c in rows if rows[c].dtype == "object"):
         rows[column] = [v if v is None or isinstance(v, str) else json.dumps(v, sort_keys=True) for v in rows[column]]
     rows = known.frame(rows, _READABLE) if known else rows
     rows = rows.sort_values(list(rows), ignore_index=True)
@@ -463,7 +466,8 @@ def _stored(folder, piece, rows, known):
         try:
             with duckdb.connect(config={"threads": 1}) as connection:
                 connection.register("rows", rows)
-                connection.execute(f"COPY (SELECT {', '.join(cells)} FROM rows) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+                select = f"SELECT {', '.join(cells)} FROM rows"
+                connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.Error as error:
             raise _unwritable(folder, str(error).splitlines()[0]) from error
     path, start, end = folder / piece.file, piece.values["start"], piece.values["end"]
@@ -486,5 +490,5 @@ def _digest(path):
 
 def _unwritable(folder, reason):
     return AmakitError(
-        f"{folder} cannot be written: {reason}; make room or name another folder, and the same command goes on from there"
+        f"{folder} cannot be written: {reason}; make room there and give the same command again, or name another folder"
     )
