@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The rooms of the house, from the roof down: each may import only from rooms below it.
 ROOMS = [
-    "__main__", "cli", "report", "narrative", "charts", "blindness", "snapshots", "analysis", "events", "causes", "gaps", "outages",
+    "__main__", "cli", "report", "narrative", "charts", "blindness", "snapshots", "copies", "analysis", "events", "causes", "gaps", "outages",
     "transitions", "streams", "collect", "workspace",
     "azure", "local", "demo", "patience", "pseudonyms", "queries", "schemas", "intervals", "errors", "__init__",
 ]  # fmt: skip
