@@ -151,10 +151,6 @@ def _before(folder, about):
                 f"{folder} holds a snapshot already, of another {word}: {before.get(part)}, not {about[part]}; name "
                 "another folder, or ask as before"
             )
-    foreign = sorted(snapshot_files(folder).keys() - {e["file"] for e in before["files"]}) if before else []
-    foreign = [file for file in foreign if not file.endswith(".parquet")]  # one may have come just before the end
-    if foreign:
-        raise UsageError(f"{folder} holds {foreign[0]}, which is no part of the snapshot; take it out")
     return before
 
 
@@ -167,8 +163,10 @@ def _kept(folder, before, pieces):
         entry = entries.get(file)
         if entry and told.get(file) == entry["query"] and _digest(folder / file) == entry["sha256"]:
             kept[file] = entry
-        else:
+        elif file in entries or file in told:
             (folder / file).unlink()
+        else:
+            raise UsageError(f"{folder} holds {file}, which is no part of the snapshot; take it out")
     return kept
 
 
