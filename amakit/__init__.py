@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from amakit.analysis import Analysis, analyze
     from amakit.errors import AmakitError, UsageError
     from amakit.report import parameters
+    from amakit.snapshots import snapshot
     from amakit.workspace import Workspace, connect
 
 __version__ = "0.1.0"
 
 __all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "narrative",
-           "parameters", "writeup"]  # fmt: skip
+           "parameters", "snapshot", "writeup"]  # fmt: skip
 
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
     "Workspace": "workspace", "connect": "workspace", "parameters": "report",
+    "snapshot": "snapshots",
 }  # fmt: skip
 
 

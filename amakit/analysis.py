@@ -305,10 +305,11 @@ def analyze(workspace, start=None, end=None, machines=None, allow_unknown=False)
     ['resource_id', 'computer', 'os_type', 'from_version', 'to_version']
     """
     asked = _window(workspace, start, end)
+    machines = collect.scope(workspace, asked, machines or ())
     begun = len(workspace.log)
     horizon = collect.horizon(asked)
     with workspace.leaving_out(allow_unknown) as unknown:
-        fleet = collect.fleet(workspace, asked, machines or ())
+        fleet = collect.fleet(workspace, asked, machines)
         spans = collect.version_spans(fleet)
         runs = transitions.runs(spans)
         changes = transitions.transitions(runs)

@@ -115,12 +115,22 @@ def demo(folder, machines, days, seed):
 def check(workspace, cloud, endpoint, credential):
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
-    The first step that fails says what to do about it.
+    The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
     from amakit.analysis import survey
+    from amakit.snapshots import changed
 
+    if found := changed(workspace):
+        for line in found:
+            click.echo(line)
+        raise AmakitError(
+            f"{workspace} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
+            "put them right, or take it again with the same `amakit snapshot`"
+        )
     with _connected(workspace, cloud, endpoint, credential) as ws:
         click.echo(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
+        if ws.taken:
+            click.echo(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
         for step, shown in ws.proof():
             click.echo(f"{step:<12}{shown}")
         found, missing = survey(ws)
@@ -186,6 +196,36 @@ def analyze(workspace, start, end, machines, out, form, allow_unknown, dry_run, 
         for path in run(ws, start, end, machines, allow_unknown).save(out, form):
             click.echo(path)
     return None
+
+
+def _origin(taken):
+    machines = taken["machines"]
+    which = f", {len(machines)} {'machine' if len(machines) == 1 else 'machines'}" if machines else ""
+    marks = "".join(f", {mark}" for mark in ("anonymised", "synthetic") if taken[mark])
+    return f"{taken['workspace']} at {taken['taken']}: {taken['start']} to {taken['end']}{which}{marks}"
+
+
+@main.command()
+@click.argument("workspace")
+@click.argument("folder", metavar="DIR")
+@_window
+@click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
+@click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
+@_remote
+def snapshot(workspace, folder, start, end, machines, anonymise, key, cloud, endpoint, credential):
+    """Copy what an analysis needs into DIR, a workspace of its own, with a manifest.
+
+    After an interruption the same command fetches only what is missing.
+    """
+    if key and not anonymise:
+        raise UsageError(f"the key {key!r} is of no use without --anonymise; add that, or leave the key out")
+    from amakit.pseudonyms import owner_key
+    from amakit.snapshots import snapshot as run
+
+    with _connected(workspace, cloud, endpoint, credential) as ws:
+        taken = run(ws, folder, start, end, machines, owner_key(key) if anonymise else None)
+    rows, size = (sum(file[what] for file in taken["files"]) for what in ("rows", "bytes"))
+    click.echo(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
 
 
 def _plan(start, end):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError, UsageError, nearest
-from amakit.intervals import Window, iso
+from amakit.intervals import Window, instant, iso
 from amakit.queries import query
 from amakit.schemas import frame_of
 
@@ -88,12 +88,57 @@ def data_span(workspace):
     >>> data_span(connect("demo")).start.date()
     datetime.date(2026, 3, 2)
     """
+    if workspace.taken:
+        return Window(instant(workspace.taken["start"]), instant(workspace.taken["end"]))
     if workspace.kind == "kusto":
         raise UsageError(f"{workspace.name} is a live workspace; say which window is meant with start and end")
     first, last, beats = workspace.ask("heartbeat_span").iloc[0]
     if not beats:
         raise UsageError(f"{workspace.name} holds no heartbeat of the Azure Monitor Agent; export more of Heartbeat")
     return Window(first, last + pd.Timedelta(microseconds=1))
+
+
+def scope(workspace, window, machines=()):
+    """Hold a question to what a snapshot holds: beyond it everything would look like an outage.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    window : Window
+    machines : iterable of str
+
+    Returns
+    -------
+    tuple of str
+        The machines; those of the snapshot where none are named.
+
+    Raises
+    ------
+    UsageError
+        When the window or a machine is not in the snapshot.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> from amakit.intervals import window
+    >>> scope(connect("demo"), window("2026-03-02", "2026-03-04"), ["web-01"])
+    ('web-01',)
+    """
+    taken, machines = workspace.taken, tuple(machines)
+    if not taken:
+        return machines
+    if window.start < instant(taken["start"]) or window.end > instant(taken["end"]):
+        raise UsageError(
+            f"{workspace.name} is a snapshot of {taken['start']} to {taken['end']}, and {window} reaches beyond that; "
+            "ask for less, or take a longer snapshot"
+        )
+    held = taken["machines"]
+    for name in machines:
+        if held and name.strip().lower() not in held:
+            raise UsageError(
+                f"{workspace.name} is a snapshot of some machines, and {name!r} is none of them; {nearest(name, held)}"
+            )
+    return machines or tuple(held)
 
 
 def plan(window):
@@ -595,8 +640,15 @@ def _without(spans, odd, unit):
 
 
 def _raw_names(fleet):
-    """Give the ids and names under which each machine's rows come, also those that lack the id."""
-    rows = pd.concat([fleet.days, fleet.before, fleet.after])
+    """Give the ids and names under which each machine's rows come, also those that lack the id.
+
+    They stand in the order in which machines are heard: where one of several under an id is taken, it is the first,
+    in whatever order an engine answers.
+    """
+    rows = pd.concat([
+        fleet.days.assign(Heard=fleet.days["FirstBeat"]), fleet.before.assign(Heard=fleet.before["LastBeat"]),
+        fleet.after.assign(Heard=fleet.after["FirstBeat"]),
+    ]).sort_values(["Heard", *_MACHINE])  # fmt: skip
     return rows[[*_MACHINE, *_KEYS]].drop_duplicates()
 
 

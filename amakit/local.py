@@ -27,6 +27,10 @@ _BROKEN = "amakit-broken-value"
 _PORTAL_TIMES = "['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S %p']"
 
 
+#: What a snapshot says of itself, whole and while it is being taken.
+MANIFEST, PARTIAL = "manifest.json", "manifest.partial.json"
+
+
 @dataclass(frozen=True)
 class _Source:
     """Some files of one table that can be read together: the same form and the same columns."""
@@ -69,7 +73,9 @@ class LocalEngine:
         self._run(f"SET temp_directory = {_text(str(spill))}")
         self._text_tables, self._columns = set(), {}
         marker = self._path / "_demo.json"  # a made-up fleet has a made-up today, so that ago() finds it
-        self._now = json.loads(marker.read_text(encoding="utf-8")).get("end") if marker.is_file() else None
+        taken = read_manifest(self._path)  # and what was copied of the past is as it was then
+        about = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else taken or {}
+        self._now = about.get("end")
         if self._path.is_dir():
             self._run(f"SET allowed_directories = [{_text(str(self._path))}]")
             found = self._folder()
@@ -261,6 +267,61 @@ class LocalEngine:
             raise AmakitError(_explain(str(error), self._columns)) from error
 
 
+# -- snapshots --------------------------------------------------------------------------------------------
+
+
+def read_manifest(folder, name=MANIFEST):
+    """Read the manifest of a snapshot; None where there is none.
+
+    Raises
+    ------
+    AmakitError
+        When it is there, and broken.
+    """
+    path = Path(folder) / name
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        reason = _one_line(error)
+        raise AmakitError(f"{path} cannot be read: {reason}; copy the snapshot again, or take it anew") from error
+    return found if isinstance(found, dict) and "amakit_snapshot" in found else None
+
+
+def snapshot_files(folder):
+    """Give the size of each file in the folder of a snapshot beside its manifest; hidden ones are nobody's."""
+    paths = {p.relative_to(folder): p for p in Path(folder).rglob("*") if p.is_file()}
+    held = {at.as_posix(): p for at, p in paths.items() if not any(part.startswith(".") for part in at.parts)}
+    return {at: path.stat().st_size for at, path in held.items() if at not in (MANIFEST, PARTIAL)}
+
+
+def whole_snapshot(folder):
+    """Give the manifest of a snapshot with all its files; None for any other folder.
+
+    Raises
+    ------
+    AmakitError
+        When it is not finished, or its files are not those of the manifest: a part that is missing would look like
+        an outage.
+    """
+    begun, taken = read_manifest(folder, PARTIAL), read_manifest(folder)
+    if begun is not None:
+        done = len(begun["files"])
+        raise AmakitError(
+            f"{folder} is a snapshot that was not finished ({done} of {begun['planned']} files, {begun['start']} to "
+            f"{begun['end']} of {begun['workspace']}); run the same `amakit snapshot` again, it fetches what is missing"
+        )
+    if taken is None:
+        return None
+    wanted, held = {file["file"]: file["bytes"] for file in taken["files"]}, snapshot_files(folder)
+    odd = sorted(wanted.items() ^ held.items())
+    if odd:
+        raise AmakitError(
+            f"{folder} is not as the snapshot was taken: {odd[0][0]} is missing, changed or additional; `amakit check` "
+            "lists all such files, and the same `amakit snapshot` again mends them"
+        )
+    return taken
+
+
 # -- files ------------------------------------------------------------------------------------------------
 
 
@@ -270,7 +331,9 @@ def _files_by_table(folder):
     demo = (folder / "_demo.json").exists()  # then truth/ holds what really happened, which no query may see
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         parts = path.relative_to(folder).parts
-        if any(part.startswith((".", "_")) for part in parts) or (demo and parts[0] == "truth"):
+        if parts[0] in (MANIFEST, PARTIAL) or any(part.startswith((".", "_")) for part in parts):
+            continue
+        if demo and parts[0] == "truth":
             continue
         stems = [*parts[:-1], parts[-1].split(".")[0]]
         exported = (s for s, below in pairwise(stems) if below.startswith("WorkspaceResourceId="))

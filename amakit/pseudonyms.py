@@ -209,6 +209,10 @@ class Pseudonyms:
                 frame["outage"] = frame["outage"].map({old: at for at, old in enumerate(order["outages"].index)})
         return replace(analysis, **new | {name: frame.reset_index(drop=True) for name, frame in order.items()})
 
+    def frame(self, frame, readable=()):
+        """Replace names in the rows of a table, except in columns that hold words of the system only."""
+        return frame.assign(**_each_text(frame.drop(columns=[c for c in frame if c in readable]), "", self._new))
+
     def _new(self, name, text):
         if name in _READABLE:
             return text

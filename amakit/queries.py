@@ -277,7 +277,7 @@ def _parse(name, text):
 
 
 def query(name):
-    """Give a packaged query by its name.
+    """Give a packaged query by its name; one that was made elsewhere is given back.
 
     Raises
     ------
@@ -291,6 +291,8 @@ def query(name):
     amakit.errors.UsageError: no packaged query is called 'heartbeat_dayz'; the nearest are 'heartbeat_days', \
 'heartbeat_span'
     """
+    if isinstance(name, Query):
+        return name
     try:
         return packaged()[name]
     except KeyError:

@@ -84,10 +84,12 @@ class Workspace:
         Where what cannot be fetched is noted: start, end, table and reason.  None when it is to be a failure.
     patience : amakit.patience.Patience
         How long the service is asked again.
+    taken : dict or None
+        The manifest of a snapshot: what it was taken of.
     """
 
-    def __init__(self, name, kind, engine, synthetic=False):
-        self.name, self.kind, self.synthetic = name, kind, synthetic
+    def __init__(self, name, kind, engine, synthetic=False, taken=None):
+        self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
         self.log, self.unknown, self.patience = [], None, Patience()
         self._engine, self._bar, self._worn = engine, None, False
 
@@ -184,7 +186,7 @@ class Workspace:
 
         Parameters
         ----------
-        name : str
+        name : str or amakit.queries.Query
             Which query.
         several : iterable of dict
             The values for each run.
@@ -289,7 +291,7 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        text = queries.render(wanted.name, question.lacking, **values) + queries.share(wanted.parts[1:], bits)
+        text = queries.render(wanted, question.lacking, **values) + queries.share(wanted.parts[1:], bits)
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries
@@ -467,10 +469,11 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
-        from amakit.local import LocalEngine
+        from amakit.local import LocalEngine, whole_snapshot
 
-        kind = "folder" if path.is_dir() else "duckdb"
-        return Workspace(name, kind, LocalEngine(path), synthetic=(path / "_demo.json").exists())
+        kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
+        made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])
+        return Workspace(name, kind, LocalEngine(path), made_up, taken)
     if path.is_file():
         raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
     raise AmakitError(
