@@ -10,6 +10,12 @@ import click
 from amakit import __version__
 from amakit.errors import AmakitError, UsageError
 
+#: What reports, and of a service lately: all that it keeps would be an expensive question.
+_VERSIONS = """Heartbeat {}
+| where Category == "Azure Monitor Agent"
+| distinct OSType, Version
+| project os_type = OSType, version = Version"""
+
 
 class _Commands(click.Group):
     """Commands whose known failures are one sentence on stderr: status 1, or 2 for wrong use."""
@@ -139,17 +145,22 @@ def query(workspace, kql, out, cloud, endpoint, credential):
 
     The answer is a table on a terminal, CSV in a pipe.
     """
-    from amakit.analysis import save_frame
-
     with _connected(workspace, cloud, endpoint, credential) as ws:
         frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
+    _show(frame, out)
+
+
+def _show(frame, out=None):
+    """Write a frame to a file, or give it as a table on a terminal and as CSV in a pipe."""
+    from amakit.analysis import save_frame
+
     if out:
         save_frame(frame, out)
         click.echo(f"{len(frame):,} rows in {out}", err=True)
     elif sys.stdout.isatty():
         click.echo(frame.to_string(index=False))
     else:
-        save_frame(frame, click.get_binary_stream("stdout"))
+        save_frame(frame, sys.stdout.buffer)
 
 
 @main.command()
@@ -241,3 +252,25 @@ def report(notebook, workspace, start, end, machines, extra, out, to, timezone, 
         paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
     for path in paths:
         click.echo(path)
+
+
+@main.command()
+@click.option("--os", "system", type=click.Choice(["Windows", "Linux"], case_sensitive=False), help="One line only.")
+@click.option("--releases", "extra", metavar="FILE", help="Your own rows over the list; else AMAKIT_RELEASES.")
+@click.option("--workspace", metavar="WORKSPACE", help="Say where the versions that report there stand instead.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@_remote
+def releases(system, extra, workspace, out, cloud, endpoint, credential):
+    """List the releases of the agent that are known.
+
+    The list is a table on a terminal, CSV in a pipe.  It is never complete: a version that is not in it is normal.
+    """
+    from amakit.releases import known, seen
+
+    found = known(extra)
+    if workspace:
+        with _connected(workspace, cloud, endpoint, credential) as ws:
+            found = seen(ws.query(_VERSIONS.format("| where TimeGenerated > ago(30d)" if ws.live else "")), found)
+    if system:
+        found = found[found["os_type"].str.lower() == system.lower()]
+    _show(found, out)

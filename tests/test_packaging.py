@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = [
     "__main__", "cli", "series", "report", "running", "pages", "chromium", "still", "tables", "pseudonyms",
     "writeup", "narrative", "charts", "facts", "blindness", "analysis", "events", "causes", "gaps", "outages",
-    "transitions", "streams", "collect", "workspace",
+    "releases", "transitions", "streams", "collect", "workspace",
     "azure", "local", "demo", "patience", "queries", "schemas", "intervals", "words", "errors", "__init__",
 ]  # fmt: skip
 #: The only rooms that know a heavy library.
