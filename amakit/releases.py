@@ -142,6 +142,7 @@ def seen(versions, releases):
     2  1.38.7    newer       0
     """
     frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()
+    frame = frame[frame["version"] != ""]  # of a machine that never said
     keys = dict(zip(_keys(frame), frame.itertuples(index=False), strict=True))
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
     rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]

@@ -223,7 +223,7 @@ def test_behind_never_grows_with_the_version():
 
 
 def test_an_analysis_and_an_empty_frame_are_taken_too():
-    machines = frame(("Linux", "1.38.1"), ("Linux", "1.38.1")).assign(computer=["a", "b"])
+    machines = frame(("Linux", "1.38.1"), ("Linux", "1.38.1"), ("Linux", "")).assign(computer=["a", "b", "c"])
     assert len(seen(SimpleNamespace(machines=machines), known())) == 1
     empty = seen(frame(), known())
     assert len(empty) == 0
