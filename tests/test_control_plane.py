@@ -459,6 +459,20 @@ def test_what_would_change_the_question_is_refused(options, arm, tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
+def test_the_end_does_not_belong_to_the_window_and_other_providers_do_not_count(arm, plane, rows):
+    last = rows.sort_values("TimeGenerated").iloc[len(rows) // 2]
+    foreign = event(last.to_dict()) | {
+        "operationName": {"value": "Microsoft.ComputeSchedule/x/write"},
+        "eventDataId": "foreign",
+    }
+    arm.change = lambda told: told | {"value": [*told["value"], foreign | {"eventTimestamp": "2026-03-04T12:00:00Z"}]}
+    end = last["TimeGenerated"]
+    found = plane.activity(window("2026-03-03", end - pd.Timedelta(hours=1)), groups=rows["ResourceGroup"].unique())
+    assert found["TimeGenerated"].max() < end
+    assert len(found) == ((rows["TimeGenerated"] >= "2026-03-02") & (rows["TimeGenerated"] < end)).sum() > 5
+    assert "foreign" not in set(found["EventDataId"])
+
+
 def test_more_than_ninety_days_back_is_refused_and_the_last_day_is_not_widened(arm, plane, monkeypatch):
     monkeypatch.setattr(controlplane, "_now", lambda: pd.Timestamp("2026-06-01 00:30", tz="UTC"))
     text = failed(plane.activity, window("2026-03-03", "2026-03-05"))
@@ -528,6 +542,13 @@ def test_what_passes_is_asked_again_and_the_table_is_the_same(case, arm, plane, 
     assert len(still) >= 2
     if case in ("too often", "busy"):
         assert min(still) >= {"too often": 7, "busy": 2}[case]
+
+
+@pytest.mark.parametrize("case", PASSING)
+def test_what_passes_is_asked_again_for_a_region_too(case, arm, plane, still):
+    arm.fault = lambda number: PASSING[case] if number in (0, 2) else None
+    assert len(plane.deployed("westeurope", known())) == 7
+    assert len(still) == 2
 
 
 @pytest.mark.parametrize("case", PASSING)
