@@ -252,7 +252,7 @@ def _row(where, row):
     _, latest = _date(where, "released_latest", row["released_latest"])
     if latest <= earliest:
         raise AmakitError(
-            f"{where}: released_latest {row['released_latest']!r} is before released_earliest "
+            f"{where}: released_latest {row['released_latest']!r} is not after released_earliest "
             f"{row['released_earliest']!r}, and an interval must not end before it begins; mend that row"
         )
     bad = row.get("known_bad", "").lower() or "no"

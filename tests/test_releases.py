@@ -127,7 +127,8 @@ BAD = {
     "hour": ("Linux,1.2.3,2026-02-20,2026-03-01T25:00Z,no,,", "released_latest '2026-03-01T25:00Z' is no date"),
     "no date": ("Linux,1.2.3,,2026-01,no,,", "released_earliest '' is no date"),
     "year": ("Linux,1.2.3,0000-01,2026-01,no,,", "released_earliest '0000-01' is no date"),
-    "turned round": ("Linux,1.2.3,2026-03,2026-01,no,,", "released_latest '2026-01' is before released_earliest '2026-03'"),
+    "turned round": ("Linux,1.2.3,2026-03,2026-01,no,,", "released_latest '2026-01' is not after released_earliest '2026-03'"),
+    "no time at all": ("Linux,1.2.3,2026-03-01T00:00Z,2026-03-01T00:00Z,no,,", "an interval must not end before it begins"),
     "system": ("macOS,1.2.3,2026-01,2026-01,no,,", "os_type 'macOS' is not known; it is Windows or Linux"),
     "bad or not": ("Linux,1.2.3,2026-01,2026-01,perhaps,,", "known_bad 'perhaps' is neither yes nor no"),
     "twice": ("Linux,1.2.3,2026-01,2026-01,no,,\nLinux,1.2.3.0,2026-01,2026-01,no,,",
@@ -195,6 +196,12 @@ def test_behind_counts_the_releases_of_the_own_line():
     assert found.loc[("Linux", "1.38.0"), ["behind", "newest"]].tolist() == [0, "1.38.1"]  # the same month
     assert found.loc[("Windows", "1.25.0"), "known_bad"]
     assert "not to be used" in found.loc[("Windows", "1.25.0"), "remark"]
+
+
+def test_bad_builds_are_no_releases_to_be_behind_of(file):
+    releases = known(file(HEADER + "Linux,1.50.0,2027-01,2027-01,yes,,\n"))
+    found = seen(frame(("Linux", "1.38.1"), ("Linux", "1.50.0")), releases)
+    assert found[["behind", "newest"]].values.tolist() == [[0, "1.38.1"], [0, "1.38.1"]]
 
 
 def test_a_version_that_is_not_listed_is_normal():
