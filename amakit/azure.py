@@ -35,21 +35,34 @@ class Cloud:
         Signs people in.
     audience : str
         For whom a token must be made out, where the endpoint itself does not say.
+    manager : str
+        Answers for Azure Resource Manager, the control plane.
+    manager_audience : str
+        For whom a token must be made out there.
     """
 
     host: str
     authority: str
     audience: str
+    manager: str
+    manager_audience: str
 
 
 #: The clouds by the name that ``--cloud`` takes.
 CLOUDS = {
-    "public": Cloud("ade.loganalytics.io", "https://login.microsoftonline.com", "https://kusto.kusto.windows.net"),
-    "usgov": Cloud("adx.monitor.azure.us", "https://login.microsoftonline.us", "https://kusto.kusto.usgovcloudapi.net"),
-    "china": Cloud(
-        "adx.monitor.azure.cn", "https://login.partner.microsoftonline.cn", "https://kusto.kusto.chinacloudapi.cn"
+    "public": Cloud(
+        "ade.loganalytics.io", "https://login.microsoftonline.com", "https://kusto.kusto.windows.net",
+        "management.azure.com", "https://management.azure.com",
     ),
-}
+    "usgov": Cloud(
+        "adx.monitor.azure.us", "https://login.microsoftonline.us", "https://kusto.kusto.usgovcloudapi.net",
+        "management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net",
+    ),
+    "china": Cloud(
+        "adx.monitor.azure.cn", "https://login.partner.microsoftonline.cn", "https://kusto.kusto.chinacloudapi.cn",
+        "management.chinacloudapi.cn", "https://management.chinacloudapi.cn",
+    ),
+}  # fmt: skip
 #: The ways of signing in by the name that ``--credential`` takes.
 CREDENTIALS = ("default", "cli", "managed", "device", "browser", "workload", "environment")
 #: At most so many queries at once; Log Analytics lets a user have five.
@@ -576,11 +589,11 @@ class KustoEngine:
         if large := _too_large(told):
             return Unanswered("the answer was too large for it", large=large)
         if status == 429 or "throttl" in told.lower():
-            return Unanswered("it was asked too often", _pause(response))
+            return Unanswered("it was asked too often", pause(response))
         if status in (408, 504):
-            return Unanswered("it did not answer in time", _pause(response), large="work")
+            return Unanswered("it did not answer in time", pause(response), large="work")
         if status >= 500 or getattr(getattr(error, "error", None), "permanent", None) is False:
-            return Unanswered(f"it answered with status {status} ({_reason(error, response)[:200]})", _pause(response))
+            return Unanswered(f"it answered with status {status} ({_reason(error, response)[:200]})", pause(response))
         for pattern, sentence in _REFUSED.items():
             if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
                 return AmakitError(f"{self._workspace} {sentence} ({_code(told) or f'status {status}'})")
@@ -672,7 +685,7 @@ def _level(frame, row):
     return 4 if level is None else level
 
 
-def _pause(response):
+def pause(response):
     """Read for how many seconds the service wants to be left alone."""
     text = getattr(response, "headers", {}).get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,6}(\.\d+)?", text):

@@ -3,12 +3,18 @@
 import logging
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import click
 
 from amakit import __version__
 from amakit.errors import AmakitError, UsageError
+
+#: What reports, and of a service lately: all that it keeps would be an expensive question.
+_VERSIONS = """Heartbeat {}
+| where Category == "Azure Monitor Agent"
+| distinct OSType, Version
+| project os_type = OSType, version = Version"""
 
 
 class _Commands(click.Group):
@@ -149,17 +155,22 @@ def query(workspace, kql, out, cloud, endpoint, credential):
 
     The answer is a table on a terminal, CSV in a pipe.
     """
-    from amakit.analysis import save_frame
-
     with _connected(workspace, cloud, endpoint, credential) as ws:
         frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
+    _show(frame, out)
+
+
+def _show(frame, out=None):
+    """Write a frame to a file, or give it as a table on a terminal and as CSV in a pipe."""
+    from amakit.analysis import save_frame
+
     if out:
         save_frame(frame, out)
         click.echo(f"{len(frame):,} rows in {out}", err=True)
     elif sys.stdout.isatty():
         click.echo(frame.to_string(index=False))
     else:
-        save_frame(frame, click.get_binary_stream("stdout"))
+        save_frame(frame, sys.stdout.buffer)
 
 
 @main.command()
@@ -281,3 +292,70 @@ def report(notebook, workspace, start, end, machines, extra, out, to, timezone, 
         paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
     for path in paths:
         click.echo(path)
+
+
+@main.command()
+@click.option("--os", "system", type=click.Choice(["Windows", "Linux"], case_sensitive=False), help="One line only.")
+@click.option("--releases", "extra", metavar="FILE", help="Your own rows over the list; else AMAKIT_RELEASES.")
+@click.option("--workspace", metavar="WORKSPACE", help="Say where the versions that report there stand instead.")
+@click.option("--location", metavar="REGION", help="List what is deployed in a region of Azure instead.")
+@click.option("--subscription", default="", metavar="ID", help="Asks for the region; else AZURE_SUBSCRIPTION_ID.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@_remote
+def releases(system, extra, workspace, location, subscription, out, cloud, endpoint, credential):
+    """List the releases of the agent that are known.
+
+    The list is a table on a terminal, CSV in a pipe.  It is never complete: a version that is not in it is normal.
+    """
+    from amakit.releases import known, seen
+
+    if workspace and location:
+        raise UsageError("--workspace and --location ask for different lists; leave one of them out")
+    found = known(extra)
+    if workspace:
+        with _connected(workspace, cloud, endpoint, credential) as ws:
+            found = seen(ws.query(_VERSIONS.format("| where TimeGenerated > ago(30d)" if ws.live else "")), found)
+    elif location is not None:
+        from amakit.controlplane import ControlPlane
+
+        with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
+            found = plane.deployed(location, found)
+    if system:
+        found = found[found["os_type"].str.lower() == system.lower()]
+    _show(found, out)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--start", required=True, metavar="T", help="First instant of the window that will be analysed.")
+@click.option("--end", required=True, metavar="T", help="First instant after the window.")
+@click.option(
+    "--subscription",
+    "subscriptions",
+    multiple=True,
+    default=[""],
+    metavar="ID",
+    help="Whose log; again for more; else AZURE_SUBSCRIPTION_ID.",
+)
+@click.option("--group", "groups", multiple=True, metavar="RG", help="A resource group only; again for more.")
+@click.option("--resource", "resources", multiple=True, metavar="ID", help="A resource only; again for more.")
+@_remote
+def activity(folder, start, end, subscriptions, groups, resources, cloud, endpoint, credential):
+    """Fetch the activity log into the folder DIR of exported tables, as its table AzureActivity.
+
+    For a workspace that has no such table.  Azure keeps the log for 90 days.  A day before the window and an hour
+    after it are fetched too, because the analysis looks at them.
+    """
+    import pandas as pd
+
+    from amakit.controlplane import ControlPlane, save
+    from amakit.intervals import window
+
+    wanted, parts = window(start, end), []
+    for subscription in subscriptions:
+        with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
+            parts.append(plane.activity(wanted, groups, resources))
+    rows = pd.concat(parts, ignore_index=True)
+    path = save(rows, folder)
+    click.echo(f"{len(rows):,} rows", err=True)
+    click.echo(path)

@@ -469,8 +469,20 @@ def _nothing(*columns):
     return pd.DataFrame(columns=[*_MACHINE, *columns])
 
 
+def wide(window):
+    """Give the time in which causes of outages are looked for: the window, a day before it and an hour after it.
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> print(wide(window("2026-03-02", "2026-03-03")))
+    2026-03-01T00:00:00Z to 2026-03-03T01:00:00Z
+    """
+    return Window(window.start - pd.Timedelta(days=1), window.end + LOOKAHEAD)
+
+
 def _wide(fleet):
-    return Window(fleet.window.start - pd.Timedelta(days=1), fleet.window.end + LOOKAHEAD)
+    return wide(fleet.window)
 
 
 def _by_slice(workspace, name, window, **values):

@@ -16,14 +16,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The rooms of the house, from the roof down: each may import only from rooms below it.
 ROOMS = [
     "__main__", "cli", "series", "report", "running", "pages", "chromium", "still", "tables", "writeup", "narrative",
-    "charts", "facts", "blindness", "snapshots", "copies", "pseudonyms", "analysis", "events", "causes", "gaps",
-    "outages", "transitions", "streams", "collect", "workspace",
+    "charts", "facts", "blindness", "snapshots", "copies", "pseudonyms", "controlplane", "analysis", "events", "causes",
+    "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
     "azure", "local", "demo", "patience", "queries", "schemas", "intervals", "words", "errors", "__init__",
 ]  # fmt: skip
 #: The only rooms that know a heavy library.
 DOORS = {
     "plotly": {"charts", "pages"}, "nbconvert": {"pages"}, "papermill": {"running"}, "matplotlib": {"still"},
-    "azure": {"azure"}, "duckdb_kql": {"local"},
+    "azure": {"azure", "controlplane"}, "duckdb_kql": {"local"},
 }  # fmt: skip
 
 
