@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from amakit import blindness, facts, releases as known_releases
+from amakit import blindness, facts
+from amakit import releases as known_releases
 from amakit.analysis import machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.rollout import curve, lags, standing
@@ -541,7 +542,8 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
         figure.add_scatter(
             x=np.repeat(at, 2)[1:], y=np.repeat(share, 2)[:-1], mode="lines", name=name, legendgroup=name,
             line={"color": colour, "width": 2.5}, customdata=np.repeat(np.stack([low, high], axis=-1), 2, axis=0)[:-1],
-            hovertemplate=f"{name}: %{{y:.0f}} % (%{{customdata[0]:.0f}}–%{{customdata[1]:.0f}} %)<br>%{{x}}<extra></extra>",
+            hovertemplate=f"{name}: %{{y:.0f}} % (%{{customdata[0]:.0f}}–%{{customdata[1]:.0f}} %)<br>%{{x}}"
+            "<extra></extra>",
         )  # fmt: skip
         out = marked[(marked["os_type"] == os_type) & (marked["key"] == version_key(version))]
         for row in out.itertuples():
@@ -561,8 +563,9 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
 def arrivals(analysis, releases=None, language="en", timezone="UTC"):
     """Show on one time axis when versions came out and when the fleet took them up.
 
-    Rows are the versions of the last year that are known, and those that report.  A light bar is the interval in which a
-    version came out, a dark one reaches from its first heartbeat in this fleet to the last machine that took it up.
+    Rows are the versions of the last year that are known, and those that are not but report.  A light bar is the
+    interval in which a version came out, a dark one reaches from its first heartbeat to the last machine that took it
+    up; a triangle says that it was there before the window.
 
     Parameters
     ----------
@@ -581,7 +584,7 @@ def arrivals(analysis, releases=None, language="en", timezone="UTC"):
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
     >>> [trace.name for trace in arrivals(found).data]
-    ['came out', 'taken up in this fleet', 'first seen in this fleet']
+    ['came out', 'taken up in this fleet', 'there before the window']
     """
     words = _words(language)
     releases = known_releases.known() if releases is None else releases
@@ -616,12 +619,20 @@ def arrivals(analysis, releases=None, language="en", timezone="UTC"):
             marker={"color": colour, "line": {"width": 0}}, customdata=ends[1].astype("str"),
             hovertemplate=f"%{{y}}<br>{words[word]}: %{{base}} – %{{customdata}}<extra></extra>",
         )  # fmt: skip
-    first = _local(pd.Series(pd.to_datetime([min(taken[key]) for key in here], utc=True)), timezone)
-    figure.add_scatter(
-        x=first, y=[names[key] for key in here], mode="markers", name=words["first seen"], showlegend=True,
-        marker={"symbol": "diamond", "size": 10, "color": "#D55E00", "line": {"width": 1, "color": "white"}},
-        hovertemplate=f"%{{y}}<br>{words['first seen']}: %{{x}}<extra></extra>",
-    )  # fmt: skip
+    began = runs.sort_values("first", kind="stable").drop_duplicates(["resource_id", "computer"])
+    began = began[began["first"] <= analysis.window.start + pd.Timedelta(days=1)]
+    there = {(os, version_key(version)) for os, version in began[["os_type", "version"]].itertuples(index=False)}
+    for word, symbol, keys in (
+        ("first seen", "diamond", [key for key in here if key not in there]),
+        ("there before", "triangle-left", [key for key in here if key in there]),
+    ):
+        first = _local(pd.Series(pd.to_datetime([min(taken[key]) for key in keys], utc=True)), timezone)
+        if keys:
+            figure.add_scatter(
+                x=first, y=[names[key] for key in keys], mode="markers", name=words[word], showlegend=True,
+                marker={"symbol": symbol, "size": 11, "color": "#D55E00", "line": {"width": 1, "color": "white"}},
+                hovertemplate=f"%{{y}}<br>{words[word]}: %{{x}}<extra></extra>",
+            )  # fmt: skip
     height = 170 + 27 * len(order)
     figure.update_layout(height=height, margin_t=100, legend=_under_title(height))
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[names[key] for key in order], ticks="",
@@ -658,7 +669,8 @@ def behind(analysis, releases=None, language="en"):
         return _empty(figure, words)
     short = table["place"].str.rsplit("/", n=1).str[-1]
     twins = table.assign(short=short).groupby("short")["place"].nunique()
-    whole = table["place"].str.replace(r"^/subscriptions/([^/]+)/resourcegroups/(.*)$", r"\2 (\1)", regex=True)
+    whole = table["place"].str.replace(
+        r"^/subscriptions/[^/]*?([^/]{1,8})/resourcegroups/(.*)$", r"\2 (…\1)", regex=True)  # fmt: skip
     place = short.where(short.map(twins) <= 1, whole).where(table["place"] != "", words["no place"])
     label = pd.Series([_told(f"{os} · {where}", 60) for os, where in zip(table["os_type"], place, strict=True)])
     sizes = label.value_counts()

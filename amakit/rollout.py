@@ -76,7 +76,8 @@ def lags(analysis, releases, origin="fleet"):
     origin : {'release', 'fleet', 'group', 'start'}
         ``release``: the interval in which the version came out; ``fleet``: when the first machine of the fleet reported
         it; ``group``: when the first machine of the same system and place did, see `places`; ``start``: the beginning
-        of the window, for curves along the calendar, where stopped time stays and what was there already counts as day 0.
+        of the window, for curves along the calendar, where stopped time stays and what was there already counts as
+        day 0.
 
     Returns
     -------
@@ -353,7 +354,7 @@ def standing(analysis, releases):
     ----------
     analysis : Analysis
     releases : pandas.DataFrame
-        As `amakit.releases.known` gives it; those that came out after the horizon do not count.
+        As `amakit.releases.known` gives it; those that may have come out after the horizon do not count.
 
     Returns
     -------
@@ -371,7 +372,7 @@ def standing(analysis, releases):
     np.True_
     """
     horizon = pd.Timestamp(analysis.run["horizon"])
-    releases = releases[releases["released_earliest"] < horizon]
+    releases = releases[releases["released_latest"] <= horizon]
     fleet = _fleet(analysis)
     told = known_releases.seen(fleet, releases)
     line = ["os_type", "version"]
