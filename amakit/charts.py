@@ -510,8 +510,8 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
     Examples
     --------
     >>> import amakit
-    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
-    >>> [trace.name for trace in rollout(found).data if trace.mode == "lines"][0]
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> [trace.name for trace in rollout(found).data if trace.showlegend is not False][0]
     'Linux 1.38.1'
     """
     words, styles = _words(language), _styles(analysis)

@@ -1,13 +1,18 @@
 """The rollout against fleets in which it is known."""
 
 import itertools
+import json
+import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, stop, vm
 
-from amakit import rollout
+from amakit import charts, rollout
+from amakit.progress import Progress
+from amakit.still import picture
 
 SEEDS = 200
 
@@ -308,3 +313,95 @@ def test_hours_in_which_the_machine_was_stopped_are_no_evidence():
     given = analysis(runs, [stop("a", 4.4, 4.505)], [gap("a", 4.4, 4.505, "machine_stopped")])
     told = rollout.self_controlled(given)
     assert (told["upgrades"], told["left_out"]) == (0, 1)
+
+
+# -- what is said and drawn -----------------------------------------------------------------------------------------
+
+SENTENCES = ["standing", "spread", "claim", "arrived", "left", "effect", "rollout_limits"]
+TABLES = ["lags_table", "places_table", "state_table", "batches_table", "stragglers_table"]
+
+
+def followers(number, waiting=1, released="2026-01-02"):
+    """Machines of which some follow a release, one day after the other, and some wait."""
+    runs = [r for n in range(number) for r in (run(f"m{n}", "1.1", 0, n + 1), run(f"m{n}", "1.2", n + 1.01, 40))]
+    runs += [run(f"w{n}", "1.1", 0, 40) for n in range(waiting)]
+    return analysis(runs), releases(release("1.1", "2025-12-01"), release("1.2", released))
+
+
+def test_the_standing_knows_all_one_many_and_none():
+    known = releases(release("1.1", "2025-12-01"), release("1.2", "2026-01-02"))
+    assert Progress(analysis([run("a", "1.2", 0, 40)]), releases=known).standing() == (
+        "**All of 1 machine that can be placed report the newest release of their product line that surely is out.** "
+        "None of them is behind others of this fleet."
+    )
+    assert Progress(*followers(3)[:1], releases=known).standing() == (
+        "**Of 4 machines, 3 report the newest release of their product line that surely is out, 1 are behind, by up to "
+        "1 release.** 1 machine is behind others of this fleet too or needs a hand; it is in the table below."
+    )
+    assert "2 machines are behind others" in Progress(followers(3, 2)[0], releases=known).standing()
+    unread = analysis([run("a", "?", 0, 40)])
+    assert Progress(unread, releases=known).standing().startswith("**No machine reports a version")
+
+
+def test_lags_are_told_with_what_is_not_reached_yet():
+    given, known = followers(9)
+    assert Progress(given, releases=known).spread() == (
+        "Half of the Linux machines had 1.2 or a newer version within 4 days (0–7) of its first sighting in the fleet, "
+        "nine in ten within 8 days (6 or more); 9 of 10 followed while they were watched. It came in 9 batches; the "
+        "largest took 1 of 10 from 2026-01-02 00:14 on."
+    )
+    slow = Progress(followers(3, 9)[0], releases=known).spread()
+    assert "nine in ten not yet" in slow
+    assert Progress(analysis([run("a", "1.1", 0, 40)]), releases=known).spread().startswith("No version came")
+
+
+@pytest.mark.parametrize(
+    ("released", "said"),
+    [("2025-06-01", "later than that"), ("2026-01-02", "within that"), ("2025-11-10", "so it may be either")],
+)
+def test_the_claim_of_several_weeks_is_set_against_the_bounds(released, said):
+    given, known = followers(12, 0, released)
+    assert said in Progress(given, releases=known).claim()
+    assert "No version whose release is listed" in Progress(given, releases=releases()).claim()
+
+
+def test_the_sentence_on_gaps_holds_its_numbers():
+    told = rollout.self_controlled(given := restless(0, 0.5, machines=20))
+    said = Progress(given, releases=releases()).effect()
+    assert said.startswith(f"**{told['gaps']} of {told['upgrades']} upgrades show a gap")
+    assert "less than 1 in 1,000. Upgrades cause gaps here." in said
+    calm = Progress(restless(1, 0.0, machines=20), releases=releases()).effect()
+    assert "show no effect of upgrades" in calm
+
+
+@pytest.mark.parametrize("given", ["behind", "followers", "quiet", "odd"])
+def test_both_languages_tell_the_same_numbers_and_every_table_has_its_headings(given):
+    odd = [run("<b>*x*", "%{x}", 0, 4, resource=""), run("<b>*x*", "1.2", 4.1, 40, resource="")]
+    given = {"behind": left_behind(), "followers": followers(4)[0], "quiet": analysis([run("a", "1.1", 0, 40)]),
+             "odd": analysis(odd)}[given]  # fmt: skip
+    for method in SENTENCES:
+        told = [Counter(re.findall(r"\d+(?:[.,:]\d+)*", getattr(Progress(given, language, "Asia/Tokyo", LISTED), method)()))
+                for language in ("en", "ja")]  # fmt: skip
+        assert not told[0] - told[1], method  # what English writes in words is a number in Japanese
+        assert "<b>" not in getattr(Progress(given, "en", "UTC", LISTED), method)()
+    for method in TABLES:
+        for language in ("en", "ja"):
+            table = getattr(Progress(given, language, "Asia/Tokyo", LISTED), method)()
+            headings = [table.columns.name, *table.columns]
+            assert len(set(headings)) == len(headings)
+            assert not [h for h in headings if "{" in h or "_" in h]
+    for made in (charts.rollout(given, LISTED), charts.arrivals(given, LISTED), charts.behind(given, LISTED)):
+        assert picture(json.loads(made.to_json()))[:5] == b"<svg "
+        assert "<b>*x*" not in made.to_json()
+
+
+def test_the_chart_of_the_rollout_ends_at_the_share_that_followed():
+    given, known = followers(3)
+    line = next(t for t in charts.rollout(given, known).data if t.name == "Linux 1.2" and t.showlegend is not False)
+    assert line.y[-1] == 75
+    assert line.y[0] == 0
+    assert (np.diff(line.y) >= 0).all()
+    low, high = (np.array(t.y) for t in charts.rollout(given, known).data[:2])
+    share = np.append(line.y[::2], [])
+    assert (low <= share + 1e-9).all()
+    assert (share <= low + high + 1e-9).all()
