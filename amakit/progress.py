@@ -36,8 +36,8 @@ class Progress(Writeup):
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-02T01:00")
-    >>> Progress(found).spread().split(" of which")[0]
-    'No version came into this fleet during the window'
+    >>> Progress(found).spread()
+    'No version came into this fleet during the window.'
     """
 
     releases: object = None
@@ -59,10 +59,10 @@ class Progress(Writeup):
         if unread:
             rest = self._join([rest, self._sentence("standing unread", machines=self._count(unread, "machine"))])
         if late.empty:
-            return self._sentence("standing newest", machines=self._machines(told), left=rest)
+            return self._sentence("standing newest", machines=self._count(len(told), "placed"), left=rest)
         return self._sentence(
-            "standing", machines=self._machines(told), newest=self._number(len(told) - len(late)), left=rest,
-            behind=self._number(len(late)), most=self._count(int(late["behind"].max()), "release"),
+            "standing", machines=self._machines(told), newest=self._count(len(told) - len(late), "current"), left=rest,
+            behind=self._count(len(late), "late"), most=self._count(int(late["behind"].max()), "release"),
         )  # fmt: skip
 
     def spread(self):
@@ -70,8 +70,6 @@ class Progress(Writeup):
         table = self._summary("fleet")
         table = table[table["upgraded"] > 1].sort_values("upgraded", ascending=False, kind="stable")
         table = table.drop_duplicates("os_type").sort_values("os_type")
-        if table.empty:
-            return self._sentence("spread none")
         batches, parts = rollout.batches(self._lags("fleet")), []
         for row in table.itertuples():
             own = batches[(batches["os_type"] == row.os_type) & (batches["version"] == row.version)]
@@ -85,7 +83,16 @@ class Progress(Writeup):
                 self._sentence("spread more", batches=self._count(len(own), "batch"), machines=machines,
                                most=self._number(int(most["machines"])), start=self._time(most["start"])),
             ]  # fmt: skip
-        return self._join(parts)
+        rest = self._summary("start")
+        rest = rest[~rest["os_type"].isin(table["os_type"])].sort_values("upgraded", ascending=False, kind="stable")
+        parts += [
+            self._sentence(
+                "spread share", os=plain(row.os_type), version=plain(row.version), before=self._number(row.before),
+                after=self._number(row.before + row.upgraded), machines=self._count(row.machines, "machine"),
+            )
+            for row in rest.drop_duplicates("os_type").sort_values("os_type").itertuples()
+        ]  # fmt: skip
+        return self._join(parts or [self._sentence("spread none")])
 
     def claim(self):
         """Say where the fleet stands against the claim that upgrades come several weeks after a release."""

@@ -18,6 +18,8 @@ ORIGINS = ("release", "fleet", "group", "start")
 REASONS = ("silent", "stopped", "retrying", "scale_set", "never_changed", "known_bad", "unsupported", "waiting")
 #: Brackets wider than this share of the mean lag call for the estimate that takes intervals as they are.
 _WIDE = 0.1
+#: Intervals drawn for a band, at most; but fifty fleets are drawn in any case.
+_DRAWN = 400_000
 #: Upgrades further apart than this came in different batches.
 APART = pd.Timedelta(hours=12)
 #: Only versions that came out in the last year are supported.
@@ -253,7 +255,7 @@ def turnbull(low, high, weights=None, tolerance=1e-7, most=5000):
     weights : array-like of float, optional
         How often each interval counts; two-dimensional for several estimates at once, one a row.
     tolerance : float
-        Stop when no mass changes by more.
+        Stop when the distribution changes nowhere by more.
     most : int
         Stop after so many steps.
 
@@ -304,7 +306,7 @@ def turnbull(low, high, weights=None, tolerance=1e-7, most=5000):
         held = summed[:, after] - summed[:, first]
         share = np.divide(weights, held, out=np.zeros_like(held), where=held > 0)
         new = mass * np.cumsum(share @ ends, axis=1)[:, :-1].clip(0) / total
-        moved = np.abs(new - mass).max()
+        moved = np.abs(np.cumsum(new - mass, axis=1)).max()
         mass = new
         if moved < tolerance:
             break
@@ -705,6 +707,7 @@ def _kaplan_meier(low, high, level, draws):
 
 def _interval_censored(low, high, level, draws):
     left, right, mass = turnbull(low, high)
+    draws = max(min(draws, _DRAWN // len(low)), 50)
     counts = np.random.default_rng(0).multinomial(len(low), np.full(len(low), 1 / len(low)), size=draws)
     # a first row holds the estimate itself, so that there are two rows at least
     *_, drawn = turnbull(low, high, np.vstack([np.ones(len(low)), counts]), tolerance=1e-4, most=500)

@@ -44,7 +44,7 @@ def test_the_median_lag_lies_in_its_interval_in_95_of_100_fleets():
 
 
 def test_so_it_does_where_brackets_are_wide_and_some_came_before_the_window():
-    held, middle, naive, methods = covered(SEEDS // 2, bracket=4.0, released=-8.0, median=18.0)
+    held, middle, naive, methods = covered(80, bracket=4.0, released=-8.0, median=18.0)
     print(f"wide brackets: {held:.3f} of intervals hold the median; middle estimate {middle:.2f}, naive {naive:.2f}")
     assert methods == {"turnbull"}
     assert held >= 0.90
@@ -121,7 +121,7 @@ def test_the_interval_censored_estimate_is_that_of_the_obvious_way(seed):
     high = low + draw.integers(0, 6, 14)
     high[draw.random(14) < 0.2] = np.inf
     low[draw.random(14) < 0.15] = -np.inf
-    left, right, mass = rollout.turnbull(low, high, tolerance=1e-10)
+    left, right, mass = rollout.turnbull(low, high, tolerance=1e-9)
     inner, wanted = obvious(low, high)
     assert list(zip(left, right, strict=True)) == inner
     assert np.allclose(mass, wanted, atol=2e-3)
@@ -277,16 +277,16 @@ def restless(seed, effect, machines=60, length=20.0):
 
 
 def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed():
-    told = [rollout.self_controlled(restless(seed, 0.0), shifts=0) for seed in range(100)]
+    told = [rollout.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
     share = np.mean([one["p_value"] <= 0.05 for one in told])
     print(f"without an effect: {share:.3f} of fleets at 5 %; gaps {np.mean([o['gaps'] for o in told]):.2f}, "
           f"expected {np.mean([o['expected'] for o in told]):.2f}")  # fmt: skip
-    assert share <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 100)
+    assert share <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 80)
     assert np.mean([o["gaps"] for o in told]) == pytest.approx(np.mean([o["expected"] for o in told]), rel=0.1)
 
 
 def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
-    told = [rollout.self_controlled(restless(seed, 0.3), shifts=3) for seed in range(15)]
+    told = [rollout.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
     assert all(one["p_value"] < 0.01 for one in told)
     placebo = [p["p_value"] for one in told for p in one["placebo"].values()]
     print(f"with an effect: largest p {max(o['p_value'] for o in told):.1e}; placebo at 5 %: "
@@ -331,11 +331,11 @@ def followers(number, waiting=1, released="2026-01-02"):
 def test_the_standing_knows_all_one_many_and_none():
     known = releases(release("1.1", "2025-12-01"), release("1.2", "2026-01-02"))
     assert Progress(analysis([run("a", "1.2", 0, 40)]), releases=known).standing() == (
-        "**All of 1 machine that can be placed report the newest release of their product line that surely is out.** "
+        "**The one machine that can be placed reports the newest release of their product line that surely is out.** "
         "None of them is behind others of this fleet."
     )
     assert Progress(*followers(3)[:1], releases=known).standing() == (
-        "**Of 4 machines, 3 report the newest release of their product line that surely is out, 1 are behind, by up to "
+        "**Of 4 machines, 3 report the newest release of their product line that surely is out, 1 is behind, by up to "
         "1 release.** 1 machine is behind others of this fleet too or needs a hand; it is in the table below."
     )
     assert "2 machines are behind others" in Progress(followers(3, 2)[0], releases=known).standing()
@@ -353,6 +353,10 @@ def test_lags_are_told_with_what_is_not_reached_yet():
     slow = Progress(followers(3, 9)[0], releases=known).spread()
     assert "nine in ten not yet" in slow
     assert Progress(analysis([run("a", "1.1", 0, 40)]), releases=known).spread().startswith("No version came")
+    there = analysis([run("a", "1.2", 0, 40), run("b", "1.1", 0, 4), run("b", "1.2", 4.1, 40)])
+    assert Progress(there, releases=known).spread() == (
+        "Linux 1.2 was there before the window: from 1 of 2 machines it rose to 2."
+    )
 
 
 @pytest.mark.parametrize(
