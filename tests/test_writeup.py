@@ -355,7 +355,20 @@ def test_every_sentence_is_used():
     """A text that nothing says is a text that nobody reads again."""
     code = "".join(path.read_text(encoding="utf-8") for path in Path(amakit.__file__).parent.glob("*.py"))
     code = code.replace("'", '"')
-    prefixes = ("periodic ", "event rows ", "attempts ", "alert ", "do ", "logs ", "limit ", "cause ")
+    prefixes = (
+        "periodic ",
+        "event rows ",
+        "attempts ",
+        "alert ",
+        "do ",
+        "logs ",
+        "limit ",
+        "cause ",
+        "left ",
+        "step ",
+        "claim ",
+        "effect ",
+    )
     for section in ("sentences", "charts"):
         for key in texts("en")[section]:
             assert f'"{key}"' in code or key.startswith(prefixes), (section, key)

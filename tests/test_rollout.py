@@ -1,0 +1,411 @@
+"""The rollout against fleets in which it is known."""
+
+import itertools
+import json
+import re
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, stop, vm
+
+from amakit import charts, rollout
+from amakit.progress import Progress
+from amakit.still import picture
+
+SEEDS = 200
+
+
+def covered(seeds, **kind):
+    """Give the share of fleets whose interval holds the true median, the estimates, and the naive means."""
+    held, found, naive, methods = [], [], [], set()
+    truth = kind.get("median", 15.0)
+    for seed in range(seeds):
+        given, known, _ = fleet(seed, **kind)
+        table = rollout.lags(given, known, "release")
+        row = rollout.summary(table, draws=100).iloc[0]
+        held.append(row["median_low"] <= truth <= row["median_high"])
+        found.append(row["median"])
+        came = table[table["state"] == "upgraded"]
+        naive.append(((came["low"] + came["high"]) / 2).mean())
+        methods.add(row["method"])
+    return np.mean(held), np.median(found), np.mean(naive), methods
+
+
+def test_the_median_lag_lies_in_its_interval_in_95_of_100_fleets():
+    held, middle, naive, methods = covered(SEEDS)
+    print(f"narrow brackets: {held:.3f} of intervals hold the median; middle estimate {middle:.2f}, naive {naive:.2f}")
+    assert methods == {"kaplan_meier"}
+    assert 0.91 <= held <= 0.995  # 0.95 less 2.6 standard errors of 200 fleets
+    assert abs(middle - 15) < 0.6
+    assert naive < 15 * np.exp(0.6**2 / 2) - 3  # the true mean; what has not come yet is missing in the naive one
+    assert naive < 14
+
+
+def test_so_it_does_where_brackets_are_wide_and_some_came_before_the_window():
+    held, middle, naive, methods = covered(80, bracket=4.0, released=-8.0, median=18.0)
+    print(f"wide brackets: {held:.3f} of intervals hold the median; middle estimate {middle:.2f}, naive {naive:.2f}")
+    assert methods == {"turnbull"}
+    assert held >= 0.90
+    assert abs(middle - 18) < 1.0
+
+
+def test_a_release_known_to_the_month_widens_the_interval_by_the_month():
+    given, known, _ = fleet(1)
+    exact = rollout.summary(rollout.lags(given, known, "release")).iloc[0]
+    wide = known.assign(released_earliest=known["released_earliest"] - pd.Timedelta(days=10),
+                        released_latest=known["released_latest"] + pd.Timedelta(days=10))  # fmt: skip
+    month = rollout.summary(rollout.lags(given, wide, "release")).iloc[0]
+    assert month["median"] == pytest.approx(exact["median"])
+    assert month["median_low"] == pytest.approx(exact["median_low"] - 10)
+    assert month["median_high"] == pytest.approx(exact["median_high"] + 10)
+
+
+def test_stopped_time_is_taken_out_and_told():
+    runs = [run("a", "1.1", 0, 4), run("a", "1.2", 9, 40), run("b", "1.1", 0, 10), run("b", "1.2", 10, 40)]
+    given = analysis(runs, [stop("a", 4, 9)])
+    table = rollout.lags(given, releases(release("1.2", "2026-01-02"))).set_index("computer")
+    assert table["stopped"].tolist() == [0.0, 0.0]  # from the first sighting, which is its own
+    table = rollout.lags(given, releases(release("1.2", "2026-01-02")), "release").set_index("computer")
+    assert table.loc["a", ["low", "high", "stopped"]].tolist() == [3, 3, 5]
+    assert table.loc["b", ["low", "high", "stopped"]].tolist() == [9, 9, 0]
+
+
+def test_each_state_and_each_reason_to_leave_a_machine_out():
+    runs = [
+        run("old", "1.2", 0, 40), run("up", "1.1", 0, 5), run("up", "1.2", 5.1, 40), run("wait", "1.1", 0, 40),
+        run("late", "1.1", 30, 40), run("born", "1.2", 8, 40), run("dead", "1.1", 0, 2), run("gone", "1.1", 0, 7),
+        run("back", "1.1", 0, 6), run("back", "1.2", 6.1, 7), run("back", "1.1", 7.1, 40),
+        run("else", "1.1", 0, 40, resource=""), run("win", "1.1", 0, 40, os_type="Windows"),
+    ]  # fmt: skip
+    given = analysis(runs, silent=["dead", "gone"])
+    dated = rollout.lags(given, releases(release("1.2", "2026-01-04")), "release").set_index("computer")
+    assert dated["state"].to_dict() == {
+        "old": "before", "up": "upgraded", "wait": "waiting", "late": "waiting", "born": "before", "dead": "waiting",
+        "gone": "waiting", "back": "upgraded", "else": "waiting"}  # fmt: skip
+    assert dated["left_out"][dated["left_out"] != ""].to_dict() == {"late": "new", "born": "new", "dead": "silent"}
+    assert dated.loc["gone", ["low", "high"]].tolist() == [4, np.inf]  # it says nothing of later
+    assert dated.loc["old", "low"] == -np.inf
+    assert dated["undone"][dated["undone"]].index.tolist() == ["back"]
+    assert set(dated.index[dated["never_changed"]]) == {"wait", "late", "dead", "gone"}
+    assert (rollout.lags(given, releases(), "release")["left_out"] == "no origin").all()
+    assert (rollout.lags(given, releases(), "fleet")["left_out"] == "no origin").all()  # it was there before
+    without = analysis([r for r in runs if r["computer"] != "old"], silent=["dead", "gone"])
+    first = rollout.lags(without, releases(), "fleet").set_index("computer")
+    assert (first["origin_earliest"] == days(5.1)).all()
+    assert first.loc["up", "high"] == 0
+    own = rollout.lags(without, releases(), "group").set_index("computer")
+    assert own.loc["else", "left_out"] == "no origin"  # it has no place
+    by = rollout.summary(rollout.lags(without, releases(), "fleet"), ["resource_type"]).set_index("resource_type")
+    assert by["machines"].to_dict() == {"virtual_machine": 4, "other": 1}
+
+
+def obvious(low, high):
+    """Turnbull's estimate the long way: every pair of ends, a matrix, and many steps."""
+    ends = sorted({(v, 0 if a == b else 2) for v, a, b in [(a, a, b) for a, b in zip(low, high, strict=True)]}
+                  | {(b, 1) for b in high})  # fmt: skip
+    inner = [(a[0], b[0]) for a, b in itertools.pairwise(ends) if a[1] != 1 and b[1] == 1]
+    holds = np.array([[a <= c and d <= b and (a < d or a == b == c == d) for c, d in inner]
+                      for a, b in zip(low, high, strict=True)], dtype=float)  # fmt: skip
+    mass = np.full(len(inner), 1 / len(inner))
+    for _ in range(4000):
+        mass = mass * (holds / (holds @ mass)[:, None]).mean(axis=0)
+    return inner, mass
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_interval_censored_estimate_is_that_of_the_obvious_way(seed):
+    draw = np.random.default_rng(seed)
+    low = draw.integers(0, 12, 14).astype(float)
+    high = low + draw.integers(0, 6, 14)
+    high[draw.random(14) < 0.2] = np.inf
+    low[draw.random(14) < 0.15] = -np.inf
+    left, right, mass = rollout.turnbull(low, high, tolerance=1e-9)
+    inner, wanted = obvious(low, high)
+    assert list(zip(left, right, strict=True)) == inner
+    assert np.allclose(mass, wanted, atol=2e-3)
+    held = np.array(
+        [[(a <= c) & (d <= b) & ((a < d) | (a == b)) for c, d in inner] for a, b in zip(low, high, strict=True)]
+    )
+    assert np.log(held @ mass).sum() >= np.log(held @ wanted).sum() - 1e-6
+
+
+def test_without_intervals_it_is_the_estimate_of_kaplan_and_meier():
+    draw = np.random.default_rng(3)
+    low = draw.exponential(5, 40)
+    high = np.where(draw.random(40) < 0.3, np.inf, low)
+    left, right, mass = rollout.turnbull(low, high, tolerance=1e-12)
+    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": low, "high": high,
+                          "origin_earliest": 0, "origin_latest": 0})  # fmt: skip
+    steps = rollout.curve(frame)
+    exact = left == right
+    jumps = steps["share"].diff().fillna(steps["share"].iloc[0])
+    assert set(steps["method"]) == {"kaplan_meier"}
+    assert np.allclose(mass[exact], jumps[jumps > 1e-12], atol=1e-4)
+    assert ((steps["low"] <= steps["share"]) & (steps["share"] <= steps["high"])).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [([], []), ([np.nan], [1.0]), ([2.0], [1.0])])
+def test_what_is_no_interval_is_refused(low, high):
+    with pytest.raises(ValueError, match="intervals"):
+        rollout.turnbull(low, high)
+
+
+def test_an_unknown_origin_is_refused():
+    given, known, _ = fleet(0, machines=3)
+    with pytest.raises(ValueError, match="'relase' is not known"):
+        rollout.lags(given, known, "relase")
+
+
+def test_a_fleet_without_upgrades_has_no_lags_and_no_curve():
+    given = analysis([run("a", "1.1", 0, 40)])
+    for origin in rollout.ORIGINS:
+        table = rollout.lags(given, releases(), origin)
+        assert table.empty
+        assert rollout.curve(table).empty
+        assert rollout.summary(table).empty
+        assert rollout.batches(table).empty
+    told = rollout.self_controlled(given)
+    assert (told["upgrades"], told["p_value"], told["placebo"]) == (0, None, {})
+
+
+def test_nobody_has_followed_yet_and_everybody_has():
+    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [3.0, 4.0], "high": np.inf,
+                          "origin_earliest": 0, "origin_latest": 0, "state": "waiting", "undone": False,
+                          "never_changed": False})  # fmt: skip
+    row = rollout.summary(frame).iloc[0]
+    assert (row["median"], row["median_high"]) == (np.inf, np.inf)
+    row = rollout.summary(frame.assign(high=frame["low"], state="upgraded")).iloc[0]
+    assert (row["median"], row["ninety"]) == (3.0, 4.0)
+    row = rollout.summary(frame.assign(left_out="new")).iloc[0]
+    assert np.isnan(row["median"])
+    assert row["left_out"] == 2
+
+
+def test_where_most_came_before_they_were_watched_the_median_is_open_downwards():
+    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [-np.inf] * 8 + [9.0] * 2,
+                          "high": [8.0] * 8 + [np.inf] * 2, "origin_earliest": 0, "origin_latest": 0, "state": "before",
+                          "undone": False, "never_changed": False})  # fmt: skip
+    row = rollout.summary(frame).iloc[0]
+    assert (row["median_low"], row["median"]) == (-np.inf, 8.0)
+
+
+def test_batches_are_the_upgrades_between_pauses():
+    at = [2, 2.1, 2.2, 5, 5.1, 9]
+    runs = [r for n, t in enumerate(at) for r in (run(f"m{n}", "1.1", 0, t), run(f"m{n}", "1.2", t + 0.01, 40))]
+    found = rollout.batches(rollout.lags(analysis([*runs, run("w", "1.1", 0, 40)]), releases()))
+    assert found["machines"].tolist() == [3, 2, 1]
+    assert found["share"].tolist() == [3 / 7, 2 / 7, 1 / 7]
+
+
+SET = f"{ROOT}rg/providers/microsoft.compute/virtualmachinescalesets/s"
+LISTED = releases(*(release(f"1.{n}", f"2025-{n:02}-01", f"2025-{n + 1:02}-01") for n in range(1, 11)),
+                  release("1.11", "2026-01-01", bad=True), release("1.0", "2024-10-01"),
+                  release("1.40", "2026-03-01"))  # fmt: skip
+
+
+def left_behind():
+    """One machine for each reason, by its name."""
+    new = [run("new", "1.8", 0, 5), run("new", "1.10", 5.1, 40)]
+    plain = [run(n, "1.8", 0, 40) for n in ("never_changed",)]
+    alone = run("waiting", "1.8", 0, 40, resource=vm("waiting", "other"))
+    bad = [run("known_bad", "1.10", 0, 3), run("known_bad", "1.11", 3.1, 40)]
+    runs = [
+        *new, *plain, alone, *bad, run("silent", "1.8", 0, 20), run("stopped", "1.8", 0, 12),
+        run("retrying", "1.9", 0, 40), run("scale_set", "1.8", 0, 40, resource=SET),
+        run("unsupported", "1.0", 0, 40, resource=vm("unsupported", "far")), run("current", "1.10", 0, 40),
+    ]  # fmt: skip
+    tries = [stop("retrying", t, t + 0.01, "rolled_back", pair=("1.9", "1.9")) for t in (10, 11, 12.5)]
+    return analysis(runs, [*tries, stop("stopped", 12, None)], silent=["silent", "stopped"])
+
+
+def test_the_reason_why_a_machine_is_behind_is_its_own():
+    found = rollout.stragglers(left_behind(), LISTED).set_index("computer")
+    assert set(found.index) == {*rollout.REASONS}
+    first = {name: reasons[0] for name, reasons in found["reasons"].items()}
+    assert first.pop("known_bad") in ("known_bad", "waiting")
+    assert first.pop("unsupported") in ("unsupported", "waiting")
+    assert first == {name: name for name in first}
+    assert "known_bad" in found.loc["known_bad", "reasons"]
+    assert "unsupported" in found.loc["unsupported", "reasons"]
+    assert found.loc["retrying", ["attempts", "spacing_s"]].tolist() == [3, 1.25 * 86400]
+    assert found["behind"].drop("known_bad").to_dict() == {
+        "silent": 2, "stopped": 2, "retrying": 1, "scale_set": 2, "never_changed": 2, "unsupported": 10, "waiting": 2}  # fmt: skip
+    assert (found["newest"] == "1.10").all()  # bad ones and those of the future are none
+
+
+def test_reasons_are_right_on_seeded_fleets():
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        runs, outages, truth, quiet = [run("new", "1.1", 0, 1), run("new", "1.10", 1.1, 40)], [], {}, []
+        for n in range(40):
+            name, kind = f"m{n}", draw.choice(["silent", "stopped", "retrying", "scale_set", "never_changed", "fine"])
+            resource, at = SET if kind == "scale_set" else vm(name), draw.uniform(2, 15)
+            last = at if kind in ("silent", "stopped") else 40
+            runs.append(run(name, "1.9", 0, 3 if kind == "fine" else last, resource))
+            runs += [run(name, "1.10", 3.1, 40, resource)] if kind == "fine" else []
+            outages += [stop(name, at, None)] if kind == "stopped" else []
+            outages += [stop(name, at + k, at + k + 0.01, "rolled_back") for k in range(2) if kind == "retrying"]
+            quiet += [name] if kind in ("silent", "stopped") else []
+            truth |= {name: kind} if kind != "fine" else {}
+        found = rollout.stragglers(analysis(runs, outages, silent=quiet), LISTED).set_index("computer")["reasons"]
+        assert found.str[0].to_dict() == truth
+
+
+def test_a_machine_that_upgraded_after_its_start_is_seen():
+    runs = [run("a", "1.1", 0, 4), run("a", "1.2", 9, 40), run("b", "1.1", 0, 20), run("b", "1.2", 20.1, 40)]
+    found = rollout.after_start(analysis(runs, [stop("a", 4, 9), stop("b", 4, 9)]))
+    assert found["computer"].tolist() == ["a"]
+
+
+def restless(seed, effect, machines=60, length=20.0):
+    """Machines with gaps at rates of their own, and upgrades at chance times that cause a gap with some probability."""
+    draw = np.random.default_rng(seed)
+    runs, gaps = [], []
+    for n in range(machines):
+        name, at = f"m{n:02}", draw.uniform(1, length - 1)
+        own = [(t, t + 0.01) for t in draw.uniform(0, length - 0.1, draw.poisson(draw.exponential(20)))]
+        inside = [(a, b) for a, b in own if a < at < b]
+        before, after = inside[0] if inside else (at - 0.0003, at + 0.0003)
+        if draw.random() < effect and not inside:
+            before, after = at - 0.002, at + 0.002
+            own.append((before, after))
+        runs += [run(name, "1.1", 0, before), run(name, "1.2", after, length)]
+        gaps += [gap(name, a, b) for a, b in own]
+    return analysis(runs, gaps=gaps, length=length)
+
+
+def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed():
+    told = [rollout.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
+    share = np.mean([one["p_value"] <= 0.05 for one in told])
+    print(f"without an effect: {share:.3f} of fleets at 5 %; gaps {np.mean([o['gaps'] for o in told]):.2f}, "
+          f"expected {np.mean([o['expected'] for o in told]):.2f}")  # fmt: skip
+    assert share <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 80)
+    assert np.mean([o["gaps"] for o in told]) == pytest.approx(np.mean([o["expected"] for o in told]), rel=0.1)
+
+
+def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
+    told = [rollout.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
+    assert all(one["p_value"] < 0.01 for one in told)
+    placebo = [p["p_value"] for one in told for p in one["placebo"].values()]
+    print(f"with an effect: largest p {max(o['p_value'] for o in told):.1e}; placebo at 5 %: "
+          f"{np.mean(np.array(placebo) <= 0.05):.3f} of {len(placebo)}")  # fmt: skip
+    assert np.mean(np.array(placebo) <= 0.05) <= 0.11
+
+
+def test_the_exact_law_is_that_of_drawing_again_and_again():
+    given = restless(4, 0.1, machines=12)
+    told = rollout.self_controlled(given, shifts=0)
+    hours = rollout._Hours(given)
+    cases, _ = rollout._cases(given)
+    draw, sums = np.random.default_rng(0), np.zeros(20_000)
+    for resource, computer, hour in cases[["resource_id", "computer", "hour"]].itertuples(index=False):
+        machine = (resource, computer)
+        own = np.array([(machine, h) in hours.gaps for h in hours.days(machine, hour)])
+        sums += own[draw.integers(0, len(own), len(sums))]
+    assert told["expected"] == pytest.approx(sums.mean(), abs=0.05)
+    assert told["p_value"] == pytest.approx((sums >= told["gaps"]).mean(), abs=0.015)
+
+
+def test_hours_in_which_the_machine_was_stopped_are_no_evidence():
+    runs = [run("a", "1.1", 0, 4.5), run("a", "1.2", 4.51, 40)]
+    given = analysis(runs, [stop("a", 4.4, 4.505)], [gap("a", 4.4, 4.505, "machine_stopped")])
+    told = rollout.self_controlled(given)
+    assert (told["upgrades"], told["left_out"]) == (0, 1)
+
+
+# -- what is said and drawn -----------------------------------------------------------------------------------------
+
+SENTENCES = ["standing", "spread", "claim", "arrived", "left", "effect", "rollout_limits"]
+TABLES = ["lags_table", "places_table", "state_table", "batches_table", "stragglers_table"]
+
+
+def followers(number, waiting=1, released="2026-01-02"):
+    """Machines of which some follow a release, one day after the other, and some wait."""
+    runs = [r for n in range(number) for r in (run(f"m{n}", "1.1", 0, n + 1), run(f"m{n}", "1.2", n + 1.01, 40))]
+    runs += [run(f"w{n}", "1.1", 0, 40) for n in range(waiting)]
+    return analysis(runs), releases(release("1.1", "2025-12-01"), release("1.2", released))
+
+
+def test_the_standing_knows_all_one_many_and_none():
+    known = releases(release("1.1", "2025-12-01"), release("1.2", "2026-01-02"))
+    assert Progress(analysis([run("a", "1.2", 0, 40)]), releases=known).standing() == (
+        "**The one machine that can be placed reports the newest release of their product line that surely is out.** "
+        "None of them is behind others of this fleet."
+    )
+    assert Progress(*followers(3)[:1], releases=known).standing() == (
+        "**Of 4 machines, 3 report the newest release of their product line that surely is out, 1 is behind, by up to "
+        "1 release.** 1 machine is behind others of this fleet too or needs a hand; it is in the table below."
+    )
+    assert "2 machines are behind others" in Progress(followers(3, 2)[0], releases=known).standing()
+    unread = analysis([run("a", "?", 0, 40)])
+    assert Progress(unread, releases=known).standing().startswith("**No machine reports a version")
+
+
+def test_lags_are_told_with_what_is_not_reached_yet():
+    given, known = followers(9)
+    assert Progress(given, releases=known).spread() == (
+        "Half of the Linux machines had 1.2 or a newer version within 4 days (0–7) of its first sighting in the fleet, "
+        "nine in ten within 8 days (6 or more); 9 of 10 followed while they were watched. It came in 9 batches; the "
+        "largest took 1 of 10 from 2026-01-02 00:14 on."
+    )
+    slow = Progress(followers(3, 9)[0], releases=known).spread()
+    assert "nine in ten not yet" in slow
+    assert Progress(analysis([run("a", "1.1", 0, 40)]), releases=known).spread().startswith("No version came")
+    there = analysis([run("a", "1.2", 0, 40), run("b", "1.1", 0, 4), run("b", "1.2", 4.1, 40)])
+    assert Progress(there, releases=known).spread() == (
+        "Linux 1.2 was there before the window: from 1 of 2 machines it rose to 2."
+    )
+
+
+@pytest.mark.parametrize(
+    ("released", "said"),
+    [("2025-06-01", "later than that"), ("2026-01-02", "within that"), ("2025-11-10", "so it may be either")],
+)
+def test_the_claim_of_several_weeks_is_set_against_the_bounds(released, said):
+    given, known = followers(12, 0, released)
+    assert said in Progress(given, releases=known).claim()
+    assert "No version whose release is listed" in Progress(given, releases=releases()).claim()
+
+
+def test_the_sentence_on_gaps_holds_its_numbers():
+    told = rollout.self_controlled(given := restless(0, 0.5, machines=20))
+    said = Progress(given, releases=releases()).effect()
+    assert said.startswith(f"**{told['gaps']} of {told['upgrades']} upgrades show a gap")
+    assert "less than 1 in 1,000. Upgrades cause gaps here." in said
+    calm = Progress(restless(1, 0.0, machines=20), releases=releases()).effect()
+    assert "show no effect of upgrades" in calm
+
+
+@pytest.mark.parametrize("given", ["behind", "followers", "quiet", "odd"])
+def test_both_languages_tell_the_same_numbers_and_every_table_has_its_headings(given):
+    odd = [run("<b>*x*", "%{x}", 0, 4, resource=""), run("<b>*x*", "1.2", 4.1, 40, resource="")]
+    given = {"behind": left_behind(), "followers": followers(4)[0], "quiet": analysis([run("a", "1.1", 0, 40)]),
+             "odd": analysis(odd)}[given]  # fmt: skip
+    for method in SENTENCES:
+        told = [Counter(re.findall(r"\d+(?:[.,:]\d+)*", getattr(Progress(given, language, "Asia/Tokyo", LISTED), method)()))
+                for language in ("en", "ja")]  # fmt: skip
+        assert not told[0] - told[1], method  # what English writes in words is a number in Japanese
+        assert "<b>" not in getattr(Progress(given, "en", "UTC", LISTED), method)()
+    for method in TABLES:
+        for language in ("en", "ja"):
+            table = getattr(Progress(given, language, "Asia/Tokyo", LISTED), method)()
+            headings = [table.columns.name, *table.columns]
+            assert len(set(headings)) == len(headings)
+            assert not [h for h in headings if "{" in h or "_" in h]
+    for made in (charts.rollout(given, LISTED), charts.arrivals(given, LISTED), charts.behind(given, LISTED)):
+        assert picture(json.loads(made.to_json()))[:5] == b"<svg "
+        assert "<b>*x*" not in made.to_json()
+
+
+def test_the_chart_of_the_rollout_ends_at_the_share_that_followed():
+    given, known = followers(3)
+    line = next(t for t in charts.rollout(given, known).data if t.name == "Linux 1.2" and t.showlegend is not False)
+    assert line.y[-1] == 75
+    assert line.y[0] == 0
+    assert (np.diff(line.y) >= 0).all()
+    low, high = (np.array(t.y) for t in charts.rollout(given, known).data[:2])
+    share = np.append(line.y[::2], [])
+    assert (low <= share + 1e-9).all()
+    assert (share <= low + high + 1e-9).all()
