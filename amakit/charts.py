@@ -539,6 +539,10 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
                 fillcolor=fill, showlegend=False, hoverinfo="skip", mode="lines", legendgroup=name,
                 name=f"{name} band",
             )  # fmt: skip
+        figure.add_scatter(  # a rim, on which a dark line shows on dark paper too
+            x=np.repeat(at, 2)[1:], y=np.repeat(share, 2)[:-1], mode="lines", name=name, legendgroup=name,
+            line={"color": "rgba(160,160,160,0.7)", "width": 4.5}, showlegend=False, hoverinfo="skip",
+        )  # fmt: skip
         figure.add_scatter(
             x=np.repeat(at, 2)[1:], y=np.repeat(share, 2)[:-1], mode="lines", name=name, legendgroup=name,
             line={"color": colour, "width": 2.5}, customdata=np.repeat(np.stack([low, high], axis=-1), 2, axis=0)[:-1],
