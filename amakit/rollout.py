@@ -15,7 +15,8 @@ from amakit.transitions import version_key
 #: From when lags can be counted.
 ORIGINS = ("release", "fleet", "group", "start")
 #: Why a machine is behind, the most telling first; `stragglers` says what each means.
-REASONS = ("silent", "stopped", "retrying", "scale_set", "never_changed", "known_bad", "unsupported", "waiting")
+REASONS = ("rollback_failed", "silent", "stopped", "retrying", "scale_set", "never_changed", "known_bad", "unsupported",
+           "waiting")  # fmt: skip
 #: Brackets wider than this share of the mean lag call for the estimate that takes intervals as they are.
 _WIDE = 0.1
 #: Intervals drawn for a band, at most; but fifty fleets are drawn in any case.
@@ -404,21 +405,22 @@ def standing(analysis, releases):
 def stragglers(analysis, releases, least=1):
     """Name the machines that are behind, and why, as far as the data tell.
 
-    =================  ================================================================================================
-    reason             shown by
-    =================  ================================================================================================
-    ``silent``         no heartbeat at the horizon, and nothing says that the machine was stopped
-    ``stopped``        stopped at the horizon, or for more than half of the time that it was watched: nothing upgrades
-                       a stopped machine, and it is taken up after it starts
-    ``retrying``       an upgrade was rolled back and none has succeeded since
-    ``scale_set``      an instance of a scale set that did not change: with a manual upgrade policy an instance waits
-                       until the latest model is applied to it
-    ``never_changed``  never changed its version in the window although others of its system and place came to a newer
-                       one: perhaps automatic upgrade is off
-    ``known_bad``      reports a version that is not to be used
-    ``unsupported``    reports a version that certainly came out over a year ago
-    ``waiting``        none of these: its turn may not have come
-    =================  ================================================================================================
+    ===================  ==============================================================================================
+    reason               shown by
+    ===================  ==============================================================================================
+    ``rollback_failed``  an upgrade was attempted, and the agent has been silent since
+    ``silent``           no heartbeat at the horizon, and nothing says that the machine was stopped
+    ``stopped``          stopped at the horizon, or for more than half of the time that it was watched: nothing
+                         upgrades a stopped machine, and it is taken up after it starts
+    ``retrying``         an upgrade was rolled back and none has succeeded since
+    ``scale_set``        an instance of a scale set that did not change: with a manual upgrade policy an instance waits
+                         until the latest model is applied to it
+    ``never_changed``    never changed its version in the window although others of its system and place came to a newer
+                         one: perhaps automatic upgrade is off
+    ``known_bad``        reports a version that is not to be used
+    ``unsupported``      reports a version that certainly came out over a year ago
+    ``waiting``          none of these: its turn may not have come
+    ===================  ==============================================================================================
 
     Parameters
     ----------
@@ -461,10 +463,11 @@ def stragglers(analysis, releases, least=1):
     kept = table["kept"].fillna(True).astype("bool")
     stopped = table["off_now"].fillna(False).astype("bool") | (table["off"].fillna(0) > table["watched"].fillna(0) / 2)
     scale = (table["resource_type"] == "scale_set") & kept
+    dead = table["last_try"] == "rollback_failed"
     marks = {
-        "silent": (table["state"] == "silent") & ~stopped, "stopped": stopped,
-        "retrying": table["last_try"].isin(_FAILED), "scale_set": scale,
-        "never_changed": kept & _passed(table, analysis) & ~scale,
+        "rollback_failed": dead, "silent": (table["state"] == "silent") & ~stopped & ~dead, "stopped": stopped,
+        "retrying": table["last_try"] == "rolled_back", "scale_set": scale,
+        "never_changed": kept & _passed(table, analysis) & ~scale & ~dead,
         "known_bad": table["known_bad"], "unsupported": table["unsupported"],
     }  # fmt: skip
     marks = pd.DataFrame(marks).astype("bool")
@@ -477,7 +480,7 @@ def stragglers(analysis, releases, least=1):
     keys = pd.Series([version_key(v) for v in table["version"]], table.index, dtype="object")
     best = keys.groupby(table["os_type"]).transform("max")
     overtaken = pd.Series([own < other for own, other in zip(keys, best, strict=True)], table.index, dtype="bool")
-    kept = overtaken | marks[["silent", "known_bad", "unsupported"]].any(axis=1)
+    kept = overtaken | marks[["rollback_failed", "silent", "known_bad", "unsupported"]].any(axis=1)
     behind = table[((table["behind"] >= least) & kept) | table["known_bad"]]
     return behind.sort_values(["behind", "computer", "resource_id"], ascending=[False, True, True], kind="stable")[
         columns].reset_index(drop=True)  # fmt: skip

@@ -213,11 +213,13 @@ def left_behind():
     bad = [run("known_bad", "1.10", 0, 3), run("known_bad", "1.11", 3.1, 40)]
     runs = [
         *new, *plain, alone, *bad, run("silent", "1.8", 0, 20), run("stopped", "1.8", 0, 12),
+        run("rollback_failed", "1.8", 0, 30),
         run("retrying", "1.9", 0, 40), run("scale_set", "1.8", 0, 40, resource=SET),
         run("unsupported", "1.0", 0, 40, resource=vm("unsupported", "far")), run("current", "1.10", 0, 40),
     ]  # fmt: skip
     tries = [stop("retrying", t, t + 0.01, "rolled_back", pair=("1.9", "1.9")) for t in (10, 11, 12.5)]
-    return analysis(runs, [*tries, stop("stopped", 12, None)], silent=["silent", "stopped"])
+    tries.append(stop("rollback_failed", 30, None, "rollback_failed", pair=("1.8", "")))
+    return analysis(runs, [*tries, stop("stopped", 12, None)], silent=["silent", "stopped", "rollback_failed"])
 
 
 def test_the_reason_why_a_machine_is_behind_is_its_own():
@@ -231,7 +233,7 @@ def test_the_reason_why_a_machine_is_behind_is_its_own():
     assert "unsupported" in found.loc["unsupported", "reasons"]
     assert found.loc["retrying", ["attempts", "spacing_s"]].tolist() == [3, 1.25 * 86400]
     assert found["behind"].drop("known_bad").to_dict() == {
-        "silent": 2, "stopped": 2, "retrying": 1, "scale_set": 2, "never_changed": 2, "unsupported": 10, "waiting": 2}  # fmt: skip
+        "rollback_failed": 2, "silent": 2, "stopped": 2, "retrying": 1, "scale_set": 2, "never_changed": 2, "unsupported": 10, "waiting": 2}  # fmt: skip
     assert (found["newest"] == "1.10").all()  # bad ones and those of the future are none
 
 
