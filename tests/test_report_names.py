@@ -49,7 +49,7 @@ def fleet(folder, names):
     return write(folder, Heartbeat=rows, AzureActivity=activity, Syslog=syslog)
 
 
-@pytest.mark.parametrize("name", ["01_version_transitions", "02_upgrade_gaps"])
+@pytest.mark.parametrize("name", notebooks())
 def test_hostile_text_is_shown_as_text_in_every_form(tmp_path, opened, name):
     out = tmp_path / "out"
     report(name, fleet(tmp_path / "logs", HOSTILE), "2026-03-02", "2026-03-03", out=out, to=FORMS)
@@ -61,7 +61,7 @@ def test_hostile_text_is_shown_as_text_in_every_form(tmp_path, opened, name):
         assert sheet.locator("main img").count() == 0
         if scripts:
             assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            assert "<script>alert('x')</script>" in sheet.locator("table").first.inner_text()
+            assert any("<script>alert(" in text for text in sheet.locator("table").all_inner_texts())
     source = (out / f"{name}.md").read_text(encoding="utf-8")
     told = markdown2html(source)
     assert "\u202e" not in source
@@ -72,6 +72,20 @@ def test_hostile_text_is_shown_as_text_in_every_form(tmp_path, opened, name):
     assert len(sheets) < 40
     facts = json.loads((out / "facts.json").read_text(encoding="utf-8"))
     assert "<script>alert('x')</script>" in json.dumps(facts)
+
+
+def test_the_write_up_on_its_page_says_what_its_facts_say(tmp_path, opened):
+    out = tmp_path / "out"
+    report("03_incident_writeup", "demo", "2026-03-10", "2026-03-11", ["sql-08"], out, language="ja")
+    facts = json.loads((out / "facts.json").read_text(encoding="utf-8"))
+    sheet = opened(out / "03_incident_writeup.html")
+    assert facts["sentence"].replace(" ", "") in sheet.locator("main").inner_text().replace(" ", "")
+    assert facts["verdict"]["rolled_back"] == 3
+    assert "ロールバックされたアップグレード 3 件" in facts["sentence"]
+    queries = json.loads((out / "run.json").read_text(encoding="utf-8"))["queries"]
+    assert sheet.locator("details").count() == len(queries)
+    assert sheet.locator("figure").count() == sheet.locator("figcaption").count() == 3
+    assert len(sheet.locator("h2").all()) == 7
 
 
 def test_no_folder_of_this_machine_is_told(tmp_path):
@@ -114,18 +128,19 @@ def read(path):
     return "\n".join([*(sheet.extract_text() for sheet in reader.pages), *outline, str(reader.metadata)])
 
 
-def test_with_pseudonyms_no_name_is_in_any_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["02_upgrade_gaps", "03_incident_writeup", "04_rollout"])
+def test_with_pseudonyms_no_name_is_in_any_file(tmp_path, name):
     names = ["zebra-01.corp.secret.example", "quokka-02"]
     logs = fleet(tmp_path / "okapi-logs", names)
     out = tmp_path / "out"
-    report("02_upgrade_gaps", logs, "2026-03-02", "2026-03-03", names, out, FORMS, anonymise=True, key=tmp_path / "key")
+    report(name, logs, "2026-03-02", "2026-03-03", names, out, FORMS, anonymise=True, key=tmp_path / "key")
     leak = re.compile(r"zebra|quokka|okapi|secret|11111111-2222|" + re.escape(str(tmp_path)), re.IGNORECASE)
     assert len(files(out)) == 11
     for path in files(out):
         assert not leak.search(read(path)), path.name
         assert not leak.search(path.name)
     assert len(re.findall("machine-[0-9a-f]{12}", (out / "machines.csv").read_text())) >= 2
-    cells = nbformat.read(out / "02_upgrade_gaps.ipynb", as_version=4).cells
+    cells = nbformat.read(out / f"{name}.ipynb", as_version=4).cells
     (injected,) = [cell for cell in cells if cell.id == "injected-parameters"]
     assert re.search(r"machines = \['machine-\w+\.domain-\w+', 'machine-\w+'\]", injected.source)
     assert "anonymise = True" in injected.source
