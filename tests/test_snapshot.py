@@ -388,18 +388,8 @@ def originals(analysis, source):
 
 
 def test_an_anonymised_snapshot_tells_the_same_of_nobody(source, tmp_path):
-    done = run(
-        "snapshot",
-        source,
-        tmp_path / "s",
-        "--start",
-        SHORT[0],
-        "--end",
-        SHORT[1],
-        "--anonymise",
-        "--key",
-        tmp_path / "key",
-    )
+    asked = ["snapshot", source, tmp_path / "s", "--start", SHORT[0], "--end", SHORT[1], "--anonymise", "--key"]
+    done = run(*asked, tmp_path / "key")
     assert "anonymised, synthetic" in done.stdout
     key = owner_key(tmp_path / "key")
     with amakit.connect(tmp_path / "s") as ws:
@@ -421,16 +411,5 @@ def test_an_anonymised_snapshot_tells_the_same_of_nobody(source, tmp_path):
     assert [n for n in originals(real, source) if re.search(rf"(?<![^\W_]){re.escape(n)}(?![^\W_])", text)] == []
     assert "contoso" not in text
     assert str(tmp_path.parent) not in (tmp_path / "s" / MANIFEST).read_text(encoding="utf-8")
-    done = run(
-        "snapshot",
-        source,
-        tmp_path / "s",
-        "--start",
-        SHORT[0],
-        "--end",
-        SHORT[1],
-        "--anonymise",
-        "--key",
-        tmp_path / "key2",
-    )
+    done = run(*asked, tmp_path / "key2")
     assert (done.exit_code, "holds a snapshot already" in done.stderr) == (2, True)
