@@ -1,5 +1,6 @@
 """The recipe: a workspace and a window in, the result tables out."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -156,6 +157,7 @@ class staged:
         self._folder = Path(folder)
 
     def __enter__(self):
+        self._made = not self._folder.exists()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._stage = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
@@ -176,6 +178,9 @@ class staged:
             ) from failed
         finally:
             shutil.rmtree(self._stage, ignore_errors=True)
+            if kind is not None and self._made:
+                with contextlib.suppress(OSError):  # something may have been left there on purpose
+                    self._folder.rmdir()
 
 
 def save_frame(frame, target):

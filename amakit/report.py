@@ -359,14 +359,15 @@ class _Staged(staged):
     """As `staged`, with folders: each takes the place of the one of its name."""
 
     def __exit__(self, kind, error, trace):
+        if kind is not None:
+            return super().__exit__(kind, error, trace)
         gone = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
         try:
-            if kind is None:
-                for folder in [path for path in self._stage.iterdir() if path.is_dir()]:
-                    target = self._folder / folder.name
-                    if target.is_dir():
-                        target.rename(gone / folder.name)
-                    folder.rename(target)
+            for folder in [path for path in self._stage.iterdir() if path.is_dir()]:
+                target = self._folder / folder.name
+                if target.is_dir():
+                    target.rename(gone / folder.name)
+                folder.rename(target)
         except OSError as failed:
             shutil.rmtree(self._stage, ignore_errors=True)
             raise AmakitError(f"{target} cannot be replaced: {failed.strerror}; close what has it open") from failed

@@ -370,3 +370,13 @@ def test_a_failure_in_mid_run_leaves_the_marked_notebook_and_no_page(tmp_path):
 def test_the_same_notebook_gives_the_same_page(made):
     executed = nbformat.read(made / f"{NAME}.ipynb", as_version=4)
     assert page(executed) == page(executed) == (made / f"{NAME}.html").read_text(encoding="utf-8")
+
+
+def test_a_wrong_machine_leaves_no_folder_behind(tmp_path):
+    with pytest.raises(amakit.AmakitError, match="no machine 'web-1' has reported"):
+        report(NAME, "demo", "2026-03-02", "2026-03-03", ["web-1"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(amakit.AmakitError):
+        report(NAME, "demo", "2026-03-02", "2026-03-03", ["web-1"], tmp_path / "kept")
+    assert (tmp_path / "kept").is_dir()
