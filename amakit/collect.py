@@ -350,7 +350,8 @@ def silences(fleet):
     odd_days = _odd_days(days, interval)
     hours = _fine(fleet, "heartbeat_hours", odd_days, pd.Timedelta(days=1), "Day")
     parts = hours[~hours["Whole"]]
-    odd_hours = parts[~_as_many(parts, _per_row(parts, _hourly(parts).combine_first(interval)))]
+    interval = _hourly(parts).combine_first(interval)  # where every row comes twice, days look twice as fast
+    odd_hours = parts[~_as_many(parts, _per_row(parts, interval))]
     rows = _fine(fleet, "heartbeat_rows", odd_hours, pd.Timedelta(hours=1), "Hour")
     spans = pd.concat([
         before.assign(FirstBeat=before["LastBeat"]),
@@ -362,7 +363,7 @@ def silences(fleet):
     keys = [spans[key] for key in _LINE]
     reached = spans.groupby(_LINE)["LastBeat"].cummax()
     spans["last"] = reached.groupby(keys).shift()
-    interval = _spacing(rows).combine_first(interval)  # where every row comes twice, days look twice as fast
+    interval = _spacing(rows).combine_first(interval)
     limit = 1.5 * spans.merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].fillna(_USUAL)
     found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > limit]
     found = found.rename(columns={"FirstBeat": "first"})[[*_LINE, "last", "first"]]

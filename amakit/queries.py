@@ -188,7 +188,7 @@ def _datatable(frame):
 
 @dataclass(frozen=True)
 class Held:
-    """A frame that an engine on this machine holds as a table: parsing a long ``datatable`` takes longer than the query.
+    """A frame that an engine on this machine holds as a table: to parse a long ``datatable`` takes longer than to run.
 
     Attributes
     ----------
@@ -412,7 +412,8 @@ after the window)
     for table, columns in (lacking or {}).items():
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
         name = re.escape(table)
-        text = re.sub(rf"(?m)^ *(?:{name}|\['{name}'\])$", lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
+        alone = rf"(?m)^ *(?:{name}|\['{name}'\])$"
+        text = re.sub(alone, lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
     return _PLACE.sub(lambda place: written[place[1]], text)
 
 

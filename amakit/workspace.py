@@ -291,10 +291,11 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        ending = queries.share(wanted.parts[1:], bits)
-        text = queries.render(wanted, question.lacking, **values) + ending
-        own = {k: self._engine.held(v) if isinstance(v, pd.DataFrame) else v for k, v in values.items()}
-        asked = text if all(own[k] is values[k] for k in own) else queries.render(wanted, question.lacking, **own) + ending
+        held = {k: self._engine.held(v) for k, v in values.items() if isinstance(v, pd.DataFrame)}
+        text, asked = (
+            queries.render(wanted, question.lacking, **given) + queries.share(wanted.parts[1:], bits)
+            for given in (values, values | held)
+        )
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries

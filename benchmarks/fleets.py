@@ -47,7 +47,8 @@ WITH beat AS (
                                     ceil((least(until, {day} * 86400 + 86400) - since) / 60.003)::BIGINT)) AS n, since
     FROM segment WHERE since < {day} * 86400 + 86400 AND until > {day} * 86400
 )
-SELECT TIMESTAMP '{start}' + to_microseconds(((since + 60.003 * n) * 1e6)::BIGINT + (hash(m, n) % 50000)::BIGINT) AS TimeGenerated, *
+SELECT TIMESTAMP '{start}' + to_microseconds(((since + 60.003 * n) * 1e6)::BIGINT + (hash(m, n) % 50000)::BIGINT)
+           AS TimeGenerated, *
 FROM beat
 """
 _HEARTBEAT = """

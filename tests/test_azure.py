@@ -286,7 +286,7 @@ def answers(workspace):
     keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0)
     events = {"table": "Event", "shared": []}
     asked = {
-        "heartbeat_machines": {}, "heartbeat_days": {"machines": []}, "heartbeat_hours": {"windows": around},
+        "heartbeat_machines": {}, "heartbeat_days": {"machines": []}, "heartbeat_hours": {"windows": around.assign(Interval=60.0)},
         "heartbeat_rows": {"windows": around}, "perf_streams": {"machines": []}, "event_machines": events,
         "perf_rows": {"windows": around, "streams": ["Processor \\ % Processor Time \\ _Total"]},
         "event_windows": events | {"windows": keyed[["Key", "Window", "Start", "End", "Width", "Few"]]},
@@ -408,8 +408,11 @@ def test_machines_are_halved_where_time_does_not_help(service, name, monkeypatch
     values = {"start": pd.Timestamp(START, tz="UTC"), "end": pd.Timestamp("2026-03-03", tz="UTC"), "machines": []}
     values |= {"delay": -pd.Timedelta(seconds=1)} if name == "heartbeat_late" else {}
     wanted = amakit.queries.query(name).parameters
-    values = {key: value for key, value in values.items() if key in wanted}
     with amakit.connect(service.address) as workspace:
+        if name == "heartbeat_late":
+            names = workspace.ask("heartbeat_machines", start=values["start"], end=values["end"])
+            values["windows"] = names[["ResourceId", "Computer"]].assign(Start=values["start"], End=values["end"])
+        values = {key: value for key, value in values.items() if key in wanted}
         whole = workspace.ask(name, **values)
         service.cap = 3  # of which one is the count
         if name == "heartbeat_late":

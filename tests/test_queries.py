@@ -558,18 +558,21 @@ def with_offset(beats, floor):
 
 def days_of(beats):
     day = beats["TimeGenerated"].dt.floor("D").rename("Day")
-    grouped = with_offset(beats, day).groupby(["ResourceId", "Computer", "Agent", "Version", day])
+    delay = (beats["Received"] - beats["TimeGenerated"]).dt.total_seconds()
+    grouped = with_offset(beats, day).assign(Delay=delay).groupby(["ResourceId", "Computer", "Agent", "Version", day])
     days = grouped.agg(
         OSType=("OSType", "max"), Environment=("Environment", "max"),
         FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
-        Offset=("Offset", "sum"),
+        Offset=("Offset", "sum"), Delay=("Delay", "max"),
     ).reset_index()  # fmt: skip
     return days.assign(Offset=days["Offset"] / 1e6)
 
 
 def test_heartbeat_days_equals_pandas(fleet, agent_beats):
     got = fleet[0].run(render("heartbeat_days", start=FROM, end=TO, machines=[]))
-    assert_same_rows(got, days_of(inside(agent_beats)), near=["Offset"])
+    expected = days_of(inside(agent_beats))
+    assert expected["Delay"].max() > 120
+    assert_same_rows(got, expected, near=["Offset"])
 
 
 def test_heartbeat_days_of_some_machines_equals_pandas(fleet, agent_beats):
@@ -634,24 +637,34 @@ def test_heartbeat_rows_equals_pandas(fleet, agent_beats, windows):
 
 
 def test_heartbeat_hours_equals_pandas(fleet, agent_beats, windows):
-    got = fleet[0].run(render("heartbeat_hours", start=FROM, end=TO, windows=windows))
-    beats = in_windows(inside(agent_beats), windows)
-    hour = beats["TimeGenerated"].dt.floor("h").rename("Hour")
-    hours = with_offset(beats, hour).groupby(["ResourceId", "Computer", "Agent", "Version", hour])
-    expected = hours.agg(
-        FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
-        Offset=("Offset", "sum"),
-    ).reset_index()  # fmt: skip
-    assert_same_rows(got, expected.assign(Offset=expected["Offset"] / 1e6), near=["Offset"])
+    """A day in which every minute has its beat, doubled or not, comes as one row; without an interval no day does."""
+    machine, agent = ["ResourceId", "Computer"], ["ResourceId", "Computer", "Agent", "Version"]
+    day = agent_beats.assign(Start=agent_beats["TimeGenerated"].dt.floor("D"))
+    day = day.assign(End=day["Start"] + pd.Timedelta(days=1))[[*machine, "Start", "End"]].drop_duplicates()
+    for asked, interval in ((windows, np.nan), (day[day["Start"] >= FROM], 60.0)):
+        got = fleet[0].run(render("heartbeat_hours", start=FROM, end=TO, windows=asked.assign(Interval=interval)))
+        beats = in_windows(inside(agent_beats), asked)[[*agent, "TimeGenerated"]].drop_duplicates()
+        hours, days = (
+            beats.groupby([*agent, beats["TimeGenerated"].dt.floor(unit).rename("Hour")])["TimeGenerated"]
+            .agg(FirstBeat="min", LastBeat="max", Beats="size").reset_index()
+            for unit in ("h", "D")
+        )  # fmt: skip
+        whole = days[
+            days["Beats"] == 1 + ((days["LastBeat"] - days["FirstBeat"]).dt.total_seconds() / interval).round()
+        ]
+        key = pd.MultiIndex.from_frame(hours.assign(Hour=hours["Hour"].dt.floor("D"))[[*agent, "Hour"]])
+        other = hours[~key.isin(pd.MultiIndex.from_frame(whole[[*agent, "Hour"]]))]
+        assert len(other)
+        assert bool(len(whole)) == (interval == 60)
+        assert_same_rows(
+            got, pd.concat([whole.assign(Whole=True), other.assign(Whole=False)]).astype({"Whole": "boolean"})
+        )
 
 
-@pytest.mark.parametrize("asked", [[], ["host-022", "host-041", "/subscriptions/s/resourcegroups/g/providers/vm/set"]])
-def test_heartbeat_late_equals_pandas(fleet, agent_beats, asked):
+def test_heartbeat_late_equals_pandas(fleet, agent_beats, windows):
     limit = pd.Timedelta(minutes=2)
-    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, machines=asked, delay=limit))
-    beats = inside(agent_beats)
-    if asked:
-        beats = beats[beats["Computer"].isin(asked) | beats["ResourceId"].isin(asked)]
+    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, windows=windows, delay=limit))
+    beats = in_windows(inside(agent_beats), windows)
     delay = beats["Received"] - beats["TimeGenerated"]
     late = beats[delay > limit]
     assert (delay == limit).any()
