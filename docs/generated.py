@@ -1,0 +1,142 @@
+"""Pages that are made from the code: columns, queries, public names, charts, and what other tools see.
+
+`write` makes them when Sphinx starts, so that no figure on a page was typed.
+"""
+
+import csv
+import functools
+import inspect
+import json
+from pathlib import Path
+from types import ModuleType
+
+import compare
+
+import amakit
+from amakit import queries
+from amakit.schemas import RESULTS
+from amakit.still import picture
+
+HERE = Path(__file__).parent
+#: The windows of the demo that the pages show.
+DEMO = "2026-03-02", "2026-03-16"
+
+
+def write(folder):
+    """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
+    folder.mkdir(exist_ok=True)
+    pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
+             "scores": scores}  # fmt: skip
+    for name, page in pages.items():
+        path, text = folder / f"{name}.md", page() + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+@functools.cache
+def demo():
+    """Analyse the demo fleet once."""
+    return amakit.analyze(amakit.connect("demo"), *DEMO)
+
+
+def markdown(rows, head):
+    """Lay out rows as a Markdown table."""
+    lines = [" | ".join(str(cell).replace("|", "\\|") for cell in row) for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def columns():
+    """Tell the columns of the result tables: names and types from the schema, meanings from a list beside it."""
+    with (HERE / "parts" / "columns.csv").open(encoding="utf-8", newline="") as file:
+        meaning = {(row["table"], row["column"]): row["meaning"] for row in csv.DictReader(file)}
+    parts = []
+    for table, types in RESULTS.items():
+        rows = [(f"`{name}`", kind, meaning.pop((table, name))) for name, kind in types.items()]
+        parts.append(f"## `{table}`\n\n{markdown(rows, ['column', 'KQL type', 'meaning'])}")
+    if meaning:
+        raise KeyError(f"columns.csv tells of columns that no table has: {sorted(meaning)}")
+    return "\n\n".join(parts)
+
+
+def kql():
+    """Show each packaged query: what it answers, what it reads, what it costs, and its text."""
+    every = queries.packaged().values()
+    overview = markdown(
+        [(f"[`{q.name}`](#{q.name})", q.question, ", ".join(q.reads), q.cost) for q in every],
+        ["query", "answers", "reads", "cost"],
+    )
+    parts = ["# Packaged queries", (HERE / "parts" / "queries.md").read_text(encoding="utf-8"), overview]
+    for q in every:
+        takes = markdown([(f"`{n}`", kind, said) for n, (kind, said) in q.parameters.items()],
+                         ["parameter", "type", "meaning"])  # fmt: skip
+        gives = ", ".join(f"`{name}` {kind}" for name, kind in q.returns.items())
+        parts.append(f"({q.name})=\n## `{q.name}`\n\n{q.question}\n\n{takes if q.parameters else ''}\n\n"
+                     f"Gives {gives}.\n\nCost: {q.cost}\n\n```kusto\n{q.text}\n```")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def names():
+    """List the public names, each with a page of its own that is made from its docstring."""
+    public = {name: getattr(amakit, name) for name in amakit.__all__}
+    plain = sorted(name for name, thing in public.items() if not isinstance(thing, ModuleType))
+    parts = ["# Python", "`import amakit` costs next to nothing: each name is imported when it is first used.",
+             _listed("amakit", plain)]  # fmt: skip
+    for name, module in public.items():
+        if isinstance(module, ModuleType):
+            about, own = inspect.getdoc(module).splitlines()[0], [n for n in vars(module) if _own(module, n)]
+            parts.append(f"## `amakit.{name}`\n\n{about}\n\n{_listed(f'amakit.{name}', own)}")
+    return "\n\n".join(parts)
+
+
+def _own(module, name):
+    thing = getattr(module, name)
+    made = (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == module.__name__
+    return made and not name.startswith("_")
+
+
+def _listed(module, members):
+    lines = "\n".join(f"   {module}.{member}" for member in members)
+    return f"```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n\n{lines}\n```"
+
+
+def charts():
+    """Draw every chart on the demo fleet."""
+    parts = ["# Charts", (HERE / "parts" / "charts.md").read_text(encoding="utf-8")]
+    for name, chart in list(vars(amakit.charts).items()):
+        if inspect.isfunction(chart) and chart.__module__ == "amakit.charts" and _takes_analysis(name, chart):
+            figure = json.loads(chart(demo()).to_json())
+            drawn = picture(figure, prefix=name).decode("utf-8")
+            said = inspect.getdoc(chart).partition("\n\nParameters")[0]
+            parts.append(f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
+                         f"```{{raw}} html\n<div class=\"chart\">{drawn}</div>\n```")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _takes_analysis(name, chart):
+    return not name.startswith("_") and next(iter(inspect.signature(chart).parameters), "") == "analysis"
+
+
+def others():
+    """Tell what other tools see of an upgrade of the demo fleet."""
+    return compare.page(demo(), markdown)
+
+
+def scores():
+    """Show the figures that `tests/scores.py` printed, as a table."""
+    read = {name: _scores(HERE / "figures" / f"scores_{name}.txt") for name in ("simulator", "demo")}
+    rows = [(name, target, *(read[fleet].get(name, ("", "", "", ""))[n] for fleet in read for n in (1, 2)))
+            for name, (target, *_) in read["simulator"].items()]  # fmt: skip
+    head = ["figure", "asked", "simulator", "of", "`amakit demo`", "of"]
+    return markdown(rows, head)
+
+
+def _scores(path):
+    """Read the first block of the scorer's table: name, target, value, number of cases."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if " of " in line and line[:28].strip():
+            values, _, count = line.rpartition(" of ")
+            found[line[:28].strip()] = values[28:36].strip(), values[36:45].strip(), count.strip()
+        elif found and not line.strip():
+            break
+    return found
