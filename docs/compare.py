@@ -127,16 +127,16 @@ def page(found, markdown):
         ("the truth", f"the agent was away for {length:.1f} s, {f['lost']} heartbeats were lost", "–"),
         ("amakit", f"{got.downtime_s:.1f} s, between {got.downtime_low_s:.1f} and {got.downtime_high_s:.1f}; "
          f"{gap.lost} heartbeats lost ({gap.lost_low} to {gap.lost_high}); cause `{got.cause}`, {got.from_version} to "
-         f"{got.to_version}", f"{got.downtime_s - length:+.1f} s"),
+         f"{got.to_version}", f"{got.downtime_s - length:+.1f} s"),
         ("share of hours with a heartbeat", f"{f['hours'].Share:.0f} % available; the emptiest hour held "
          f"{f['hours'].Fewest} heartbeats", "not seen" if f["hours"].Share == 100 else "seen"),
         ("alert: none in 5 minutes, evaluated every 5", f"fired at {f['alert'].Fired} of {f['alert'].Evaluations} "
          f"evaluations; the fewest heartbeats in a window were {f['alert'].Fewest}",
          "not seen" if not f["alert"].Fired else "seen"),
         ("count per minute, as a panel draws it", f"{f['near']} empty minutes in the upgrade; {f['empty']} that day",
-         f"{60 * f['near'] - length:+.1f} s"),
-        ("`next − last`, as `diff()` gives it", f"{f['spacing_s']:.1f} s", f"{f['spacing_s'] - length:+.1f} s"),
-        ("`gap − T`", f"{f['spacing_s'] - f['usual_s']:.1f} s", f"{f['spacing_s'] - f['usual_s'] - length:+.1f} s"),
+         f"{60 * f['near'] - length:+.1f} s"),
+        ("`next − last`, as `diff()` gives it", f"{f['spacing_s']:.1f} s", f"{f['spacing_s'] - length:+.1f} s"),
+        ("`gap − T`", f"{f['spacing_s'] - f['usual_s']:.1f} s", f"{f['spacing_s'] - f['usual_s'] - length:+.1f} s"),
     ]  # fmt: skip
     errors = [
         (name, f"{(b[column] - b['true']).mean():+.1f}", f"{(b[column] - b['true']).abs().median():.1f}",

@@ -282,7 +282,7 @@ def test_what_other_tools_see_is_what_the_truth_says(built):
     text = re.sub(r"\s+", " ", text)
     assert "3 heartbeats were lost" in text
     assert "3 heartbeats lost (3 to 3)" in text
-    assert "100 % available; the emptiest hour held 57 heartbeats not seen" in text
+    assert "100 % available; the emptiest hour held 58 heartbeats not seen" in text
     assert "fired at 0 of 288 evaluations" in text
 
 
