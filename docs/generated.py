@@ -102,18 +102,15 @@ def _listed(module, members):
 def charts():
     """Draw every chart on the demo fleet."""
     parts = ["# Charts", (HERE / "parts" / "charts.md").read_text(encoding="utf-8")]
-    for name, chart in list(vars(amakit.charts).items()):
-        if inspect.isfunction(chart) and chart.__module__ == "amakit.charts" and _takes_analysis(name, chart):
-            figure = json.loads(chart(demo()).to_json())
-            drawn = picture(figure, prefix=name).decode("utf-8")
+    for name in [name for name in vars(amakit.charts) if _own(amakit.charts, name)]:
+        chart = getattr(amakit.charts, name)
+        figure = chart(demo()) if next(iter(inspect.signature(chart).parameters), "") == "analysis" else None
+        if hasattr(figure, "to_json"):
+            drawn = picture(json.loads(figure.to_json()), prefix=name).decode("utf-8")
             said = inspect.getdoc(chart).partition("\n\nParameters")[0]
             parts.append(f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
                          f"```{{raw}} html\n<div class=\"chart\">{drawn}</div>\n```")  # fmt: skip
     return "\n\n".join(parts)
-
-
-def _takes_analysis(name, chart):
-    return not name.startswith("_") and next(iter(inspect.signature(chart).parameters), "") == "analysis"
 
 
 def others():

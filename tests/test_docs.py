@@ -19,6 +19,8 @@ import duckdb
 import pytest
 import yaml
 from click.testing import CliRunner
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from scores import run as score_of
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
@@ -142,6 +144,15 @@ def kusto(example):
         assert len(logs.query(example.parsed))
 
 
+def cell(example):
+    """Run a cell in the shell of its page, as JupyterLab would."""
+    shell = example.namespace.get("shell") or InteractiveShell()
+    example.namespace["shell"] = shell
+    with capture_output():
+        done = shell.run_cell(example.parsed)
+    assert done.success, done.error_in_exec or done.error_before_exec
+
+
 def own_releases(example):
     Path("own.csv").write_text(example.parsed, encoding="utf-8")
     given = list(csv.DictReader(io.StringIO(example.parsed)))
@@ -152,7 +163,7 @@ def own_releases(example):
 
 
 CONSOLE = Console()
-BLOCKS = {"console": CONSOLE, "yaml": pipeline, "bash": bash, "kusto": kusto, "csv": own_releases}
+BLOCKS = {"console": CONSOLE, "yaml": pipeline, "bash": bash, "kusto": kusto, "csv": own_releases, "ipython": cell}
 SYBIL = Sybil([PythonCodeBlockParser(doctest_optionflags=doctest.NORMALIZE_WHITESPACE),
                *(CodeBlockParser(language, run) for language, run in BLOCKS.items())])  # fmt: skip
 
@@ -184,8 +195,12 @@ def test_commands_and_code_run_and_print_what_is_shown(page, desk, monkeypatch):
     monkeypatch.chdir(desk)
     document = SYBIL.parse(page)
     document.namespace["__name__"] = "page"
-    for example in document.examples():
-        example.evaluate()
+    try:
+        for example in document.examples():
+            example.evaluate()
+    finally:
+        if shell := document.namespace.get("shell"):
+            shell.history_manager.end_session()
 
 
 def test_no_block_is_passed_over_in_silence():
@@ -224,6 +239,16 @@ def test_commands_that_are_told_of_exist():
     for name, text in told:
         assert name in cli.main.commands
         assert options(text) <= {o for p in cli.main.commands[name].params for o in p.opts} | {"--help"}, (name, text)
+
+
+def test_a_cell_that_fails_fails(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```ipython\n%no_such_magic\n```\n", encoding="utf-8")
+    document = SYBIL.parse(page)
+    (example,) = document.examples()
+    with pytest.raises(AssertionError):
+        example.evaluate()
+    document.namespace["shell"].history_manager.end_session()
 
 
 def test_what_is_typed_wrong_is_found():

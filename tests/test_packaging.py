@@ -1,6 +1,7 @@
 """What packaging promises: one list of dependencies, imports downwards only, and KQL that travels in a wheel."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -88,6 +89,14 @@ def test_importing_the_kit_loads_no_heavy_library():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_cells_keep_their_ids(path):
+    """Stored, and not made up anew by whoever opens the file."""
+    book = json.loads(path.read_text(encoding="utf-8"))
+    assert (book["nbformat"], book["nbformat_minor"]) >= (4, 5)
+    assert all(re.fullmatch(r"[\w-]{1,64}", cell["id"]) for cell in book["cells"])
 
 
 @pytest.fixture(scope="module")
