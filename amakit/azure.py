@@ -435,6 +435,10 @@ class KustoEngine:
         cells = zip(*rows, strict=True) if rows else ([] for _ in types)
         return frame_of(dict(zip(types, (list(c) for c in cells), strict=True)), types)
 
+    def held(self, frame):
+        """Give a frame as it can stand in a query: here it travels in the text."""
+        return frame
+
     def counted(self, kql):
         """Ask once as `run` does, and take the answer only with the rows that were counted where it was made.
 

@@ -335,15 +335,15 @@ def series(table):
     tries = table[
         table["cause"].isin(["rolled_back", "rollback_failed"]) | (table["from_version"] != table["to_version"])
     ]
+    tries = tries.sort_values([*_MACHINE, "start_earliest"], kind="stable")
+    follows = (tries[_MACHINE] == tries[_MACHINE].shift()).all(axis=1) & (tries["cause"].shift() == "rolled_back")
+    follows &= tries["start_earliest"].diff() <= _AGAIN
     found = []
-    for _, own in tries.sort_values("start_earliest").groupby(_MACHINE):
-        before = None
-        for index, cause, start in own[["cause", "start_earliest"]].itertuples():
-            if before is not None and start - before <= _AGAIN:
-                found[-1].append(index)
-            else:
-                found.append([index])
-            before = start if cause == "rolled_back" else None
+    for index, again in zip(tries.index, follows, strict=True):
+        if again:
+            found[-1].append(index)
+        else:
+            found.append([index])
     return found
 
 

@@ -170,7 +170,7 @@ def plan(window):
         *((f"{name}_streams", window, there) for name in STREAMS.values()),
         *((f"{name}_rows", window, finer) for name in STREAMS.values()),
         ("activity", wide, there), ("system_events", wide, there), ("syslog_boots", wide, there),
-        ("perf_uptime", window, finer), ("heartbeat_late", window, always),
+        ("perf_uptime", window, finer), ("heartbeat_late", window, "in days with a heartbeat that came late"),
         ("event_machines", window, "for each table of events that is there, after an outage"),
         ("event_windows", window, "around each outage of a machine with events"),
         ("event_records", window, "around each outage of a machine with numbered events"),
@@ -302,7 +302,7 @@ def version_spans(fleet):
     >>> bool((spans["first"] <= spans["last"]).all())
     True
     """
-    spans = fleet.days.drop(columns=["Day", "Offset"])
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay"])
     for step in (_hours, _beats):
         windows = overlaps(spans)
         if windows.empty:
@@ -320,9 +320,10 @@ def version_spans(fleet):
 def silences(fleet):
     """Find every stretch in which a machine sent no heartbeat for longer than one and a half of its intervals.
 
-    A whole day or hour is known from its first beat, its last, their number and the sum of their offsets: a
-    missing beat changes the number, one that a duplicated row makes up for changes the sum.  Only hours in
-    which either is off are read beat by beat.
+    A whole day is known from its first beat, its last, their number and the sum of their offsets: a missing beat
+    changes the number, one that a doubled row makes up for changes the sum.  Days in which either is off are asked
+    for once more with doubled rows counted once: then the number alone tells.  Only hours in which it is still off
+    are read beat by beat.
 
     Parameters
     ----------
@@ -346,9 +347,10 @@ def silences(fleet):
     lined = [_by_line(frame, fleet) for frame in (fleet.days, fleet.before, fleet.after)]
     days, before, after = lined
     interval = _intervals(days)
-    odd_days = days[_odd(days, days["FirstBeat"].dt.floor("D"), interval)]
+    odd_days = _odd_days(days, interval)
     hours = _fine(fleet, "heartbeat_hours", odd_days, pd.Timedelta(days=1), "Day")
-    odd_hours = hours[_odd(hours, hours["FirstBeat"].dt.floor("h"), _intervals(hours, interval))]
+    parts = hours[~hours["Whole"]]
+    odd_hours = parts[~_as_many(parts, _per_row(parts, _hourly(parts).combine_first(interval)))]
     rows = _fine(fleet, "heartbeat_rows", odd_hours, pd.Timedelta(hours=1), "Hour")
     spans = pd.concat([
         before.assign(FirstBeat=before["LastBeat"]),
@@ -461,7 +463,12 @@ def evidence(fleet, around):
         system = pd.concat(said)[list(system.columns)]
     if "Perf" in ws.tables:
         uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*_MACHINE, "TimeGenerated"])
-    late = _sliced(fleet, "heartbeat_late", fleet.window, machines=list(fleet.asked), delay=LATE)
+    slow = fleet.days[fleet.days["Delay"] > LATE.total_seconds()]
+    held_up = slow[_KEYS].assign(
+        Start=slow["Day"].clip(lower=fleet.window.start),
+        End=(slow["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+    )
+    late = _in_windows(ws, "heartbeat_late", _merged(held_up), delay=LATE).merge(_raw_names(fleet), on=_KEYS)
     return {"system": system, "uptime": uptime, "late": late}
 
 
@@ -552,15 +559,15 @@ def _in_windows(workspace, name, windows, **values):
         whole = Window(part["Start"].min(), part["End"].max())
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
-            table = inside[[*_KEYS, "Start", "End"]].drop_duplicates()
+            table = inside[[c for c in (*_KEYS, "Start", "End", "Interval") if c in inside]].drop_duplicates()
             calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
     nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
     return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
 
 
 def _hours(fleet, windows):
-    hours = _in_windows(fleet.workspace, "heartbeat_hours", windows)
-    return _of_agents(hours.drop(columns=["Hour", "Offset"]), windows)
+    hours = _in_windows(fleet.workspace, "heartbeat_hours", windows.assign(Interval=np.nan))
+    return _of_agents(hours.drop(columns=["Hour", "Whole"]), windows)
 
 
 def _beats(fleet, windows):
@@ -605,16 +612,36 @@ def _by_line(rows, fleet):
     return rows.assign(line=rows["Agent"].where(marked, ""))
 
 
-def _intervals(spans, fallback=None):
-    """Estimate the interval of each line, in seconds, from whole days or hours.
+def _intervals(days):
+    """Estimate the interval of each line, in seconds, from its days.
 
-    A lower quartile: days with holes look slower.  Fewer than four prove nothing, and give none.
+    Of the third of its days whose beats lie most evenly around the middle: a missing beat and a doubled row both
+    pull the sum to one side.  Fewer than four days prove nothing, and give none.
     """
-    many = spans[spans["Beats"] >= 10]
-    each = (many["LastBeat"] - many["FirstBeat"]).dt.total_seconds() / (many["Beats"] - 1)
-    grouped = each.groupby([many[key] for key in _LINE])
-    found = grouped.quantile(0.25)[grouped.size() >= 4]
-    return found if fallback is None else found.combine_first(fallback)
+    many = days[days["Beats"] >= 10]
+    told = many[_LINE].assign(each=_each(many), skew=np.abs(_skew(many)))
+    rank = told.groupby(_LINE)["skew"].rank(method="first", pct=True)
+    most = told.groupby(_LINE)["skew"].transform("size")
+    return told[(most >= 4) & (rank <= 0.4)].groupby(_LINE)["each"].median()
+
+
+def _hourly(hours):
+    """Estimate the interval of each line, in seconds, from hours without doubled rows: those with holes look slower."""
+    many = hours[hours["Beats"] >= 10]
+    grouped = _each(many).groupby([many[key] for key in _LINE])
+    return grouped.quantile(0.25)[grouped.size() >= 4]
+
+
+def _each(spans):
+    """Give the mean spacing of the beats of each day or hour, in seconds."""
+    return (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds() / (spans["Beats"] - 1)
+
+
+def _skew(days):
+    """Give by how many seconds the offsets of a day's beats add up to more than they would around its middle."""
+    length = (days["LastBeat"] - days["FirstBeat"]).dt.total_seconds()
+    middle = (days["FirstBeat"] - days["FirstBeat"].dt.floor("D")).dt.total_seconds() + length / 2
+    return days["Offset"] - days["Beats"] * middle
 
 
 def _spacing(rows):
@@ -625,19 +652,46 @@ def _spacing(rows):
     return spacing.groupby(keys).median().dropna()
 
 
-def _odd(spans, origin, interval):
-    """Mark days or hours whose beats are not one for each interval between the first and the last."""
-    own = spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy("float64")
+def _per_row(spans, interval):
+    """Give the interval of each row's line; missing where none is known."""
+    return spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy("float64")
+
+
+def _as_many(spans, interval):
+    """Mark days or hours that have one beat for each interval between the first and the last."""
     length = (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds().to_numpy()
-    beats, offset = (spans[column].to_numpy("float64") for column in ("Beats", "Offset"))
-    middle = (spans["FirstBeat"] - origin).dt.total_seconds().to_numpy() + length / 2
-    whole = (beats == np.round(length / own) + 1) & (np.abs(offset - beats * middle) < own / 2)
-    return ~whole  # where no interval is known, nothing is whole
+    return spans["Beats"].to_numpy() == np.round(length / interval) + 1  # where no interval is known, nothing is whole
+
+
+def _odd_days(days, interval):
+    """Give the days that may lack a beat, each with the interval of its line.
+
+    A day that has as many beats as it should is whole if none is doubled.  Two things show that, either suffices:
+    its beats lie evenly around the middle between the first and the last; or, where jitter hides that, the middles
+    of two neighbouring days are as far apart as all the intervals between them.
+    """
+    days = days.sort_values([*_LINE, "FirstBeat", "Version"], ignore_index=True)
+    own = _per_row(days, interval)
+    many, even = _as_many(days, own), np.abs(_skew(days).to_numpy()) < own / 2
+    beats = days["Beats"].to_numpy("float64")
+    centre = (days["Day"] - days["Day"].min()).dt.total_seconds().to_numpy() + days["Offset"].to_numpy() / beats
+    same = (days[_LINE] == days[_LINE].shift()).all(axis=1).to_numpy()
+    between = np.diff(centre, prepend=np.nan)
+    steps = (beats + np.r_[np.nan, beats[:-1]]) / 2
+    linked = same & many & np.r_[False, many[:-1]]
+    fine = pd.Series(np.where(linked, between / steps, np.nan)).groupby([days[key] for key in _LINE])
+    precise = fine.transform("median").to_numpy()
+    # one beat moved by one place shifts the middle by an interval over the number of beats
+    linked &= np.abs(between - precise * steps) < precise / (2 * beats)
+    linked &= fine.transform("count").to_numpy() >= 3
+    even |= linked | np.r_[linked[1:], False]
+    return days[~(many & even)].assign(Interval=own[~(many & even)])
 
 
 def _fine(fleet, name, odd, length, unit):
     """Ask for the parts of odd days or hours, of their own agents only."""
-    rows = _in_windows(fleet.workspace, name, _merged(odd.assign(Start=odd[unit], End=odd[unit] + length)))
+    windows = odd[_KEYS].assign(Start=odd[unit], End=odd[unit] + length, **odd.get(["Interval"], {}))
+    rows = _in_windows(fleet.workspace, name, _merged(windows))
     rows = rows.merge(odd[[*_KEYS, "Agent", "Version", *_LINE]].drop_duplicates(), on=[*_KEYS, "Agent", "Version"])
     inside = odd[[*_KEYS, "Agent", "Version", unit]].drop_duplicates()
     time = "TimeGenerated" if "TimeGenerated" in rows else "FirstBeat"
@@ -681,7 +735,8 @@ def _merged(windows):
     keys = [windows[key] for key in _KEYS]
     reached = windows.groupby(_KEYS)["End"].cummax().groupby(keys).shift()
     number = (~(windows["Start"] <= reached)).cumsum()
-    return windows.groupby(number).agg(**{k: (k, "first") for k in _KEYS}, Start=("Start", "min"), End=("End", "max"))
+    kept = {k: (k, "first") for k in (*_KEYS, "Interval") if k in windows}
+    return windows.groupby(number).agg(**kept, Start=("Start", "min"), End=("End", "max"))
 
 
 def _streams(fleet, table, name):

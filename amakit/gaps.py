@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from amakit.outages import FAST, instant_of, phase_kept
+from amakit.outages import FAST, instants, phase_kept
 
 
 def lost(track, hole, horizon, kept, at_once=False, stale=False):
@@ -132,10 +132,11 @@ def gaps(outages, holes, horizon):
                                      track.last < previous)  # fmt: skip
             stays = hole.ongoing or stays_away(track, hole, horizon.timestamp())
             rows.append((resource, computer, cause, start, track.data_type, track.stream, track.plan.interval,
-                         instant_of(track.last), instant_of(track.first), number, low, high, stays))  # fmt: skip
+                         track.last, track.first, number, low, high, stays))  # fmt: skip
     names = ["resource_id", "computer", "cause", "outage_start", "data_type", "stream", "interval_s", "last_before",
              "first_after", "lost", "lost_low", "lost_high", "ongoing"]  # fmt: skip
-    return pd.DataFrame(rows, columns=names)
+    found = pd.DataFrame(rows, columns=names)
+    return found.assign(last_before=instants(found["last_before"]), first_after=instants(found["first_after"]))
 
 
 def unharmed(cut_off, streams):

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from amakit.errors import AmakitError, UsageError, nearest
+from amakit.queries import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
 
 _FORMS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
@@ -39,6 +40,7 @@ class _Source:
     path: str  # the file, or the folder that holds all of them
     relation: str  # what DuckDB reads, with the columns as the files spell them
     columns: dict  # the usual name of each column -> (its name in the files, its DuckDB type)
+    full: frozenset = frozenset()  # names of columns, as the files spell them, that surely hold no null
 
 
 class LocalEngine:
@@ -63,6 +65,7 @@ class LocalEngine:
     def __init__(self, path):
         import duckdb
         import duckdb_kql
+        from duckdb_kql.engine import schema
 
         self._kql, self._errors = duckdb_kql, duckdb.Error
         self._path = Path(path).resolve()
@@ -71,7 +74,7 @@ class LocalEngine:
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
         spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
         self._run(f"SET temp_directory = {_text(str(spill))}")
-        self._text_tables, self._columns = set(), {}
+        self._text_tables, self._columns, self._held = set(), {}, []
         marker = self._path / "_demo.json"  # a made-up fleet has a made-up today, so that ago() finds it
         taken = read_manifest(self._path)  # and what was copied of the past is as it was then
         about = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else taken or {}
@@ -84,6 +87,7 @@ class LocalEngine:
         self._run("SET enable_external_access = false")
         self._run("SET lock_configuration = true")
         self._columns = {name: self._view(name, sources) for name, sources in sorted(found.items())}
+        self._schema = schema(self._connection)
 
     # -- what there is ------------------------------------------------------------------------------------
 
@@ -111,7 +115,8 @@ class LocalEngine:
         from duckdb_kql.errors import KqlError, KqlSyntaxError
 
         try:
-            sql = self._kql.to_sql(kql, schema=self._schema(), allow_write=False, query_now=self._now)
+            held = {table.name: list(table.columns) for table in self._held}
+            sql = self._kql.to_sql(kql, schema=self._schema | held, allow_write=False, query_now=self._now)
             if sql.unbound:
                 raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
             self._load_text_tables(str(sql))
@@ -121,13 +126,29 @@ class LocalEngine:
             raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
         except KqlError as error:
             raise AmakitError(f"the embedded engine cannot run the query: {_one_line(error)}") from error
+        finally:
+            while self._held:
+                self._run(f"DROP TABLE {_name(self._held.pop().name)}")
 
     counted = run  # nothing can get lost on the way
 
-    def _schema(self):
-        from duckdb_kql.engine import schema
+    def held(self, frame):
+        """Hold a frame as a table until the next query has run.
 
-        return schema(self._connection)
+        Returns
+        -------
+        amakit.queries.Held
+        """
+        table = Held(f"held {len(self._held)}", tuple(frame.columns))
+        times = {c: frame[c].dt.tz_convert(None) for c in frame.select_dtypes("datetimetz")}
+        cells = ", ".join(
+            f"nullif({_name(c)}, 'nan') AS {_name(c)}" if frame[c].dtype.kind == "f" else _name(c) for c in frame
+        )
+        self._connection.register("given", frame.assign(**times))
+        self._run(f"CREATE TABLE {_name(table.name)} AS SELECT {cells} FROM given")
+        self._connection.unregister("given")
+        self._held.append(table)
+        return table
 
     def _fetch(self, sql, parameters):
         from duckdb_kql.types import kusto_type
@@ -174,9 +195,14 @@ class LocalEngine:
         except AmakitError as error:
             bad = next((f for f in files if not _is_parquet(f)), files[0])
             raise AmakitError(f"{bad} is no Parquet file, although its name says so; export it again") from error
-        return _Source(
-            "parquet", _common(files), relation, _match(files[0], {name: kind for name, kind, *_ in described})
-        )
+        matched = _match(files[0], {name: kind for name, kind, *_ in described})
+        # Text without nulls is left as it is: a function over it would cost the scan its dictionaries.
+        full = self._run(
+            f"SELECT path_in_schema FROM parquet_metadata({_list(files)}) GROUP BY ALL "
+            "HAVING bool_and(coalesce(stats_null_count = 0, false)) AND sum(num_values) = "
+            f"(SELECT sum(num_rows) FROM parquet_file_metadata({_list(files)}))"
+        ).fetchall()
+        return _Source("parquet", _common(files), relation, matched, frozenset(name for (name,) in full))
 
     def _csv(self, files, layout):
         delimiter, header = layout
@@ -440,7 +466,9 @@ def _cell(source, column, kind):
     if found.startswith("VARCHAR"):
         path = "filename" if source.form == "parquet" else _text(source.path)
         where = f"concat_ws(chr(31), '', {path}, {_text(column)}, {cell})"
-        return f"coalesce({cell}, '')" if kind == "string" else _from_text(cell, kind, where)
+        if kind == "string":
+            return cell if name in source.full else f"coalesce({cell}, '')"
+        return _from_text(cell, kind, where)
     fitting = {
         "datetime": ("TIMESTAMP", "DATE"),
         "timespan": ("INTERVAL",),

@@ -15,6 +15,7 @@ FAST = 150.0
 _LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
 #: An agent hands over what it has every half minute to two minutes.
 _UPLOAD = pd.Timedelta(minutes=2)
+_EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
 
 
 @dataclass(frozen=True)
@@ -321,24 +322,22 @@ def table(found, holes, runs):
     pandas.DataFrame
         On the index of ``found``: the columns of the result table ``outages`` but for cause and evidence.
     """
-    of_machine = dict(list(runs.groupby(_MACHINE)))
-    rows = []
-    for index, hole in holes.items():
-        resource, computer, last, first = found.loc[index, [*_MACHINE, "last", "first"]]
-        own = of_machine[resource, computer]
-        before = own[own["first"] <= last].sort_values("last")
-        after = own[own["last"] >= first].sort_values("first") if pd.notna(first) else own.iloc[:0]
-        ends = [hole.start_earliest, hole.start_latest, hole.end_earliest, hole.end_latest]
-        rows.append((
-            resource, computer, own["os_type"].iloc[-1],
-            before["version"].iloc[-1] if len(before) else "", after["spelled_first"].iloc[0] if len(after) else "",
-            *(instant_of(end) for end in ends), *_downtime(*ends), hole.ongoing,
-        ))  # fmt: skip
+    at = pd.Index(list(holes), dtype="int64")
+    own = found.loc[at, [*_MACHINE, "last", "first"]].rename_axis("at").reset_index()
+    own = own.rename(columns={"last": "quiet", "first": "back"}).merge(runs, on=_MACHINE)
+    before = own[own["first"] <= own["quiet"]].sort_values("last", kind="stable").groupby("at")["version"].last()
+    after = own[own["last"] >= own["back"]].sort_values("first", kind="stable").groupby("at")["spelled_first"].first()
+    edges = [np.array([getattr(hole, edge) for hole in holes.values()], dtype="float64") for edge in _EDGES]
+    columns = {
+        **{key: found.loc[at, key] for key in _MACHINE},
+        "os_type": own.groupby("at")["os_type"].last().reindex(at),
+        "from_version": before.reindex(at).fillna(""), "to_version": after.reindex(at).fillna(""),
+        **dict(zip(_EDGES, map(instants, edges), strict=True)),
+        **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), _downtime(*edges), strict=True)),
+        "ongoing": [hole.ongoing for hole in holes.values()],
+    }  # fmt: skip
     types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
-    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
-    return frame_of(dict(zip(types, map(list, columns), strict=True)), types).set_index(
-        pd.Index(list(holes), dtype="int64")
-    )
+    return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
 
 def disconnections(late, outages, interval=60.0):
@@ -366,21 +365,22 @@ def disconnections(late, outages, interval=60.0):
     close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
     together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
     late["stretch"] = (~(same & close & together)).cumsum()
+    found = late.groupby("stretch").agg(
+        **{key: (key, "first") for key in _MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
+        received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
+    )  # fmt: skip
+    found = found[found["beats"] >= 3].reset_index()
+    pairs = found.merge(outages, on=_MACHINE)
+    covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
+    found = found[~found["stretch"].isin(pairs.loc[covered, "stretch"])]
     rows = []
-    for _, part in late.groupby("stretch"):
-        first, last, received = part["TimeGenerated"].iloc[0], part["TimeGenerated"].iloc[-1], part["Received"]
-        machine = tuple(part[_MACHINE].iloc[0])
-        own = outages[(outages["resource_id"] == machine[0]) & (outages["computer"] == machine[1])]
-        covered = (own["start_earliest"] <= received.max()) & (own["end_latest"].fillna(received.max()) >= first)
-        if len(part) < 3 or covered.any():
-            continue
-        start = first - pd.Timedelta(seconds=interval)
-        taken = min(first + _UPLOAD, last)  # what was sent just before may have waited for its upload
-        ends = [start, taken, last, max(received.min(), last)]
-        seconds = [e.timestamp() for e in ends]
-        text = (f"{len(part)} heartbeats sent from {first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} were received together "
-                f"at {received.min():%H:%M:%S}; nothing is missing")  # fmt: skip
-        rows.append((*machine, *ends, *_downtime(*seconds), False, "disconnected", text))
+    for part in found.itertuples():
+        taken = min(part.first + _UPLOAD, part.last)  # what was sent just before may have waited for its upload
+        ends = [part.first - pd.Timedelta(seconds=interval), taken, part.last, max(part.received, part.last)]
+        seconds = (float(v) for v in _downtime(*(end.timestamp() for end in ends)))
+        text = (f"{part.beats} heartbeats sent from {part.first:%Y-%m-%d %H:%M:%S} to {part.last:%H:%M:%S} were "
+                f"received together at {part.received:%H:%M:%S}; nothing is missing")  # fmt: skip
+        rows.append((part.resource_id, part.computer, *ends, *seconds, False, "disconnected", text))
     columns = [*_MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
                "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
@@ -389,12 +389,14 @@ def disconnections(late, outages, interval=60.0):
 def _downtime(start_earliest, start_latest, end_earliest, end_latest):
     """Give the difference of the two midpoints, and the least and the most that the brackets allow."""
     middle = (end_earliest + end_latest - start_earliest - start_latest) / 2
-    return max(middle, 0.0), max(end_earliest - start_latest, 0.0), end_latest - start_earliest
+    return np.maximum(middle, 0.0), np.maximum(end_earliest - start_latest, 0.0), end_latest - start_earliest
 
 
-def instant_of(seconds):
-    """Turn seconds since 1970 into an instant; NaN into none."""
-    return pd.NaT if np.isnan(seconds) else pd.Timestamp(round(seconds * 1e6), unit="us", tz="UTC")
+def instants(seconds):
+    """Turn seconds since 1970 into instants; NaN into none."""
+    seconds = np.asarray(seconds, dtype="float64")
+    whole = np.where(np.isnan(seconds), np.iinfo("int64").min, np.round(np.nan_to_num(seconds) * 1e6)).astype("int64")
+    return pd.DatetimeIndex(whole.view("M8[us]"), tz="UTC")
 
 
 def phase_kept(hole):

@@ -27,7 +27,8 @@ def literal(value, kind=None):
     Parameters
     ----------
     value : str, bool, int, float, datetime, timedelta, list, dict, pandas.DataFrame or None
-        A datetime needs a zone; a frame becomes a ``datatable`` whose column types follow from its dtypes.
+        A datetime needs a zone; a frame becomes a ``datatable`` whose column types follow from its dtypes.  One that
+        an engine holds already is named.
     kind : str, optional
         The KQL type.  Only needed for None, whose literal depends on it; otherwise it is checked.
 
@@ -61,6 +62,8 @@ def literal(value, kind=None):
     """
     if isinstance(value, pd.DataFrame):
         return _datatable(value)
+    if isinstance(value, Held):
+        return f"{_table(value.name)} | project {', '.join(value.columns)}"
     found = _kind(value)
     if kind is not None and found not in (None, kind) and (found, kind) != ("long", "real"):
         raise UsageError(f"{value!r} is of the KQL type {found}, but {kind} is asked for")
@@ -181,6 +184,21 @@ def _datatable(frame):
         for v, kind in zip(row, kinds.values(), strict=True)
     )
     return f"datatable({head})[{','.join(cells)}]"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A frame that an engine on this machine holds as a table: parsing a long ``datatable`` takes longer than the query.
+
+    Attributes
+    ----------
+    name : str
+        Of the table.
+    columns : tuple of str
+    """
+
+    name: str
+    columns: tuple
 
 
 @dataclass(frozen=True)
@@ -394,7 +412,7 @@ after the window)
     for table, columns in (lacking or {}).items():
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
         name = re.escape(table)
-        text = re.sub(rf"(?m)^(?:{name}|\['{name}'\])$", lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
+        text = re.sub(rf"(?m)^ *(?:{name}|\['{name}'\])$", lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
     return _PLACE.sub(lambda place: written[place[1]], text)
 
 

@@ -67,15 +67,17 @@ def runs(spans):
     2  1.38.1.0 2026-03-05 00:00:00+00:00   1380
     """
     spans = _lines(spans)
-    key = pd.Series([version_key(v) for v in spans["version"]], index=spans.index, dtype="object")
+    spans["os_type"] = spans["os_type"].replace("", None)  # an aggregate passes over what is missing
+    number, spelled = pd.factorize(spans["version"])
+    key = pd.Series(pd.factorize(pd.Index([version_key(v) for v in spelled], tupleize_cols=False))[0][number])
     line = [*_MACHINE, "line"]
     changed = (key != key.shift()) | (spans[line] != spans[line].shift()).any(axis=1)
     grouped = spans.groupby([*line, changed.cumsum().rename("run")], sort=False)
     found = grouped.agg(
-        os_type=("os_type", _last_named), version=("version", "last"), spelled_first=("version", "first"),
+        os_type=("os_type", "last"), version=("version", "last"), spelled_first=("version", "first"),
         first=("first", "min"), last=("last", "max"), beats=("beats", "sum"),
     ).reset_index()  # fmt: skip
-    found["os_type"] = found.groupby(_MACHINE)["os_type"].transform(_last_named)
+    found["os_type"] = found.groupby(_MACHINE)["os_type"].transform("last").fillna("")
     return found[[*_MACHINE, "os_type", "line", "version", "spelled_first", "first", "last", "beats"]]
 
 
@@ -165,11 +167,6 @@ def _of_machines(changes):
     old = changes["last_old"].where(changes["last_old"] < earliest)
     first["last_old"] = old.groupby(number).max().array
     return first.sort_values([*_MACHINE, "line", "first_new"], kind="stable")
-
-
-def _last_named(values):
-    named = values[values.fillna("") != ""]
-    return named.iloc[-1] if len(named) else ""
 
 
 def _lines(spans):

@@ -291,13 +291,16 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        text = queries.render(wanted, question.lacking, **values) + queries.share(wanted.parts[1:], bits)
+        ending = queries.share(wanted.parts[1:], bits)
+        text = queries.render(wanted, question.lacking, **values) + ending
+        own = {k: self._engine.held(v) if isinstance(v, pd.DataFrame) else v for k, v in values.items()}
+        asked = text if all(own[k] is values[k] for k in own) else queries.render(wanted, question.lacking, **own) + ending
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries
         try:
             frame = patience.call(
-                partial(self._engine.counted, text),
+                partial(self._engine.counted, asked),
                 lambda error: question.still() and not (error.large and cut(error.large == "rows")),
                 lambda error: self._again(question, wanted.name, error),
             )
