@@ -33,7 +33,11 @@ _INSIDE = re.compile(r"\{\{(?P<kept>[^\W\d]\w*)\}\}|\{(?P<name>[^\W\d]\w*)\}")
 _TOLD = re.compile(
     r"(?:(?P<before>parse KQL|construct '[^']*') at |on line \[|\[line:position=)(?P<line>\d+)[:,](?P<column>\d+)\]?"
 )
-_NAMED = re.compile(r"no (?:table|column) '([^']+)'|named '([^']+)'|'(?:function|aggregate):(\w+)'")
+#: How they tell a name that they do not know, where they tell no place.
+_NAMED = re.compile(
+    r"""no (?:table|column) '([^']+)'|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
+    r"""|column "([^"]+)" not found|Table with name "?([^" ]+)"? does not exist"""
+)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class KqlMagics(Magics):
             raise UsageError("the cell holds no query; write KQL below the line of %%kql")
         filled = fill(cell, self.shell.user_ns)
         try:
-            frame = self.workspace.query(filled.text.strip())
+            frame = self.workspace.query(filled.text)
         except AmakitError as error:
             marked(error, filled)
             raise

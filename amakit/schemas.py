@@ -60,7 +60,8 @@ _MEANINGS = {
         "version": "version of the agent in the last heartbeat",
         "first_seen": "first heartbeat in the window; empty if there was none",
         "last_seen": "last heartbeat, which may lie before the window",
-        "known_s": "seconds of the window in which the machine was watched and nothing is unknown",
+        "known_s": "seconds from the start of the window, or the first heartbeat of a new machine, to the horizon, "
+        "without unknown time",
         "active_s": "known_s without the seconds of outages",
         "state": "reporting or silent at the horizon; empty where that is unknown",
         "note": "what else there is to say, such as two agents that report at once",
@@ -71,9 +72,10 @@ _MEANINGS = {
         "first_new": "first heartbeat of the version afterwards: the change came not after it",
     },
     "outages": {
-        "start_earliest": "last sample of any stream: nothing was missing before",
-        "start_latest": "first sample that was due and did not come",
-        "end_earliest": "one interval before the first sample that came again; empty while it goes on",
+        "start_earliest": "last sample of any stream before: it began after this",
+        "start_latest": "first sample of any stream that was due and did not come: it had begun by then",
+        "end_earliest": "latest of the first samples of all streams after it, each less one interval; empty while "
+        "it goes on",
         "end_latest": "first sample of any stream that came again; empty while it goes on",
         "downtime_s": "seconds between the middles of the two brackets; empty while it goes on",
         "downtime_low_s": "fewest seconds that the brackets allow",
@@ -82,7 +84,7 @@ _MEANINGS = {
         "evidence": "what the cause rests on, parted by semicolons",
     },
     "gaps": {
-        "stream": "what is sampled in that table, the parts of its key joined by a backslash between spaces",
+        "stream": "parts of the stream's key, joined by a backslash between spaces; mostly empty for Heartbeat",
         "interval_s": "seconds between two samples of the stream, as its own history says",
         "last_before": "last sample of the stream before the outage",
         "first_after": "first sample of the stream afterwards; empty while it stays away",
@@ -92,7 +94,7 @@ _MEANINGS = {
         "ongoing": "whether the stream had not resumed at the horizon",
     },
     "events": {
-        "rows_inside": "rows whose time lies inside the outage",
+        "rows_inside": "rows whose time lies certainly inside the outage",
         "expected": "rows that the machine's own rate around the outage lets expect inside it",
         "max_delay_s": "most seconds from an event inside the outage to its arrival; empty where there is none",
         "verdict": "recovered, none_expected, possible_loss or undetermined",

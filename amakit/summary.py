@@ -230,4 +230,6 @@ def of_workspace(workspace, name):
     Workspace demo (synthetic data)
     """
     lines, rows = _Teller().workspace(workspace)
-    return Summary(f"Workspace {visible(name, 80)}", workspace.synthetic, tuple(lines), "Tables", pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    table = table.loc[:, table.ne("").any()]  # what nobody has told yet takes no room
+    return Summary(f"Workspace {visible(name, 80)}", workspace.synthetic, tuple(lines), "Tables", table)

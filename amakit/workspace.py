@@ -116,9 +116,17 @@ class Workspace:
         return self._engine.known()
 
     def extent(self, table):
-        """Give rows, first and last instant of a table; None for what could not be told at once.
+        """Tell the extent of a table, as far as it costs next to nothing.
 
-        Of a service nothing is: it would have to read for it.
+        Parameters
+        ----------
+        table : str
+
+        Returns
+        -------
+        tuple of (int, datetime, datetime)
+            Rows, first and last TimeGenerated in UTC.  None for what would have to be read: of a service all three, of
+            text that no query has read yet, and the instants of a large table.
         """
         return self._engine.extent(table)
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import nbformat
 import pandas as pd
 import pytest
@@ -66,19 +67,35 @@ NEIGHBOURS = ["@", "h", "H@", "'", '"', "`", "```", "~~~", "x", "1", "{a}", "(",
               "long(", "guid (", " ", "\n", "//", "{", "}", ",", "\\", "-", "."]  # fmt: skip
 
 
-@SETTINGS
-@given(st.lists(st.sampled_from(NEIGHBOURS), max_size=6).map("".join),
-       st.lists(st.sampled_from(NEIGHBOURS), max_size=4).map("".join), texts)  # fmt: skip
-def test_no_value_gets_out_of_its_literal_in_whatever_cell(kql_parser, before, behind, value):
-    """Either it is refused, or the parser takes nothing of it for KQL: two values give the same query but for them."""
+def stays_inside(kql_parser, before, behind, value):
+    """A value is refused, or the parser takes nothing of it for KQL: another one gives the same query but for it."""
     cell = f"print {before}{{a}}{behind}"
     try:
         text, plain = (fill(cell, {"a": a}).text for a in (f"{value}XX", "XX"))
     except UsageError:
-        return
+        return True
     found, calm = kql_parser.check(text), kql_parser.check(plain)
-    assert [d["code"] for d in found["diagnostics"]] == [d["code"] for d in calm["diagnostics"]]
-    assert [part["type"] for part in found["literals"]] == [part["type"] for part in calm["literals"]]
+    return all(
+        [part[key] for part in found[kind]] == [part[key] for part in calm[kind]]
+        for kind, key in (("diagnostics", "code"), ("literals", "type"))
+    )
+
+
+@SETTINGS
+@given(
+    st.lists(st.sampled_from(NEIGHBOURS), max_size=6).map("".join),
+    st.lists(st.sampled_from(NEIGHBOURS), max_size=4).map("".join),
+    texts,
+)
+def test_no_value_gets_out_of_its_literal_in_whatever_cell(kql_parser, before, behind, value):
+    assert stays_inside(kql_parser, before, behind, value)
+
+
+@pytest.mark.parametrize("before", NEIGHBOURS)
+def test_no_neighbour_lets_a_hostile_value_out(kql_parser, before):
+    for value in [*HOSTILE, 'x) | take 1 //"', '") | take 1 //', "' | take 1 //", '\\" | take 1 //']:
+        assert stays_inside(kql_parser, before, ")", value)
+        assert stays_inside(kql_parser, before, before, value)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +229,10 @@ def test_an_open_workspace_is_offered_where_none_is_connected(shell, logs):
 ENGINE = {
     "\n\n": ("the cell holds no query; write KQL below the line of %%kql", ""),
     "// nothing\n": ("the cell holds no query; write KQL below the line of %%kql", ""),
+    "\n  \nHeartbeat | tke 3": (
+        "the query cannot be parsed: could not parse KQL at line 4, column 11: ",
+        "   4 Heartbeat | tke 3\n               ^",
+    ),
     "Heartbeat\n| project Computer,\n| take 3": (
         "the query cannot be parsed: could not parse KQL at line 4, column 1: extraneous input '|'; mend it there or just "
         "before", "   4 | take 3\n     ^"),
@@ -285,6 +306,25 @@ def test_what_the_service_says_is_pointed_at_as_well(shell, said, told, place):
     assert len(printed.splitlines()) == 1 + 2 * bool(place)
 
 
+def test_over_a_real_connection(shell, kusto_server, tmp_path):
+    with duckdb.connect(str(tmp_path / "logs.duckdb")) as file:
+        file.execute("CREATE TABLE Heartbeat AS SELECT TIMESTAMP '2026-03-01' AS TimeGenerated, 'web-1' AS Computer")
+    with kusto_server(tmp_path / "logs.duckdb") as address:
+        shown = run(shell, f"%kql -w {address}")[0]
+        assert repr(shown).splitlines()[1:] == ["kind: kusto", "Tables", "  table", "  Heartbeat"]
+        shell.user_ns["who"] = "web-1"
+        assert len(run(shell, "%%kql\nHeartbeat | where Computer == {who}")[0]) == 1
+        _, _, error = run(shell, "%%kql\nHeartbeat\n| where Computer == {who} tke 3")
+        assert "did not answer the query: could not parse KQL at line 3, column 27: mismatched input 'tke'" in str(
+            error
+        )
+        assert error.place == "   3 | where Computer == {who} tke 3\n" + " " * 31 + "^"
+        assert run(shell, "%%kql\nHeartbeat | where Cmp == 1")[2].place == (
+            "   2 Heartbeat | where Cmp == 1\n                       ^")  # fmt: skip
+        assert run(shell, "%%kql\nHeartbea | take 1")[2].place == "   2 Heartbea | take 1\n     ^"
+        shell.run_line_magic("kql", "-w demo")
+
+
 def test_a_failed_sign_in_leaves_the_connection_as_it_was(shell, logs, monkeypatch):
     def expired(*_):
         raise AmakitError(
@@ -337,6 +377,25 @@ def test_unloading_takes_magic_and_completion_away(shell):
     assert not shell.Completer.custom_matchers
     shell.run_line_magic("load_ext", "amakit")
     assert shell.find_cell_magic("kql") is not None
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "kql_magic.md"
+
+
+def test_the_page_about_the_magic_is_true(shell):
+    text = PAGE.read_text(encoding="utf-8")
+    for cell in re.findall(r"^```ipython\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        result, _, error = run(shell, cell)
+        assert error is None, cell
+        assert result is None or len(repr(result)) > 40
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert run(shell, "%%kql\nHeartbeat\n| where Computr == 'web-28'")[1] == shown
+
+
+def test_names_complete_without_clutter(shell):
+    run(shell, "import amakit")
+    assert {name.removeprefix("amakit.").lstrip(".") for name in completed(shell, "amakit.¦")} == set(amakit.__all__)
+    assert dir(amakit) == amakit.__all__
 
 
 # -- objects that show themselves ------------------------------------------------------------------------------
