@@ -3,7 +3,6 @@
 `write` makes them when Sphinx starts, so that no figure on a page was typed.
 """
 
-import csv
 import functools
 import inspect
 import json
@@ -14,7 +13,7 @@ import compare
 
 import amakit
 from amakit import queries
-from amakit.schemas import RESULTS
+from amakit.schemas import RESULTS, meanings
 from amakit.still import picture
 
 HERE = Path(__file__).parent
@@ -46,16 +45,14 @@ def markdown(rows, head):
 
 
 def columns():
-    """Tell the columns of the result tables: names and types from the schema, meanings from a list beside it."""
-    with (HERE / "parts" / "columns.csv").open(encoding="utf-8", newline="") as file:
-        meaning = {(row["table"], row["column"]): row["meaning"] for row in csv.DictReader(file)}
-    parts = []
-    for table, types in RESULTS.items():
-        rows = [(f"`{name}`", kind, meaning.pop((table, name))) for name, kind in types.items()]
-        parts.append(f"## `{table}`\n\n{markdown(rows, ['column', 'KQL type', 'meaning'])}")
-    if meaning:
-        raise KeyError(f"columns.csv tells of columns that no table has: {sorted(meaning)}")
-    return "\n\n".join(parts)
+    """Tell the columns of the result tables, as the schema does."""
+    return "\n\n".join(
+        f"## `{table}`\n\n"
+        + markdown(
+            [(f"`{n}`", types[n], said) for n, said in meanings(table).items()], ["column", "KQL type", "meaning"]
+        )
+        for table, types in RESULTS.items()
+    )
 
 
 def kql():
