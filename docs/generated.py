@@ -102,7 +102,7 @@ def charts():
     for name in [name for name in vars(amakit.charts) if _own(amakit.charts, name)]:
         chart = getattr(amakit.charts, name)
         figure = chart(demo()) if next(iter(inspect.signature(chart).parameters), "") == "analysis" else None
-        if hasattr(figure, "to_json"):
+        if hasattr(figure, "to_plotly_json"):
             drawn = picture(json.loads(figure.to_json()), prefix=name).decode("utf-8")
             said = inspect.getdoc(chart).partition("\n\nParameters")[0]
             parts.append(f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
@@ -116,21 +116,25 @@ def others():
 
 
 def scores():
-    """Show the figures that `tests/scores.py` printed, as a table."""
-    read = {name: _scores(HERE / "figures" / f"scores_{name}.txt") for name in ("simulator", "demo")}
-    rows = [(name, target, *(read[fleet].get(name, ("", "", "", ""))[n] for fleet in read for n in (1, 2)))
-            for name, (target, *_) in read["simulator"].items()]  # fmt: skip
+    """Show the figures that `tests/scores.py` printed, as two tables: shares that were right, and widths."""
+    texts = {fleet: (HERE / "figures" / f"scores_{fleet}.txt").read_text(encoding="utf-8").split("\n\n")
+             for fleet in ("simulator", "demo")}  # fmt: skip
+    read = {fleet: dict(map(_share, blocks[0].splitlines()[1:])) for fleet, blocks in texts.items()}
+    rows = [(name, target, value, count, *read["demo"][name][1:])
+            for name, (target, value, count) in read["simulator"].items()]  # fmt: skip
     head = ["figure", "asked", "simulator", "of", "`amakit demo`", "of"]
-    return markdown(rows, head)
+    wide = {fleet: dict(map(_median, blocks[1].splitlines()[1:])) for fleet, blocks in texts.items()}
+    widths = [(name, value, wide["demo"][name]) for name, value in wide["simulator"].items()]
+    medians = markdown(widths, ["median, seconds", "simulator", "`amakit demo`"])
+    return f"{markdown(rows, head)}\n\nHow wide the brackets are, and how far the downtime is off:\n\n{medians}"
 
 
-def _scores(path):
-    """Read the first block of the scorer's table: name, target, value, number of cases."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if " of " in line and line[:28].strip():
-            values, _, count = line.rpartition(" of ")
-            found[line[:28].strip()] = values[28:36].strip(), values[36:45].strip(), count.strip()
-        elif found and not line.strip():
-            break
-    return found
+def _share(line):
+    """Read a line of the scorer's first block: name; target, value of all fleets, number of cases."""
+    values, _, count = line.rpartition(" of ")
+    return line[:28].strip(), (values[28:36].strip(), values[36:45].strip(), count.strip())
+
+
+def _median(line):
+    """Read a line of its second block: name and value of all fleets."""
+    return line[:47].strip(), line[47:56].strip()
