@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab lint lock clean
+.PHONY: help report test lab docs lint lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,13 +26,16 @@ test: $(READY)  ## run the tests
 lab: $(READY)  ## start JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
+docs: $(READY)  ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --nitpicky --quiet docs docs/_build/html
+
 lint: $(READY)  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
-		--no-emit-find-links --upgrade --extra test pyproject.toml --output-file requirements.lock
+		--no-emit-find-links --upgrade --extra test --extra docs pyproject.toml --output-file requirements.lock
 
 clean:  ## take away everything that the other commands made here
-	rm -rf $(VENV) out .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) out docs/_build docs/_generated .pytest_cache .hypothesis .ruff_cache

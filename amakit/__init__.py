@@ -28,7 +28,7 @@ __all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "cha
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
     "Workspace": "workspace", "connect": "workspace", "parameters": "report",
-    "snapshot": "snapshots",
+    "snapshot": "snapshots", "load_ipython_extension": "magic", "unload_ipython_extension": "magic",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amakit import causes, collect, events, gaps, outages, schemas, transitions
+from amakit import causes, collect, events, gaps, outages, schemas, summary, transitions
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import Window, covered, instant, iso, window
 from amakit.schemas import result
@@ -36,12 +36,14 @@ _EVIDENCE = {
 class Analysis:
     """What was found out about a window.
 
+    The columns of the result tables, with their units, stand below.
+
     Attributes
     ----------
     window : Window
         The stretch of time that was asked for.
     machines : pandas.DataFrame
-        One row per machine; columns as in `amakit.schemas.RESULTS`.
+        One row per machine.
     transitions : pandas.DataFrame
         One row per change of version.
     outages : pandas.DataFrame
@@ -73,6 +75,12 @@ class Analysis:
     activity: pd.DataFrame
     run: dict
 
+    def __repr__(self):
+        return summary.of_analysis(self).text()
+
+    def _repr_html_(self):
+        return summary.of_analysis(self).html()
+
     def save(self, folder, form="csv"):
         """Write the result tables and ``run.json`` into a folder; each file appears whole or not at all.
 
@@ -100,6 +108,9 @@ class Analysis:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
             (stage / "run.json").write_text(json.dumps(self.run, indent=2) + "\n", encoding="utf-8", newline="\n")
         return [Path(folder) / f"{name}.{form}" for name in TABLES] + [Path(folder) / "run.json"]
+
+
+Analysis.__doc__ = f"{Analysis.__doc__}{schemas.described()}"  # what help() tells; without docstrings there is "None"
 
 
 def machine_labels(machines):

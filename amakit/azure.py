@@ -408,6 +408,14 @@ class KustoEngine:
             self._columns[table] = dict(zip(frame["ColumnName"], frame["ColumnType"], strict=True))
         return self._columns[table]
 
+    def known(self):
+        """Give the KQL type of each column of each table, as far as it was asked for; nothing is asked now."""
+        return {name: {} for name in self._names or ()} | self._columns
+
+    def extent(self, _table):
+        """Tell nothing: the service would have to read the whole table."""
+        return None, None, None
+
     def close(self):
         """Close the connection."""
         if self._made is not None:

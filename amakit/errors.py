@@ -5,8 +5,25 @@ class AmakitError(Exception):
     """The work could not be done: a file, a workspace or an answer is not as it must be.
 
     The text names what is wrong, the rule that it breaks and what to do next.  The command line prints it
-    without a traceback and exits with status 1.
+    without a traceback and exits with status 1.  IPython and Jupyter show it without one, too: ``%debug`` starts
+    where it was raised, and after ``%xmode Verbose`` (or ``Plain``) whole tracebacks are shown.
+
+    Attributes
+    ----------
+    place : str
+        The line of a query that is meant, with a mark below it; empty where there is none.
     """
+
+    place = ""
+
+    def _render_traceback_(self):
+        """Give the lines that IPython shows instead of a traceback, which is its own name for this method."""
+        from IPython import get_ipython
+
+        traceback = getattr(get_ipython(), "InteractiveTB", None)
+        if getattr(traceback, "mode", "Context") not in ("Context", "Minimal"):
+            return traceback.structured_traceback(type(self), self, self.__traceback__)
+        return [f"{type(self).__name__}: {self}", *self.place.splitlines()]
 
 
 class UsageError(AmakitError, ValueError):

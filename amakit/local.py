@@ -99,6 +99,20 @@ class LocalEngine:
         """Give the KQL type of each column of a table."""
         return self._columns[table]
 
+    def known(self):
+        """Give the KQL type of each column of each table."""
+        return self._columns
+
+    def extent(self, table, most=20_000_000):
+        """Give rows, first and last instant of a table; None where text or more rows would have to be read."""
+        if table in self._text_tables:
+            return None, None, None
+        (rows,) = self._run(f"SELECT count(*) FROM {_name(table)}").fetchone()
+        if rows > most or self._columns[table].get("TimeGenerated") != "datetime":
+            return rows, None, None
+        ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {_name(table)}').fetchone()
+        return rows, *ends
+
     def close(self):
         """Let go of the files."""
         self._connection.close()

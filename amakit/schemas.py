@@ -42,6 +42,65 @@ RESULTS = {
     },
 }  # fmt: skip
 
+_SHARED = {
+    "resource_id": "resource id of the machine in lower case; empty where its rows carry none",
+    "computer": "computer name in lower case; with the resource id it tells machines apart",
+    "os_type": "Windows or Linux, as heartbeats say",
+    "cause": "why: upgrade, rolled_back, rollback_failed, machine_stopped, machine_restarted, disconnected (the data "
+             "came late, nothing was lost) or unexplained",
+    "from_version": "version of the agent before",
+    "to_version": "version of the agent afterwards; empty while it is silent",
+    "outage_start": "the outage's start_earliest, which finds its row in outages",
+    "data_type": "the table that the rows are of",
+}  # fmt: skip
+#: What each column of a result table means, beside those that several tables share.  Instants are in UTC.
+_MEANINGS = {
+    "machines": {
+        "environment": "Azure or Non-Azure, as heartbeats say",
+        "version": "version of the agent in the last heartbeat",
+        "first_seen": "first heartbeat in the window; empty if there was none",
+        "last_seen": "last heartbeat, which may lie before the window",
+        "known_s": "seconds from the start of the window, or the first heartbeat of a new machine, to the horizon, "
+        "without unknown time",
+        "active_s": "known_s without the seconds of outages",
+        "state": "reporting or silent at the horizon; empty where that is unknown",
+        "note": "what else there is to say, such as two agents that report at once",
+    },
+    "transitions": {
+        "kind": "upgrade or downgrade",
+        "last_old": "last heartbeat of the version before: the change came after it",
+        "first_new": "first heartbeat of the version afterwards: the change came not after it",
+    },
+    "outages": {
+        "start_earliest": "last sample of any stream before: it began after this",
+        "start_latest": "first sample of any stream that was due and did not come: it had begun by then",
+        "end_earliest": "latest of the first samples of all streams after it, each less one interval; empty while "
+        "it goes on",
+        "end_latest": "first sample of any stream that came again; empty while it goes on",
+        "downtime_s": "seconds between the middles of the two brackets; empty while it goes on",
+        "downtime_low_s": "fewest seconds that the brackets allow",
+        "downtime_high_s": "most seconds that the brackets allow",
+        "ongoing": "whether the agent was still silent at the horizon",
+        "evidence": "what the cause rests on, parted by semicolons",
+    },
+    "gaps": {
+        "stream": "parts of the stream's key, joined by a backslash between spaces; mostly empty for Heartbeat",
+        "interval_s": "seconds between two samples of the stream, as its own history says",
+        "last_before": "last sample of the stream before the outage",
+        "first_after": "first sample of the stream afterwards; empty while it stays away",
+        "lost": "samples that were due and did not come, the most probable number",
+        "lost_low": "fewest lost samples that the brackets allow",
+        "lost_high": "most lost samples that the brackets allow",
+        "ongoing": "whether the stream had not resumed at the horizon",
+    },
+    "events": {
+        "rows_inside": "rows whose time lies certainly inside the outage",
+        "expected": "rows that the machine's own rate around the outage lets expect inside it",
+        "max_delay_s": "most seconds from an event inside the outage to its arrival; empty where there is none",
+        "verdict": "recovered, none_expected, possible_loss or undetermined",
+    },
+}  # fmt: skip
+
 #: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
 #: list it; every table has it.
 RECEIVED = {"_TimeReceived": "datetime"}
@@ -51,6 +110,48 @@ _DTYPES = {
     "int": "Int64", "long": "Int64", "real": "float64", "decimal": "float64", "bool": "boolean",
     "dynamic": "object",
 }  # fmt: skip
+
+
+def meanings(name):
+    """Say what each column of a result table means, with its unit.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RESULTS`.
+
+    Returns
+    -------
+    dict of str to str
+        By column, in order.
+
+    Examples
+    --------
+    >>> meanings("transitions")["kind"]
+    'upgrade or downgrade'
+    """
+    told = _SHARED | _MEANINGS[name]
+    return {column: told[column] for column in RESULTS[name]}
+
+
+def described(indent="    "):
+    """Write the columns of all result tables as a section of a docstring.
+
+    Examples
+    --------
+    >>> print(*described("").splitlines()[5:9], sep="\\n")
+    resource_id : string
+        resource id of the machine in lower case; empty where its rows carry none
+    computer : string
+        computer name in lower case; with the resource id it tells machines apart
+    """
+    lines = ["", "Notes", "-----"]
+    for name, types in RESULTS.items():
+        lines += [f"Columns of ``{name}``:", ""]
+        for column, meaning in meanings(name).items():
+            lines += [f"{column} : {types[column]}", f"    {meaning}"]
+        lines.append("")
+    return "\n".join(f"{indent}{line}" if line else "" for line in lines) + indent
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from amakit import queries
+from amakit import queries, summary
 from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.patience import Patience, halves, together
@@ -94,8 +94,10 @@ class Workspace:
         self._engine, self._bar, self._worn = engine, None, False
 
     def __repr__(self):
-        made_up = ", synthetic" if self.synthetic else ""
-        return f"<amakit workspace {self.name!r} ({self.kind}{made_up}): {', '.join(self.tables) or 'no tables'}>"
+        return summary.of_workspace(self, shown(self.name)).text()
+
+    def _repr_html_(self):
+        return summary.of_workspace(self, shown(self.name)).html()
 
     def __enter__(self):
         return self
@@ -107,6 +109,26 @@ class Workspace:
     def tables(self):
         """Names of the tables, sorted."""
         return self._patiently("the list of its tables", self._engine.tables)
+
+    @property
+    def known(self):
+        """KQL type of each column of each table, as far as it is known without asking: of a service what was asked."""
+        return self._engine.known()
+
+    def extent(self, table):
+        """Tell the extent of a table, as far as it costs next to nothing.
+
+        Parameters
+        ----------
+        table : str
+
+        Returns
+        -------
+        tuple of (int, datetime, datetime)
+            Rows, first and last TimeGenerated in UTC.  None for what would have to be read: of a service all three, of
+            text that no query has read yet, and the instants of a large table.
+        """
+        return self._engine.extent(table)
 
     @property
     def live(self):

@@ -1,9 +1,12 @@
 """What packaging promises: one list of dependencies, imports downwards only, and KQL that travels in a wheel."""
 
 import ast
+import json
+import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -15,20 +18,27 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The rooms of the house, from the roof down: each may import only from rooms below it.
 ROOMS = [
-    "__main__", "cli", "series", "report", "running", "pages", "chromium", "still", "tables", "progress", "writeup",
+    "__main__", "cli", "magic", "cells", "series", "report", "running", "pages", "chromium", "still", "tables", "progress", "writeup",
     "narrative", "charts", "facts", "blindness", "rollout", "snapshots", "copies", "pseudonyms", "controlplane",
     "analysis", "events", "causes", "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
-    "azure", "local", "demo", "patience", "queries", "schemas", "intervals", "words", "errors", "__init__",
+    "azure", "local", "demo", "patience", "summary", "queries", "schemas", "intervals", "words", "errors", "__init__",
 ]  # fmt: skip
 #: The only rooms that know a heavy library.
 DOORS = {
     "plotly": {"charts", "pages"}, "nbconvert": {"pages"}, "papermill": {"running"}, "matplotlib": {"still"},
     "azure": {"azure", "controlplane"}, "duckdb_kql": {"local"},
+    "IPython": {"errors", "magic"},
 }  # fmt: skip
 
 
 def name_of(requirement):
     return re.split(r"[<>=!~\[ ;]", requirement)[0].lower()
+
+
+#: What the kit, its tests and its documentation need.
+DIRECT = {name_of(d) for d in [*PROJECT["project"]["dependencies"],
+                               *PROJECT["project"]["optional-dependencies"]["test"],
+                               *PROJECT["project"]["optional-dependencies"]["docs"]]}  # fmt: skip
 
 
 def parsed(room):
@@ -47,17 +57,15 @@ def imported(room):
 
 def test_conda_and_pip_name_the_same_direct_dependencies():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    plain = {name_of(d) for d in conda if isinstance(d, str)} - {"python", "pip"}
+    plain = {name_of(d).removeprefix("python-") for d in conda if isinstance(d, str)} - {"python", "pip"}
     by_pip = {name_of(d) for d in next(d["pip"] for d in conda if isinstance(d, dict)) if not d.startswith("-")}
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["test"]
-    assert plain | by_pip == {name_of(d) for d in wanted}
+    assert plain | by_pip == DIRECT
 
 
 def test_the_lock_pins_every_direct_dependency_and_holds_no_address():
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pinned = {name_of(line) for line in lines}
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["test"]
-    assert {name_of(d) for d in wanted} <= pinned
+    assert pinned >= DIRECT
     assert all(re.fullmatch(r"[\w.\-]+==[\w.+!]+( ; .+)?", line) for line in lines)
 
 
@@ -84,27 +92,66 @@ def test_importing_the_kit_loads_no_heavy_library():
     )
 
 
-def test_queries_schemas_notebooks_and_the_page_travel_in_a_wheel(tmp_path):
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--wheel-dir",
-            tmp_path,
-            ROOT,
-        ],
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_cells_keep_their_ids(path):
+    """Stored, and not made up anew by whoever opens the file."""
+    book = json.loads(path.read_text(encoding="utf-8"))
+    assert (book["nbformat"], book["nbformat_minor"]) >= (4, 5)
+    assert all(re.fullmatch(r"[\w-]{1,64}", cell["id"]) for cell in book["cells"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Make the sdist, and the wheel out of it, as somebody who publishes does."""
+    place = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,), (sdist,) = place.glob("*.whl"), place.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def test_queries_schemas_notebooks_and_the_page_travel_in_a_wheel(made):
+    held = set(zipfile.ZipFile(made[0]).namelist())
     here = {
         p.relative_to(ROOT).as_posix()
         for p in (ROOT / "amakit").rglob("*")
         if p.is_file() and "__pycache__" not in p.parts
     }
     assert here | {f"amakit/notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")} <= held
+    assert any(name.endswith("licenses/LICENSE") for name in held)
+
+
+def test_what_the_tests_and_the_pages_need_travels_in_the_sdist(made):
+    with tarfile.open(made[1]) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    made_here = {"__pycache__", "node_modules", "_build", "_generated", ".ipynb_checkpoints"}
+    kept = {
+        p.relative_to(ROOT)
+        for folder in ("tests", "docs", "notebooks")
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file()
+    }
+    assert {p.as_posix() for p in kept if not made_here & set(p.parts)} <= held
+    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "environment.yml"} <= held
+    assert not [name for name in held if "_build/" in name or "_generated/" in name]
+
+
+def test_the_wheel_alone_writes_up_the_demo(made, tmp_path):
+    """In an empty environment that sees the libraries of this one, but not this folder."""
+    home = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    (site,) = home.glob("[Ll]ib/**/site-packages")
+    zipfile.ZipFile(made[0]).extractall(site)
+    (site / "libraries.pth").write_text("\n".join(p for p in map(str, map(Path, sys.path)) if "site-packages" in p))
+    python = next(home.glob("[bS]*/python*"))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")  # nbconvert's own templates
+    code = "import amakit, sys; from amakit.cli import main; print(amakit.__file__, file=sys.stderr); sys.exit(main())"
+    done = subprocess.run([python, "-c", code, "report", "03_incident_writeup", "demo", "--start", "2026-03-09", "--end",
+                           "2026-03-10", "--out", "out"], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stderr
+    page = (tmp_path / "out" / "03_incident_writeup.html").read_text(encoding="utf-8")
+    assert "Synthetic" in page
+    assert (tmp_path / "out" / "facts.json").exists()

@@ -1,0 +1,140 @@
+"""Pages that are made from the code: columns, queries, public names, charts, and what other tools see.
+
+`write` makes them when Sphinx starts, so that no figure on a page was typed.
+"""
+
+import functools
+import inspect
+import json
+from pathlib import Path
+from types import ModuleType
+
+import compare
+
+import amakit
+from amakit import queries
+from amakit.schemas import RESULTS, meanings
+from amakit.still import picture
+
+HERE = Path(__file__).parent
+#: The windows of the demo that the pages show.
+DEMO = "2026-03-02", "2026-03-16"
+
+
+def write(folder):
+    """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
+    folder.mkdir(exist_ok=True)
+    pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
+             "scores": scores}  # fmt: skip
+    for name, page in pages.items():
+        path, text = folder / f"{name}.md", page() + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+@functools.cache
+def demo():
+    """Analyse the demo fleet once."""
+    return amakit.analyze(amakit.connect("demo"), *DEMO)
+
+
+def markdown(rows, head):
+    """Lay out rows as a Markdown table."""
+    lines = [" | ".join(str(cell).replace("|", "\\|") for cell in row) for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def columns():
+    """Tell the columns of the result tables, as the schema does."""
+    return "\n\n".join(
+        f"## `{table}`\n\n"
+        + markdown(
+            [(f"`{n}`", types[n], said) for n, said in meanings(table).items()], ["column", "KQL type", "meaning"]
+        )
+        for table, types in RESULTS.items()
+    )
+
+
+def kql():
+    """Show each packaged query: what it answers, what it reads, what it costs, and its text."""
+    every = queries.packaged().values()
+    overview = markdown(
+        [(f"[`{q.name}`](#{q.name})", q.question, ", ".join(q.reads), q.cost) for q in every],
+        ["query", "answers", "reads", "cost"],
+    )
+    parts = ["# Packaged queries", (HERE / "parts" / "queries.md").read_text(encoding="utf-8"), overview]
+    for q in every:
+        takes = markdown([(f"`{n}`", kind, said) for n, (kind, said) in q.parameters.items()],
+                         ["parameter", "type", "meaning"])  # fmt: skip
+        gives = ", ".join(f"`{name}` {kind}" for name, kind in q.returns.items())
+        parts.append(f"({q.name})=\n## `{q.name}`\n\n{q.question}\n\n{takes if q.parameters else ''}\n\n"
+                     f"Gives {gives}.\n\nCost: {q.cost}\n\n```kusto\n{q.text}\n```")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def names():
+    """List the public names, each with a page of its own that is made from its docstring."""
+    public = {name: getattr(amakit, name) for name in amakit.__all__}
+    plain = sorted(name for name, thing in public.items() if not isinstance(thing, ModuleType))
+    parts = ["# Python", "`import amakit` costs next to nothing: each name is imported when it is first used.",
+             _listed("amakit", plain)]  # fmt: skip
+    for name, module in public.items():
+        if isinstance(module, ModuleType):
+            about, own = inspect.getdoc(module).splitlines()[0], [n for n in vars(module) if _own(module, n)]
+            parts.append(f"## `amakit.{name}`\n\n{about}\n\n{_listed(f'amakit.{name}', own)}")
+    return "\n\n".join(parts)
+
+
+def _own(module, name):
+    thing = getattr(module, name)
+    made = (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == module.__name__
+    return made and not name.startswith("_")
+
+
+def _listed(module, members):
+    lines = "\n".join(f"   {module}.{member}" for member in members)
+    return f"```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n\n{lines}\n```"
+
+
+def charts():
+    """Draw every chart on the demo fleet."""
+    parts = ["# Charts", (HERE / "parts" / "charts.md").read_text(encoding="utf-8")]
+    for name in [name for name in vars(amakit.charts) if _own(amakit.charts, name)]:
+        chart = getattr(amakit.charts, name)
+        figure = chart(demo()) if next(iter(inspect.signature(chart).parameters), "") == "analysis" else None
+        if hasattr(figure, "to_plotly_json"):
+            drawn = picture(json.loads(figure.to_json()), prefix=name).decode("utf-8")
+            said = inspect.getdoc(chart).partition("\n\nParameters")[0]
+            parts.append(f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
+                         f"```{{raw}} html\n<div class=\"chart\">{drawn}</div>\n```")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def others():
+    """Tell what other tools see of an upgrade of the demo fleet."""
+    return compare.page(demo(), markdown)
+
+
+def scores():
+    """Show the figures that `tests/scores.py` printed, as two tables: shares that were right, and widths."""
+    texts = {fleet: (HERE / "figures" / f"scores_{fleet}.txt").read_text(encoding="utf-8").split("\n\n")
+             for fleet in ("simulator", "demo")}  # fmt: skip
+    read = {fleet: dict(map(_share, blocks[0].splitlines()[1:])) for fleet, blocks in texts.items()}
+    rows = [(name, target, value, count, *read["demo"][name][1:])
+            for name, (target, value, count) in read["simulator"].items()]  # fmt: skip
+    head = ["figure", "asked", "simulator", "of", "`amakit demo`", "of"]
+    wide = {fleet: dict(map(_median, blocks[1].splitlines()[1:])) for fleet, blocks in texts.items()}
+    widths = [(name, value, wide["demo"][name]) for name, value in wide["simulator"].items()]
+    medians = markdown(widths, ["median, seconds", "simulator", "`amakit demo`"])
+    return f"{markdown(rows, head)}\n\nHow wide the brackets are, and how far the downtime is off:\n\n{medians}"
+
+
+def _share(line):
+    """Read a line of the scorer's first block: name; target, value of all fleets, number of cases."""
+    values, _, count = line.rpartition(" of ")
+    return line[:28].strip(), (values[28:36].strip(), values[36:45].strip(), count.strip())
+
+
+def _median(line):
+    """Read a line of its second block: name and value of all fleets."""
+    return line[:47].strip(), line[47:56].strip()
