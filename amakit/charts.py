@@ -20,6 +20,7 @@ from amakit.rollout import curve, lags, standing
 from amakit.transitions import version_key
 from amakit.words import evidence, texts, visible
 
+_MACHINE = ["resource_id", "computer"]
 _COLOURS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
     "#004A75", "#8F6200", "#00614A", "#8A4A6F", "#2A77A3", "#8A3C00", "#6E6600", "#4D4D4D",
@@ -28,6 +29,10 @@ _PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 _GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.
 _MOST_BARS = 120
+#: The same in the map of a fleet, which has to fit a screen.
+_MOST_ROWS = 60
+#: Marks in a map of a fleet; those of the longest outages are drawn.
+_MOST_MARKS = 2000
 #: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
 _MOST_POINTS = 80
 #: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
@@ -104,15 +109,11 @@ def timeline(analysis, language="en", timezone="UTC"):
     >>> timeline(found, timezone="Asia/Tokyo").layout.xaxis.title.text
     'time (Asia/Tokyo)'
     """
-    words, styles = _words(language), _styles(analysis)
-    rows = _rows(analysis)
-    runs = _clipped(analysis).merge(rows, on=["resource_id", "computer"])
+    words, rows = _words(language), _rows(analysis)
     many = len(rows) > _MOST_BARS
     figure = _figure(words["timeline"], height=900 if many else 220 + 19 * len(rows))
-    figure.update_layout(margin_t=50 if many else 110)
-    if runs.empty:
+    if _versions(figure, analysis, rows, many, words, timezone).empty:
         return _empty(figure, words)
-    (_raster if many else _bars)(figure, analysis, rows, runs, styles, words, timezone)
     changes = analysis.transitions.merge(rows, on=["resource_id", "computer"])
     for kind, symbol in (("upgrade", "triangle-right"), ("downgrade", "triangle-left")):
         part = changes[changes["kind"] == kind]
@@ -126,15 +127,114 @@ def timeline(analysis, language="en", timezone="UTC"):
             hovertemplate=f"%{{customdata[0]}}<br>%{{customdata[1]}}<br>{words['last old']} %{{customdata[2]}}"
                           f"<br>{words['first new']} %{{x}}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=rows["label"], range=[len(rows) - 0.5, -0.5],
-        showticklabels=not many, ticks="", dtick=1, showgrid=False,
-        title=f"{len(rows):,} {words['machines']}" if many else None,
-    )  # fmt: skip
-    _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
-    span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
-    _time_axis(figure, words, timezone).update_xaxes(range=list(span))
-    return figure
+    return _rowed(figure, analysis, rows, many, words, timezone)
+
+
+def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
+    """Show the version of each machine over time, and its outages as marks: the map to pick an outage from.
+
+    Up to 60 machines are drawn as bars with their names; more become one raster.  A symbol marks the beginning of an
+    outage and tells its cause; of more than 2,000 outages those that lasted longest are marked.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The whole of it, so that a version looks the same whatever part of the fleet is drawn.
+    machines : pandas.DataFrame, optional
+        The rows of ``analysis.machines`` to draw; by default all.
+    outages : pandas.DataFrame, optional
+        The rows of ``analysis.outages`` to mark; by default all.
+    language : {'en', 'ja'}
+    timezone : str
+        Zone of the axis and of the hovers.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The last column of ``customdata`` of a mark is the index of its outage; ``y`` is the name of a machine as
+        `row_names` gives it.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03")
+    >>> marks = [trace for trace in fleet(found).data if trace.type == "scatter"]
+    >>> sorted(int(row[-1]) for trace in marks for row in trace.customdata) == list(found.outages.index)
+    True
+    """
+    words, rows = _words(language), _rows(analysis)
+    if machines is not None:
+        rows = rows.merge(machines[_MACHINE], on=_MACHINE)
+        rows = rows.assign(row=range(len(rows)))
+    many = len(rows) > _MOST_ROWS
+    figure = _figure(words["fleet"], height=640 if many else 190 + 15 * max(len(rows), 4))
+    if _versions(figure, analysis, rows, many, words, timezone).empty:
+        return _empty(figure, words)
+    own = (analysis.outages if outages is None else outages).rename_axis("outage").reset_index()
+    own = own.merge(rows, on=_MACHINE)
+    length = own["downtime_s"].fillna(np.inf)
+    own = own[length.rank(method="first", ascending=False) <= _MOST_MARKS]
+    for n, name in enumerate(CAUSES):
+        part = own[own["cause"] == name]
+        if len(part):
+            figure.add_scatter(
+                x=_local(part["start_earliest"], timezone), y=part["label"], mode="markers", name=_cause(name, words),
+                marker={"symbol": _CAUSE_SYMBOLS[n], "size": 6 if many else 10, "color": _CAUSE_COLOURS[n],
+                        "line": {"width": 0.5 if many else 1.2, "color": "white"}},
+                customdata=np.stack([part["label"], _spans(part, words), part["from_version"].map(_told),
+                                     part["to_version"].map(_told), part["outage"].astype("str")], axis=-1),
+                hovertemplate=f"%{{customdata[0]}}<br>{_cause(name, words)}<br>%{{x}}<br>{words['blind']} "
+                              "%{customdata[1]}<br>%{customdata[2]} → %{customdata[3]}<extra></extra>",
+            )  # fmt: skip
+    figure.update_yaxes(tickfont={"size": 11})
+    return _rowed(figure, analysis, rows, many, words, timezone)
+
+
+def row_names(analysis):
+    """Give the name that each machine has in a chart, where names are cut and made safe.
+
+    Returns
+    -------
+    pandas.Series of str
+        On the index of ``analysis.machines``.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> row_names(found).tolist()
+    ['web-37.corp.contoso.example']
+    """
+    rows = analysis.machines[_MACHINE].merge(_rows(analysis), how="left", on=_MACHINE)
+    return pd.Series(rows["label"].to_numpy(), index=analysis.machines.index)
+
+
+def live(figure):
+    """Turn a figure into a widget, which tells of clicks and can be drawn anew.
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+
+    Returns
+    -------
+    plotly.graph_objects.FigureWidget
+    """
+    return go.FigureWidget(figure)
+
+
+def redraw(widget, figure):
+    """Draw another figure in a widget; what was there is gone, the widget stays where it is.
+
+    Parameters
+    ----------
+    widget : plotly.graph_objects.FigureWidget
+        As `live` gives it; it is changed.
+    figure : plotly.graph_objects.Figure
+    """
+    widget.data = ()  # a layout is cheap to change where there is nothing to draw
+    widget.layout = figure.layout
+    widget.add_traces(figure.data)
 
 
 def adoption(analysis, language="en", timezone="UTC", points=400):
@@ -820,6 +920,43 @@ def _local(times, timezone):
     if isinstance(times, pd.Series):
         return times.dt.tz_convert(timezone).dt.tz_localize(None)
     return times.tz_convert(timezone).tz_localize(None)
+
+
+def _versions(figure, analysis, rows, many, words, timezone):
+    """Draw the versions of some machines over time; give the stretches that were drawn."""
+    figure.update_layout(margin_t=50 if many else 110)
+    runs = _broken(_clipped(analysis), analysis).merge(rows, on=_MACHINE)
+    if len(runs):
+        (_raster if many else _bars)(figure, analysis, rows, runs, _styles(analysis), words, timezone)
+    return runs
+
+
+def _rowed(figure, analysis, rows, many, words, timezone):
+    """Lay the rows of machines and the time axis under what was drawn."""
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=rows["label"], range=[len(rows) - 0.5, -0.5],
+        showticklabels=not many, ticks="", dtick=1, showgrid=False,
+        title=f"{len(rows):,} {words['machines']}" if many else None,
+    )  # fmt: skip
+    _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
+    span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
+    return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
+
+
+def _broken(runs, analysis):
+    """Break runs where the agent surely delivered nothing although its version stayed."""
+    away = analysis.outages[analysis.outages["cause"] != "disconnected"]
+    away = away[[*_MACHINE, "start_latest", "end_earliest"]].dropna()
+    runs = runs.rename_axis("run").reset_index()
+    cuts = runs[["run", *_MACHINE, "first", "last"]].merge(away, on=_MACHINE)
+    cuts = cuts[(cuts["first"] < cuts["start_latest"]) & (cuts["end_earliest"] < cuts["last"])]
+    ends = {
+        "first": pd.concat([runs[["run", "first"]], cuts[["run", "end_earliest"]].set_axis(["run", "first"], axis=1)]),
+        "last": pd.concat([runs[["run", "last"]], cuts[["run", "start_latest"]].set_axis(["run", "last"], axis=1)]),
+    }
+    ends = {name: part.sort_values(["run", name], ignore_index=True) for name, part in ends.items()}
+    parts = ends["first"].assign(last=ends["last"]["last"]).merge(runs.drop(columns=["first", "last"]), on="run")
+    return parts[parts["first"] <= parts["last"]].drop(columns="run")
 
 
 def _bars(figure, analysis, rows, runs, styles, words, timezone):
