@@ -220,7 +220,10 @@ def live(figure):
     -------
     plotly.graph_objects.FigureWidget
     """
-    return go.FigureWidget(figure)
+    widget = go.FigureWidget(figure)
+    widget.layout.autosize = True
+    widget._config = {"responsive": True, "displaylogo": False}  # as wide as its place; there is no public way
+    return widget
 
 
 def redraw(widget, figure):
@@ -234,6 +237,7 @@ def redraw(widget, figure):
     """
     widget.data = ()  # a layout is cheap to change where there is nothing to draw
     widget.layout = figure.layout
+    widget.layout.autosize = True
     widget.add_traces(figure.data)
 
 
@@ -918,8 +922,8 @@ def _clipped(analysis):
 def _local(times, timezone):
     """Turn instants into the wall clock of a zone: plotly draws what it is given and knows no zones."""
     if isinstance(times, pd.Series):
-        return times.dt.tz_convert(timezone).dt.tz_localize(None)
-    return times.tz_convert(timezone).tz_localize(None)
+        return times.dt.tz_convert(timezone).dt.tz_localize(None).dt.as_unit("us")  # a widget draws no nanoseconds
+    return times.tz_convert(timezone).tz_localize(None).as_unit("us")
 
 
 def _versions(figure, analysis, rows, many, words, timezone):

@@ -35,9 +35,11 @@ _BESIDE = pd.Timedelta(minutes=5)
 #: Text of charts in the ink of JupyterLab, whose theme the kernel does not know; what lies in a bar keeps its own.
 _STYLE = """<style>
 .amakit-chart .main-svg :is(.gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .cbaxis text,
-  .annotation-text) { fill: var(--jp-ui-font-color1, #595959) !important; }
+  .annotation-text, .textpoint text) { fill: var(--jp-ui-font-color1, #595959) !important; }
 .amakit-table { max-height: 24rem; overflow: auto; }
-.amakit-table td, .amakit-table th { text-align: left; vertical-align: top; white-space: normal; max-width: 36rem; }
+.amakit-table.jp-RenderedHTMLCommon :is(td, th) { text-align: left; vertical-align: top; max-width: 36rem; }
+.amakit-table.jp-RenderedHTMLCommon .number { text-align: right; }
+.amakit-table.jp-RenderedHTMLCommon .short { white-space: nowrap; }
 .amakit-error { color: var(--jp-error-color1, #b3261e); }
 </style>"""
 
@@ -187,6 +189,8 @@ class Explorer:
     def choose(self, **changes):
         """Change the selection; every view follows.
 
+        A machine that the filters leave out lifts them.
+
         Parameters
         ----------
         **changes
@@ -210,7 +214,9 @@ class Explorer:
             if getattr(choice, name) not in values:
                 value = repr(getattr(choice, name))
                 raise UsageError(self._says["not here"].format(name=self._says[name], value=value))
-        before, self.choice = self.choice, settled(self.analysis, choice)
+        if "machine" in changes and choice.machine not in {(), *_keys(chosen(a, choice)[0])}:
+            choice = Choice(machine=choice.machine, outage=choice.outage)  # the filters had left it out
+        before, self.choice = self.choice, settled(a, choice)
         self._follow(before)
 
     def analyse(self, workspace, start, end, machines=""):
@@ -326,13 +332,15 @@ class Explorer:
             return kind(description=says[name], layout=wide, style=style, **more)
 
         self._fields = {name: field(w.Text, name) for name in ("workspace", "start", "end", "machines")}
-        go = w.Button(description=says["analyse"], button_style="primary")
+        fit = w.Layout(width="auto")
+        go = w.Button(description=says["analyse"], button_style="primary", layout=fit)
         self._filters = {name: field(w.Dropdown, name) for name in ("os_type", "cause", "pair")}
         self._machine = field(w.Combobox, "machine", continuous_update=False, ensure_option=False)
         self._outage = field(w.Dropdown, "outage")
-        clear = w.Button(description=says["clear"])
-        self._text = w.Textarea(layout=w.Layout(width="100%", height="9rem"), continuous_update=False)
-        run, again = w.Button(description=says["run"], button_style="primary"), w.Button(description=says["follow"])
+        clear = w.Button(description=says["clear"], layout=fit)
+        self._text = w.Textarea(layout=w.Layout(width="auto", height="9rem"))
+        run = w.Button(description=says["run"], button_style="primary", layout=fit)
+        again = w.Button(description=says["follow"], layout=fit)
         self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
         self._tables = {name: w.HTML() for name in ("outages", "streams", "events")}
         tabs = w.Tab(list(self._tables.values()), titles=[says[f"tab {name}"] for name in self._tables])
@@ -482,10 +490,7 @@ class Explorer:
         key = known.get(name) or (short[name][0] if len(short.get(name, [])) == 1 else None)
         if name and key is None:
             raise UsageError(self._says["unknown machine"].format(name=visible(name, 60), near=nearest(name, known)))
-        if key and key not in set(_keys(chosen(self.analysis, self.choice)[0])):
-            self.choose(os_type="", cause="", pair=(), machine=key)  # the filters had left it out
-        else:
-            self.choose(machine=key or ())
+        self.choose(machine=key or ())
 
     def _analyse(self):
         self.analyse(*(self._fields[name].value.strip() for name in ("workspace", "start", "end", "machines")))
@@ -536,9 +541,20 @@ class Part:
 
 
 class _Eye(anywidget.AnyWidget):
-    """Nothing to see; it tells that a browser shows what it lies in."""
+    """Nothing to see; it tells that a browser shows what it lies in, and keeps charts as wide as that.
 
-    _esm = "export default {render({model}) { model.set('seen', true); model.save_changes(); }}"
+    Plotly's widget draws before it has a place, and afterwards heeds changes of the window only.
+    """
+
+    _esm = """export default {render({model, el}) {
+      const fit = () => window.dispatchEvent(new Event("resize"));
+      const observer = new ResizeObserver(fit);
+      observer.observe(el);
+      document.addEventListener("plotlywidget-after-render", fit);
+      model.set("seen", true);
+      model.save_changes();
+      return () => { observer.disconnect(); document.removeEventListener("plotlywidget-after-render", fit); };
+    }}"""
     seen = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, then):
