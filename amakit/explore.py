@@ -40,6 +40,7 @@ _STYLE = """<style>
 .amakit-table.jp-RenderedHTMLCommon :is(td, th) { text-align: left; vertical-align: top; max-width: 36rem; }
 .amakit-table.jp-RenderedHTMLCommon .number { text-align: right; }
 .amakit-table.jp-RenderedHTMLCommon .short { white-space: nowrap; }
+.amakit-numbers .lm-TabBar-tab { flex: 0 0 auto; max-width: none; }
 .amakit-error { color: var(--jp-error-color1, #b3261e); }
 </style>"""
 
@@ -344,6 +345,7 @@ class Explorer:
         self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
         self._tables = {name: w.HTML() for name in ("outages", "streams", "events")}
         tabs = w.Tab(list(self._tables.values()), titles=[says[f"tab {name}"] for name in self._tables])
+        tabs.add_class("amakit-numbers")
         self._places = {name: w.VBox().add_class("amakit-chart") for name in ("fleet", "machine")}
         row = w.Layout(flex_flow="row wrap", align_items="center")
         go.on_click(lambda _: self._try(self._status, self._analyse, go))
@@ -459,7 +461,7 @@ class Explorer:
         if self._rows.get(self.choice.machine) in rows:
             at = rows.index(self._rows[self.choice.machine])
             others.append({"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": at - 0.5, "y1": at + 0.5,
-                           "line": {"color": "#E69F00", "width": 2}, "name": "here"})  # fmt: skip
+                           "line": {"color": "#D6006C", "width": 2}, "name": "here"})  # fmt: skip
         figure.layout.shapes = others
 
     def _clicked(self, trace, points, state):
