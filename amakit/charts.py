@@ -6,6 +6,7 @@ Ito, which colour-blind readers can tell apart; a pattern or a number stands bes
 
 import base64
 import html
+import io
 import re
 import textwrap
 
@@ -33,7 +34,7 @@ _MOST_BARS = 120
 #: The same in the map of a fleet, which has to fit a screen.
 _MOST_ROWS = 60
 #: Marks in a map of a fleet; those of the longest outages are drawn.
-_MOST_MARKS = 2000
+_MOST_MARKS = 1000
 #: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
 _MOST_POINTS = 80
 #: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
@@ -135,7 +136,7 @@ def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
     """Show the version of each machine over time, and its outages as marks: the map to pick an outage from.
 
     Up to 60 machines are drawn as bars with their names; more become one raster.  A symbol marks the beginning of an
-    outage and tells its cause; of more than 2,000 outages those that lasted longest are marked.
+    outage and tells its cause; of more than 1,000 outages those that lasted longest are marked.
 
     Parameters
     ----------
@@ -182,11 +183,13 @@ def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
                 x=_local(part["start_earliest"], timezone), y=part["label"], mode="markers", name=_cause(name, words),
                 marker={"symbol": _CAUSE_SYMBOLS[n], "size": 6 if many else 10, "color": _CAUSE_COLOURS[n],
                         "line": {"width": 0.5 if many else 1.2, "color": "white"}},
-                customdata=np.stack([part["label"], _spans(part, words), part["from_version"].map(_told),
-                                     part["to_version"].map(_told), part["outage"].astype("str")], axis=-1),
+                customdata=np.stack([part["label"], _spans(part, words), _pairs(part),
+                                     part["outage"].astype("str")], axis=-1),
                 hovertemplate=f"%{{customdata[0]}}<br>{_cause(name, words)}<br>%{{x}}<br>{words['blind']} "
-                              "%{customdata[1]}<br>%{customdata[2]} → %{customdata[3]}<extra></extra>",
+                              "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
             )  # fmt: skip
+    figure.update_layout(margin_t=80 if many else 110)
+    figure.update_xaxes(showspikes=True, spikemode="across", spikethickness=1, spikecolor="#8C8C8C", spikedash="solid")
     figure.update_yaxes(tickfont={"size": 11})
     return _rowed(figure, analysis, rows, many, words, timezone)
 
@@ -258,7 +261,7 @@ def live(figure):
     -------
     plotly.graph_objects.FigureWidget
     """
-    widget = go.FigureWidget(_packed(figure))
+    widget = go.FigureWidget(_light(figure))
     widget.layout.autosize = True
     widget._config = {"responsive": True, "displaylogo": False}  # as wide as its place; there is no public way
     return widget
@@ -273,10 +276,12 @@ def redraw(widget, figure):
         As `live` gives it; it is changed.
     figure : plotly.graph_objects.Figure
     """
+    figure = _light(figure)
+    widget.layout.update(shapes=(), images=())  # they hang on axes that go with their traces
     widget.data = ()  # a layout is cheap to change where there is nothing to draw
     widget.layout = figure.layout
     widget.layout.autosize = True
-    widget.add_traces(_packed(figure).data)
+    widget.add_traces(figure.data)
 
 
 def adoption(analysis, language="en", timezone="UTC", points=400):
@@ -481,10 +486,9 @@ def incident(analysis, language="en", timezone="UTC"):
         figure.add_scatter(
             x=first, y=part["label"], mode="markers", name=shown, legendgroup=name, showlegend=True,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "white"}},
-            customdata=np.stack([part["label"], _spans(part, words), part["from_version"].map(_told),
-                                 part["to_version"].map(_told)], axis=-1),
+            customdata=np.stack([part["label"], _spans(part, words), _pairs(part)], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>{shown}<br>%{{x}}<br>{words['blind']} %{{customdata[1]}}<br>"
-                          "%{customdata[2]} → %{customdata[3]}<extra></extra>",
+                          "%{customdata[2]}<extra></extra>",
         )  # fmt: skip
     _hatch(figure, analysis, rows, words, timezone)
     height = 180 + 21 * len(rows)
@@ -850,12 +854,42 @@ def behind(analysis, releases=None, language="en"):
 # -- parts --------------------------------------------------------------------------------------------------
 
 
-def _packed(figure):
-    """Write rasters as plotly does in JSON: a widget would send them number by number, which takes seconds."""
-    for trace in figure.select_traces({"type": "heatmap"}):
-        spec = {"dtype": "u1", "bdata": base64.b64encode(trace.z.tobytes()).decode("ascii")}
-        trace.z = spec | {"shape": ", ".join(map(str, trace.z.shape))}
+def _light(figure):
+    """Lay a raster under the marks as an image: a widget would send it number by number, there and back.
+
+    What is left of the heatmap is one cell for each row, which tells of its machine and is clicked, and the colour bar.
+    """
+    from PIL import Image
+
+    for raster in list(figure.select_traces({"type": "heatmap"})):
+        shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
+        image = Image.fromarray(raster.z, "P")
+        image.putpalette([part for shade in shades for part in shade], "RGBA")
+        file = io.BytesIO()
+        image.save(file, format="png")
+        step = (raster.x[1] - raster.x[0]) / np.timedelta64(1, "ms")
+        start = pd.Timestamp(raster.x[0]) - pd.Timedelta(milliseconds=step / 2)
+        figure.add_layout_image(
+            source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"), layer="below",
+            xref="x", yref="y", x=start, y=-0.5, sizex=step * raster.z.shape[1], sizey=raster.z.shape[0],
+            sizing="stretch", yanchor="top",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", showlegend=False,
+            marker={"color": [0], "cmin": raster.zmin, "cmax": raster.zmax, "colorscale": raster.colorscale,
+                    "colorbar": raster.colorbar.to_plotly_json(), "showscale": True},
+        )  # fmt: skip
+        ends = [start, start + pd.Timedelta(milliseconds=step * raster.z.shape[1])]
+        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False, hovertemplate="%{y}<extra></extra>")  # fmt: skip
     return figure
+
+
+def _rgba(shade):
+    """Read a colour of the palette, or one that is written as rgba()."""
+    if shade.startswith("#"):
+        return [*(int(shade[n : n + 2], 16) for n in (1, 3, 5)), 255]
+    *colour, share = re.findall(r"[\d.]+", shade)
+    return [*map(int, colour), round(255 * float(share))]
 
 
 def _faded(colour, share=0.18):
@@ -1074,6 +1108,12 @@ def _spans(outages, words):
     told = ends.map(lambda s: words["goes on"] if pd.isna(s) else f"{round(s) // 60}:{round(s) % 60:02}")
     bounds = " (" + told["downtime_low_s"] + "–" + told["downtime_high_s"] + ")"
     return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
+
+
+def _pairs(outages):
+    """Tell the version before and after; one that stayed once."""
+    old, new = (outages[name].map(_told) for name in ("from_version", "to_version"))
+    return old.where(old == new, old + " → " + new.where(new != "", "–"))
 
 
 def _view(row, analysis):
