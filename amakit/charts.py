@@ -189,7 +189,14 @@ def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
                               "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(margin_t=80 if many else 110)
-    figure.update_xaxes(showspikes=True, spikemode="across", spikethickness=1, spikecolor="#8C8C8C", spikedash="solid")
+    figure.update_xaxes(
+        showspikes=True,
+        spikemode="across",
+        spikesnap="cursor",
+        spikethickness=1,
+        spikecolor="#8C8C8C",
+        spikedash="solid",
+    )
     figure.update_yaxes(tickfont={"size": 11})
     return _rowed(figure, analysis, rows, many, words, timezone)
 
@@ -277,7 +284,7 @@ def redraw(widget, figure):
     figure : plotly.graph_objects.Figure
     """
     figure = _light(figure)
-    widget.layout.update(shapes=(), images=())  # they hang on axes that go with their traces
+    widget.layout.shapes = widget.layout.images = ()  # they hang on axes that go with their traces
     widget.data = ()  # a layout is cheap to change where there is nothing to draw
     widget.layout = figure.layout
     widget.layout.autosize = True
@@ -880,7 +887,8 @@ def _light(figure):
                     "colorbar": raster.colorbar.to_plotly_json(), "showscale": True},
         )  # fmt: skip
         ends = [start, start + pd.Timedelta(milliseconds=step * raster.z.shape[1])]
-        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False, hovertemplate="%{y}<extra></extra>")  # fmt: skip
+        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False,
+                      hovertemplate="%{y}<extra></extra>")  # fmt: skip
     return figure
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import anywidget
 import ipywidgets
+import numpy as np
 import pandas as pd
 import traitlets
 
@@ -631,7 +632,7 @@ def _key(row):
 
 def _of(machine, frame):
     """Give the rows of one machine."""
-    return frame[[key == machine for key in _keys(frame)]]
+    return frame[np.array([key == machine for key in _keys(frame)], dtype="bool")]
 
 
 def _keys(frame):

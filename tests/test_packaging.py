@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The rooms of the house, from the roof down: each may import only from rooms below it.
 ROOMS = [
-    "__main__", "cli", "series", "explore", "report", "running", "pages", "chromium", "still", "tables", "progress", "writeup",
+    "__main__", "cli", "series", "explore", "gallery", "report", "running", "pages", "chromium", "still", "tables", "progress", "writeup",
     "narrative", "charts", "facts", "blindness", "rollout", "snapshots", "copies", "pseudonyms", "controlplane",
     "analysis", "events", "causes", "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
     "azure", "local", "demo", "patience", "queries", "schemas", "intervals", "words", "errors", "__init__",
