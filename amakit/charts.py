@@ -262,11 +262,11 @@ def live(figure):
 
     Parameters
     ----------
-    figure : plotly.graph_objects.Figure
+    figure : Figure of plotly
 
     Returns
     -------
-    plotly.graph_objects.FigureWidget
+    FigureWidget of plotly
     """
     widget = go.FigureWidget(_light(figure))
     widget.layout.autosize = True
@@ -279,9 +279,9 @@ def redraw(widget, figure):
 
     Parameters
     ----------
-    widget : plotly.graph_objects.FigureWidget
+    widget : FigureWidget of plotly
         As `live` gives it; it is changed.
-    figure : plotly.graph_objects.Figure
+    figure : Figure of plotly
     """
     figure = _light(figure)
     widget.layout.shapes = widget.layout.images = ()  # they hang on axes that go with their traces
