@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from amakit import charts, narrative, writeup
+    from amakit import charts, explore, gallery, narrative, progress, releases, rollout, writeup
     from amakit.analysis import Analysis, analyze
     from amakit.errors import AmakitError, UsageError
     from amakit.report import parameters
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "narrative",
-           "parameters", "progress", "releases", "rollout", "snapshot", "writeup"]  # fmt: skip
+__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "explore",
+           "gallery", "narrative", "parameters", "progress", "releases", "rollout", "snapshot", "writeup"]  # fmt: skip
 
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
@@ -36,7 +36,7 @@ def __getattr__(name):
     """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
     if name in _HOMES:
         return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
-    if name in ("charts", "narrative", "progress", "releases", "rollout", "writeup"):
+    if name in ("charts", "explore", "gallery", "narrative", "progress", "releases", "rollout", "writeup"):
         return import_module(f"amakit.{name}")
     raise AttributeError(f"module 'amakit' has no attribute {name!r}")
 

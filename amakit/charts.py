@@ -4,7 +4,9 @@ A version has the same colour and pattern in every chart of an analysis.  The co
 Ito, which colour-blind readers can tell apart; a pattern or a number stands beside each, never colour alone.
 """
 
+import base64
 import html
+import io
 import re
 import textwrap
 
@@ -20,6 +22,7 @@ from amakit.rollout import curve, lags, standing
 from amakit.transitions import version_key
 from amakit.words import evidence, texts, visible
 
+_MACHINE = ["resource_id", "computer"]
 _COLOURS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
     "#004A75", "#8F6200", "#00614A", "#8A4A6F", "#2A77A3", "#8A3C00", "#6E6600", "#4D4D4D",
@@ -28,6 +31,10 @@ _PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 _GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.
 _MOST_BARS = 120
+#: The same in the map of a fleet, which has to fit a screen.
+_MOST_ROWS = 60
+#: Marks in a map of a fleet; those of the longest outages are drawn.
+_MOST_MARKS = 1000
 #: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
 _MOST_POINTS = 80
 #: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
@@ -104,15 +111,11 @@ def timeline(analysis, language="en", timezone="UTC"):
     >>> timeline(found, timezone="Asia/Tokyo").layout.xaxis.title.text
     'time (Asia/Tokyo)'
     """
-    words, styles = _words(language), _styles(analysis)
-    rows = _rows(analysis)
-    runs = _clipped(analysis).merge(rows, on=["resource_id", "computer"])
+    words, rows = _words(language), _rows(analysis)
     many = len(rows) > _MOST_BARS
     figure = _figure(words["timeline"], height=900 if many else 220 + 19 * len(rows))
-    figure.update_layout(margin_t=50 if many else 110)
-    if runs.empty:
+    if _versions(figure, analysis, rows, many, words, timezone).empty:
         return _empty(figure, words)
-    (_raster if many else _bars)(figure, analysis, rows, runs, styles, words, timezone)
     changes = analysis.transitions.merge(rows, on=["resource_id", "computer"])
     for kind, symbol in (("upgrade", "triangle-right"), ("downgrade", "triangle-left")):
         part = changes[changes["kind"] == kind]
@@ -126,15 +129,166 @@ def timeline(analysis, language="en", timezone="UTC"):
             hovertemplate=f"%{{customdata[0]}}<br>%{{customdata[1]}}<br>{words['last old']} %{{customdata[2]}}"
                           f"<br>{words['first new']} %{{x}}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=rows["label"], range=[len(rows) - 0.5, -0.5],
-        showticklabels=not many, ticks="", dtick=1, showgrid=False,
-        title=f"{len(rows):,} {words['machines']}" if many else None,
-    )  # fmt: skip
-    _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
-    span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
-    _time_axis(figure, words, timezone).update_xaxes(range=list(span))
-    return figure
+    return _rowed(figure, analysis, rows, many, words, timezone)
+
+
+def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
+    """Show the version of each machine over time, and its outages as marks: the map to pick an outage from.
+
+    Up to 60 machines are drawn as bars with their names; more become one raster.  A symbol marks the beginning of an
+    outage and tells its cause; of more than 1,000 outages those that lasted longest are marked.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The whole of it, so that a version looks the same whatever part of the fleet is drawn.
+    machines : pandas.DataFrame, optional
+        The rows of ``analysis.machines`` to draw; by default all.
+    outages : pandas.DataFrame, optional
+        The rows of ``analysis.outages`` to mark; by default all.
+    language : {'en', 'ja'}
+    timezone : str
+        Zone of the axis and of the hovers.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The last column of ``customdata`` of a mark is the index of its outage; ``y`` is the name of a machine as
+        `row_names` gives it.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03")
+    >>> marks = [trace for trace in fleet(found).data if trace.type == "scatter"]
+    >>> sorted(int(row[-1]) for trace in marks for row in trace.customdata) == list(found.outages.index)
+    True
+    """
+    words, rows = _words(language), _rows(analysis)
+    if machines is not None:
+        rows = rows.merge(machines[_MACHINE], on=_MACHINE)
+        rows = rows.assign(row=range(len(rows)))
+    many = len(rows) > _MOST_ROWS
+    figure = _figure(words["fleet"], height=640 if many else 190 + 15 * max(len(rows), 4))
+    if _versions(figure, analysis, rows, many, words, timezone).empty:
+        return _empty(figure, words)
+    own = (analysis.outages if outages is None else outages).rename_axis("outage").reset_index()
+    own = own.merge(rows, on=_MACHINE)
+    length = own["downtime_s"].fillna(np.inf)
+    own = own[length.rank(method="first", ascending=False) <= _MOST_MARKS]
+    for n, name in enumerate(CAUSES):
+        part = own[own["cause"] == name]
+        if len(part):
+            figure.add_scatter(
+                x=_local(part["start_earliest"], timezone), y=part["label"], mode="markers", name=_cause(name, words),
+                marker={"symbol": _CAUSE_SYMBOLS[n], "size": 6 if many else 10, "color": _CAUSE_COLOURS[n],
+                        "line": {"width": 0.5 if many else 1.2, "color": "white"}},
+                customdata=np.stack([part["label"], _spans(part, words), _pairs(part),
+                                     part["outage"].astype("str")], axis=-1),
+                hovertemplate=f"%{{customdata[0]}}<br>{_cause(name, words)}<br>%{{x}}<br>{words['blind']} "
+                              "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+            )  # fmt: skip
+    figure.update_layout(margin_t=80 if many else 110)
+    figure.update_xaxes(
+        showspikes=True,
+        spikemode="across",
+        spikesnap="cursor",
+        spikethickness=1,
+        spikecolor="#8C8C8C",
+        spikedash="solid",
+    )
+    figure.update_yaxes(tickfont={"size": 11})
+    return _rowed(figure, analysis, rows, many, words, timezone)
+
+
+def theme(dark=False):
+    """Give the one style of all charts as a template of plotly.
+
+    Charts have it already, the dark one where the default template of plotly is a dark one when they are made:
+    ``plotly.io.templates.default = "plotly_dark"``.  Their paper is clear, so that they stand on any page or slide.
+
+    Parameters
+    ----------
+    dark : bool
+        Whether text is for dark paper.
+
+    Returns
+    -------
+    plotly.graph_objects.layout.Template
+
+    Examples
+    --------
+    >>> import amakit
+    >>> shown = inventory(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> shown.update_layout(template=theme(dark=True)).layout.template.layout.font.color
+    '#A4ADB8'
+    """
+    ink = "#A4ADB8" if dark else "#595959"
+    axis = {"gridcolor": _GREY, "zeroline": False, "automargin": True}
+    return go.layout.Template(layout={
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink}, "colorway": _COLOURS[:8],
+        "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "y": 1, "yref": "container", "yanchor": "top",
+                  "pad": {"t": 12}},
+        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "bargap": 0.15,
+        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        "hoverlabel": {"bgcolor": "#FFFFFF", "bordercolor": "#8C8C8C", "font": {"color": "#1F2328"}, "align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8C8C8C", "activecolor": "#0072B2",
+                    "remove": ["select2d", "lasso2d"]},
+        "xaxis": axis, "yaxis": axis,
+    })  # fmt: skip
+
+
+def row_names(analysis):
+    """Give the name that each machine has in a chart, where names are cut and made safe.
+
+    Returns
+    -------
+    pandas.Series of str
+        On the index of ``analysis.machines``.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> row_names(found).tolist()
+    ['web-37.corp.contoso.example']
+    """
+    rows = analysis.machines[_MACHINE].merge(_rows(analysis), how="left", on=_MACHINE)
+    return pd.Series(rows["label"].to_numpy(), index=analysis.machines.index)
+
+
+def live(figure):
+    """Turn a figure into a widget, which tells of clicks and can be drawn anew.
+
+    Parameters
+    ----------
+    figure : Figure of plotly
+
+    Returns
+    -------
+    FigureWidget of plotly
+    """
+    widget = go.FigureWidget(_light(figure))
+    widget.layout.autosize = True
+    widget._config = {"responsive": True, "displaylogo": False}  # as wide as its place; there is no public way
+    return widget
+
+
+def redraw(widget, figure):
+    """Draw another figure in a widget; what was there is gone, the widget stays where it is.
+
+    Parameters
+    ----------
+    widget : FigureWidget of plotly
+        As `live` gives it; it is changed.
+    figure : Figure of plotly
+    """
+    figure = _light(figure)
+    widget.layout.shapes = widget.layout.images = ()  # they hang on axes that go with their traces
+    widget.data = ()  # a layout is cheap to change where there is nothing to draw
+    widget.layout = figure.layout
+    widget.layout.autosize = True
+    widget.add_traces(figure.data)
 
 
 def adoption(analysis, language="en", timezone="UTC", points=400):
@@ -339,10 +493,9 @@ def incident(analysis, language="en", timezone="UTC"):
         figure.add_scatter(
             x=first, y=part["label"], mode="markers", name=shown, legendgroup=name, showlegend=True,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "white"}},
-            customdata=np.stack([part["label"], _spans(part, words), part["from_version"].map(_told),
-                                 part["to_version"].map(_told)], axis=-1),
+            customdata=np.stack([part["label"], _spans(part, words), _pairs(part)], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>{shown}<br>%{{x}}<br>{words['blind']} %{{customdata[1]}}<br>"
-                          "%{customdata[2]} → %{customdata[3]}<extra></extra>",
+                          "%{customdata[2]}<extra></extra>",
         )  # fmt: skip
     _hatch(figure, analysis, rows, words, timezone)
     height = 180 + 21 * len(rows)
@@ -481,7 +634,7 @@ def alerts(analysis, language="en", windows=blindness.WINDOWS, frequency=1):
     figure.update_layout(
         barmode="stack", margin_t=120, xaxis={"domain": [0, 0.48]},
         legend=_under_title(figure.layout.height),
-        xaxis2={"domain": [0.52, 1], "gridcolor": _GREY, "zeroline": False, "anchor": "y"},
+        xaxis2={"domain": [0.52, 1], "anchor": "y"},
     )  # fmt: skip
     for axis, part in (("xaxis", upgrade), ("xaxis2", ~upgrade)):
         most = max(int(part.sum()), 1)
@@ -708,6 +861,45 @@ def behind(analysis, releases=None, language="en"):
 # -- parts --------------------------------------------------------------------------------------------------
 
 
+def _light(figure):
+    """Lay a raster under the marks as an image: a widget would send it number by number, there and back.
+
+    What is left of the heatmap is one cell for each row, which tells of its machine and is clicked, and the colour bar.
+    """
+    from PIL import Image
+
+    for raster in list(figure.select_traces({"type": "heatmap"})):
+        shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
+        image = Image.fromarray(raster.z, "P")
+        image.putpalette([part for shade in shades for part in shade], "RGBA")
+        file = io.BytesIO()
+        image.save(file, format="png")
+        step = (raster.x[1] - raster.x[0]) / np.timedelta64(1, "ms")
+        start = pd.Timestamp(raster.x[0]) - pd.Timedelta(milliseconds=step / 2)
+        figure.add_layout_image(
+            source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"), layer="below",
+            xref="x", yref="y", x=start, y=-0.5, sizex=step * raster.z.shape[1], sizey=raster.z.shape[0],
+            sizing="stretch", yanchor="top",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", showlegend=False,
+            marker={"color": [0], "cmin": raster.zmin, "cmax": raster.zmax, "colorscale": raster.colorscale,
+                    "colorbar": raster.colorbar.to_plotly_json(), "showscale": True},
+        )  # fmt: skip
+        ends = [start, start + pd.Timedelta(milliseconds=step * raster.z.shape[1])]
+        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False,
+                      hovertemplate="%{y}<extra></extra>")  # fmt: skip
+    return figure
+
+
+def _rgba(shade):
+    """Read a colour of the palette, or one that is written as rgba()."""
+    if shade.startswith("#"):
+        return [*(int(shade[n : n + 2], 16) for n in (1, 3, 5)), 255]
+    *colour, share = re.findall(r"[\d.]+", shade)
+    return [*map(int, colour), round(255 * float(share))]
+
+
 def _faded(colour, share=0.18):
     """Give a colour of the palette, so faint that others show through."""
     red, green, blue = (int(colour[n : n + 2], 16) for n in (1, 3, 5))
@@ -715,21 +907,13 @@ def _faded(colour, share=0.18):
 
 
 def _figure(title, height):
-    """Make an empty figure in the one style of the kit, which holds on white and on black paper."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="none", height=height, title={"text": title, "x": 0, "xref": "paper", "font": {"size": 16}, "y": 1,
-                                               "yref": "container", "yanchor": "top", "pad": {"t": 12}},
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#595959"},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", barmode="overlay", bargap=0.15,
-        margin={"l": 20, "r": 20, "t": 50, "b": 50},
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8c8c8c", "activecolor": "#0072B2",
-                 "remove": ["select2d", "lasso2d"]},
-    )  # fmt: skip
-    figure.update_xaxes(gridcolor=_GREY, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=_GREY, zeroline=False, automargin=True)
-    return figure
+    """Make an empty figure in the one style of the kit: dark where plotly's own default template is a dark one."""
+    from plotly.io import templates
+
+    return go.Figure(layout={
+        "template": theme("dark" in (templates.default or "")), "height": height, "title": {"text": title},
+        "barmode": "overlay", "margin": {"l": 20, "r": 20, "t": 50, "b": 50},
+    })  # fmt: skip
 
 
 def _empty(figure, words):
@@ -741,7 +925,9 @@ def _empty(figure, words):
 def _time_axis(figure, words, timezone):
     day, finer = "%m-%d\n%Y", "%H:%M\n%m-%d"
     stops = [{"dtickrange": [None, 86_399_999], "value": finer}, {"dtickrange": [86_400_000, None], "value": day}]
-    return figure.update_xaxes(title=words["time"].format(zone=timezone), type="date", tickformatstops=stops)
+    return figure.update_xaxes(
+        title=words["time"].format(zone=timezone), type="date", tickformatstops=stops, hoverformat="%Y-%m-%d %H:%M:%S"
+    )
 
 
 def _hatch(figure, analysis, labels, words, timezone):
@@ -818,8 +1004,45 @@ def _clipped(analysis):
 def _local(times, timezone):
     """Turn instants into the wall clock of a zone: plotly draws what it is given and knows no zones."""
     if isinstance(times, pd.Series):
-        return times.dt.tz_convert(timezone).dt.tz_localize(None)
-    return times.tz_convert(timezone).tz_localize(None)
+        return times.dt.tz_convert(timezone).dt.tz_localize(None).dt.as_unit("us")  # a widget draws no nanoseconds
+    return times.tz_convert(timezone).tz_localize(None).as_unit("us")
+
+
+def _versions(figure, analysis, rows, many, words, timezone):
+    """Draw the versions of some machines over time; give the stretches that were drawn."""
+    figure.update_layout(margin_t=50 if many else 110)
+    runs = _broken(_clipped(analysis), analysis).merge(rows, on=_MACHINE)
+    if len(runs):
+        (_raster if many else _bars)(figure, analysis, rows, runs, _styles(analysis), words, timezone)
+    return runs
+
+
+def _rowed(figure, analysis, rows, many, words, timezone):
+    """Lay the rows of machines and the time axis under what was drawn."""
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=rows["label"], range=[len(rows) - 0.5, -0.5],
+        showticklabels=not many, ticks="", dtick=1, showgrid=False,
+        title=f"{len(rows):,} {words['machines']}" if many else None,
+    )  # fmt: skip
+    _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
+    span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
+    return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
+
+
+def _broken(runs, analysis):
+    """Break runs where the agent surely delivered nothing although its version stayed."""
+    away = analysis.outages[analysis.outages["cause"] != "disconnected"]
+    away = away[[*_MACHINE, "start_latest", "end_earliest"]].dropna()
+    runs = runs.rename_axis("run").reset_index()
+    cuts = runs[["run", *_MACHINE, "first", "last"]].merge(away, on=_MACHINE)
+    cuts = cuts[(cuts["first"] < cuts["start_latest"]) & (cuts["end_earliest"] < cuts["last"])]
+    ends = {
+        "first": pd.concat([runs[["run", "first"]], cuts[["run", "end_earliest"]].set_axis(["run", "first"], axis=1)]),
+        "last": pd.concat([runs[["run", "last"]], cuts[["run", "start_latest"]].set_axis(["run", "last"], axis=1)]),
+    }
+    ends = {name: part.sort_values(["run", name], ignore_index=True) for name, part in ends.items()}
+    parts = ends["first"].assign(last=ends["last"]["last"]).merge(runs.drop(columns=["first", "last"]), on="run")
+    return parts[parts["first"] <= parts["last"]].drop(columns="run")
 
 
 def _bars(figure, analysis, rows, runs, styles, words, timezone):
@@ -895,6 +1118,12 @@ def _spans(outages, words):
     return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
 
 
+def _pairs(outages):
+    """Tell the version before and after; one that stayed once."""
+    old, new = (outages[name].map(_told) for name in ("from_version", "to_version"))
+    return old.where(old == new, old + " → " + new.where(new != "", "–"))
+
+
 def _view(row, analysis):
     """Give the stretch of time that is worth looking at: the outage and about as much on either side.
 
@@ -904,7 +1133,7 @@ def _view(row, analysis):
         end = min(pd.Timestamp(analysis.run["horizon"]), row["start_earliest"] + pd.Timedelta(hours=1))
         return row["start_earliest"] - pd.Timedelta(minutes=20), max(end, row["start_latest"])
     beside = max(row["end_latest"] - row["start_earliest"], pd.Timedelta(minutes=5))
-    beside = min(beside, pd.Timedelta(hours=2))
+    beside = min(beside, pd.Timedelta(minutes=40))  # so far at least are samples read
     return row["start_earliest"] - beside, row["end_latest"] + beside
 
 

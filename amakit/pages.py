@@ -210,6 +210,8 @@ def _arranged(notebook):
                 tables[heading] += "text/html" in output.data
                 output.metadata["heading"] = heading + (f" ({tables[heading]})" if tables[heading] > 1 else "")
                 chart = output if _CHART in output.data else None
+                if chart is not None and "text/markdown" in output.data:  # a part of the explorer brings its own
+                    chart.metadata["caption"] = output.data["text/markdown"]
         if cell.cell_type == "markdown":
             chart = None
         cells.append(cell)

@@ -97,7 +97,8 @@ def for_others(notebook, told, places):
     """
     import nbformat
 
-    notebook.metadata.pop("papermill", None)
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
     for number, cell in enumerate(notebook.cells):
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
@@ -110,6 +111,7 @@ def for_others(notebook, told, places):
         elif any("papermill" in tag for tag in tags):  # what it adds where a cell failed
             cell.id = f"failed-{number}"
         for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # dead without its kernel
             if output.output_type in ("error", "stream"):
                 output.update(displaced(output, places | {str(Path.home()): "~", str(Path.cwd()): "."}))
     return nbformat.from_dict(displaced(notebook, places))

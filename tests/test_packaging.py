@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: The rooms of the house, from the roof down: each may import only from rooms below it.
 ROOMS = [
-    "__main__", "cli", "magic", "cells", "series", "report", "running", "pages", "chromium", "still", "tables", "progress", "writeup",
+    "__main__", "cli", "magic", "cells", "series", "explore", "gallery", "report", "running", "pages", "chromium",
+    "still", "tables", "progress", "writeup",
     "narrative", "charts", "facts", "blindness", "rollout", "snapshots", "copies", "pseudonyms", "controlplane",
     "analysis", "events", "causes", "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
     "azure", "local", "demo", "patience", "summary", "queries", "schemas", "intervals", "words", "errors", "__init__",
@@ -26,7 +27,7 @@ ROOMS = [
 #: The only rooms that know a heavy library.
 DOORS = {
     "plotly": {"charts", "pages"}, "nbconvert": {"pages"}, "papermill": {"running"}, "matplotlib": {"still"},
-    "azure": {"azure", "controlplane"}, "duckdb_kql": {"local"},
+    "azure": {"azure", "controlplane"}, "duckdb_kql": {"local"}, "ipywidgets": {"explore"}, "anywidget": {"explore"},
     "IPython": {"errors", "magic"},
 }  # fmt: skip
 

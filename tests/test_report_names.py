@@ -128,7 +128,7 @@ def read(path):
     return "\n".join([*(sheet.extract_text() for sheet in reader.pages), *outline, str(reader.metadata)])
 
 
-@pytest.mark.parametrize("name", ["02_upgrade_gaps", "03_incident_writeup", "04_rollout"])
+@pytest.mark.parametrize("name", ["00_explore", "02_upgrade_gaps", "03_incident_writeup", "04_rollout"])
 def test_with_pseudonyms_no_name_is_in_any_file(tmp_path, name):
     names = ["zebra-01.corp.secret.example", "quokka-02"]
     logs = fleet(tmp_path / "okapi-logs", names)

@@ -1,0 +1,46 @@
+"""Every chart of an analysis with its caption: what a page of examples, or a deck of slides, is made from."""
+
+from amakit import charts, releases
+from amakit.progress import Progress
+from amakit.writeup import Writeup
+
+
+def gallery(analysis, language="en", timezone="UTC"):
+    """Draw every chart of an analysis, each with the sentence that says what it shows.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    language : {'en', 'ja'}
+    timezone : str
+        Zone in which times are told.
+
+    Returns
+    -------
+    list of (str, plotly.graph_objects.Figure, str)
+        The name of the function in `amakit.charts`, its figure, and a caption in Markdown.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> [name for name, _, _ in gallery(found)][:4]
+    ['inventory', 'timeline', 'adoption', 'clock']
+    """
+    known, zone = releases.known(), (language, timezone)
+    say, progress = Writeup(analysis, *zone), Progress(analysis, *zone, known)
+    return [
+        ("inventory", charts.inventory(analysis, language), say.inventory()),
+        ("timeline", charts.timeline(analysis, *zone), say.changes()),
+        ("adoption", charts.adoption(analysis, *zone), say.adoption()),
+        ("clock", charts.clock(analysis, *zone), say.timing()),
+        ("incident", charts.incident(analysis, *zone), say.timeline()),
+        ("fleet", charts.fleet(analysis, None, None, *zone), say.timeline()),
+        ("around", charts.around(analysis, None, *zone), say.around()),
+        ("downtimes", charts.downtimes(analysis, language), say.downtimes()),
+        ("causes", charts.causes(analysis, language), say.others()),
+        ("alerts", charts.alerts(analysis, language), say.alerts()),
+        ("rollout", charts.rollout(analysis, known, *zone), progress.spread()),
+        ("arrivals", charts.arrivals(analysis, known, *zone), progress.arrived()),
+        ("behind", charts.behind(analysis, known, language), progress.standing()),
+    ]
