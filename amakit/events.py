@@ -146,10 +146,15 @@ def tail(rows, mean, spread, share=0.0):
     >>> tail([0, 0, 12], [7.0, 7.0, 12.0], [0.0, 1.0, 0.0]).round(4)
     array([0.0009, 0.125 , 0.576 ])
     """
-    from scipy.stats import nbinom
+    from scipy.special import betainc  # the negative binomial's; scipy.stats takes longer to import than the analysis
 
-    mean, size = np.asarray(mean, dtype="float64"), 1 / np.maximum(spread, 1e-9)
-    return np.fmax(nbinom.cdf(rows, size, size / (size + mean)), share)
+    rows, mean, size = (
+        np.asarray(rows, dtype="float64"),
+        np.asarray(mean, dtype="float64"),
+        1 / np.maximum(spread, 1e-9),
+    )
+    few = np.where(rows < 0, 0.0, betainc(size, np.floor(np.maximum(rows, 0.0)) + 1, size / (size + mean)))
+    return np.fmax(few, share)
 
 
 def continuity(records):
