@@ -246,9 +246,12 @@ def _plan(start, end):
 
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")
-    found = plan(window(start, end))
+    found = plan(window(start, end), 1000)
     click.echo(found.to_string(index=False))
-    click.echo(f"at least {found['Requests'].sum()} requests, {LIMITS}")
+    click.echo(
+        f"at least {found['Least'].sum()} requests, at most {found['Most'].sum()} for 1,000 silences and one table of "
+        f"events; {LIMITS}"
+    )
 
 
 @main.command()

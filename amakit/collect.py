@@ -141,46 +141,63 @@ def scope(workspace, window, machines=()):
     return machines or tuple(held)
 
 
-def plan(window):
+def plan(window, silences=1000):
     """List what an analysis of a live workspace asks, before anything is asked.
 
     Parameters
     ----------
     window : Window
+    silences : int
+        How many stretches are assumed to need a closer look.
 
     Returns
     -------
     pandas.DataFrame
-        Query, Table, Start, End, Requests (at least so many: one for each slice of at most 15 days, none where
-        nothing calls for it) and Asked (when).
+        Query, Table, Start, End, Asked (when), Least (requests where nothing is silent) and Most (where so many
+        machines fall silent for minutes; one that is silent for weeks adds one for every 15 days).
+
+    Notes
+    -----
+    A request covers at most 15 days and carries at most 500 windows, so that requests grow with the length of the
+    window and the number of silences, not with the number of machines.  One whose answer is too large for the
+    service is asked again in halves, which no plan can foresee.
 
     Examples
     --------
     >>> from amakit.intervals import window
     >>> found = plan(window("2026-03-01", "2026-04-01"))
-    >>> found.loc[found["Query"] == "heartbeat_days", "Requests"].item()
-    3
+    >>> found.loc[found["Query"] == "heartbeat_days", ["Least", "Most"]].values.tolist()
+    [[3, 3]]
     """
     before, after = Window(window.start - LOOKBACK, window.start), Window(window.end, window.end + LOOKAHEAD)
     wide = Window(before.end - pd.Timedelta(days=1), after.end)
     always, there, finer = "always", "where there is such a table", "around what looks like a silence"
-    steps = [
+    each = "for each table of events that is there"
+    steps = [  # when, and for the finer ones: how often, and windows for each silence and in one query
         ("heartbeat_machines", before, always), ("heartbeat_machines", after, always),
-        ("heartbeat_days", window, always), ("heartbeat_hours", window, finer), ("heartbeat_rows", window, finer),
+        ("heartbeat_days", window, always),
+        ("heartbeat_hours", window, finer, 2, 1), ("heartbeat_rows", window, finer, 3, 1),
+        ("heartbeat_late", window, "in days with a heartbeat that came late", 1, 1),
         *((f"{name}_streams", window, there) for name in STREAMS.values()),
-        *((f"{name}_rows", window, finer) for name in STREAMS.values()),
+        *((f"{name}_rows", window, f"{finer}, where there is such a table", len(_REACHES), 1)
+          for name in STREAMS.values()),
+        ("perf_uptime", window, f"{finer}, where there is such a table", 1, 1),
         ("activity", wide, there), ("system_events", wide, there), ("syslog_boots", wide, there),
-        ("perf_uptime", window, finer), ("heartbeat_late", window, "in days with a heartbeat that came late"),
-        ("event_machines", window, "for each table of events that is there, after an outage"),
-        ("event_windows", window, "around each outage of a machine with events"),
-        ("event_records", window, "around each outage of a machine with numbered events"),
+        ("event_machines", window, f"{each}, after an outage"),
+        ("event_windows", window, f"{each}, around each outage", 2, 8),
+        ("event_records", window, f"{each} and has record numbers, around each outage", 1, 6),
     ]  # fmt: skip
-    return pd.DataFrame([
-        {"Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
-         "Start": iso(over.start), "End": iso(over.end),
-         "Requests": len(over.slices()) if when in (always, there) else 0, "Asked": when}
-        for name, over, when in steps
-    ])  # fmt: skip
+    rows = []
+    for name, over, asked, *often in steps:
+        slices = len(over.slices())
+        rounds, windows = often or (0, 0)
+        most = rounds * slices + -(-silences * windows // _WINDOWS_PER_QUERY) if often else slices
+        rows.append({
+            "Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
+            "Start": iso(over.start), "End": iso(over.end), "Asked": asked,
+            "Least": slices if asked in (always, there) else 0, "Most": most if silences or not often else 0,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
@@ -560,6 +577,8 @@ def _in_windows(workspace, name, windows, **values):
         whole = Window(part["Start"].min(), part["End"].max())
         for cut in whole.slices():
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
+            if inside.empty:
+                continue
             table = inside[[c for c in (*_KEYS, "Start", "End", "Interval") if c in inside]].drop_duplicates()
             calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
     nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
@@ -724,7 +743,7 @@ def _rows_around(fleet, name, around, pad, **values):
     names = _raw_names(fleet)
     if name.startswith("health"):  # AMAHealth names no computer
         names = names.assign(Computer="").drop_duplicates([*_KEYS])
-    ends = around["first"].fillna(fleet.window.end)
+    ends = around["first"].fillna(around["last"])  # what comes long after the last heartbeat, other streams list
     windows = around[_MACHINE].assign(Start=around["last"] - pad, End=ends + pad).merge(names, on=_MACHINE)
     rows = _in_windows(fleet.workspace, name, _merged(windows), **values)
     return rows.merge(names, on=_KEYS)

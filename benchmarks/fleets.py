@@ -1,6 +1,6 @@
 """Fleets for the benchmarks: folder workspaces of Parquet files, made once.
 
-Heartbeats are sent every 60.003 s with 50 ms of jitter; at each upgrade an agent is away for half a minute to ten
+Heartbeats are sent every 60.003 s, with jitter; at each upgrade an agent is away for half a minute to ten
 minutes and comes back on a phase of its own, under the next version.  Rows lie in the order of their arrival.
 """
 
@@ -47,7 +47,7 @@ WITH beat AS (
                                     ceil((least(until, {day} * 86400 + 86400) - since) / 60.003)::BIGINT)) AS n, since
     FROM segment WHERE since < {day} * 86400 + 86400 AND until > {day} * 86400
 )
-SELECT TIMESTAMP '{start}' + to_microseconds(((since + 60.003 * n) * 1e6)::BIGINT + (hash(m, n) % 50000)::BIGINT)
+SELECT TIMESTAMP '{start}' + to_microseconds(((since + 60.003 * n) * 1e6)::BIGINT + (hash(m, n) % {jitter})::BIGINT)
            AS TimeGenerated, *
 FROM beat
 """
@@ -58,7 +58,9 @@ SELECT TimeGenerated, 'Azure Monitor Agent' AS Category, computer AS Computer, '
        '/subscriptions/0b1e2d3c-4a5f-4687-9a0b-c0de00000001/resourcegroups/' || rg
            || '/providers/microsoft.compute/virtualmachines/' || computer AS _ResourceId,
        TimeGenerated + to_microseconds(8000000 + (hash(m, n, 'late') % 20000000)::BIGINT) AS _TimeReceived
-FROM ({beats}) JOIN machine USING (m) ORDER BY _TimeReceived
+FROM ({beats}) JOIN machine USING (m), range(2) copy(c)
+WHERE c = 0 OR hash(m, n, 'twice') % 1000000 < {doubled}
+ORDER BY _TimeReceived
 """
 _PERF = """
 SELECT TimeGenerated + to_microseconds(1000000 * c) AS TimeGenerated, computer AS Computer,
@@ -72,23 +74,37 @@ FROM ({beats}) JOIN machine USING (m), range(10) t(c) WHERE m < {sampled} ORDER 
 
 
 def make(folder, name):
-    """Write a fleet of `FLEETS` into a folder, unless it is there; a file for each day."""
+    """Write a fleet of `FLEETS` into a folder, unless it is there."""
     target = Path(folder) / name
-    if (target / "_whole").exists():
-        return target
-    machines, days, upgrades, sampled = FLEETS[name]
+    if not (target / "_whole").exists():
+        write(target, *FLEETS[name])
+        (target / "_whole").touch()
+    return target
+
+
+def write(target, machines, days, upgrades, sampled=0, jitter=0.05, doubled=0.0):
+    """Write a fleet, a file for each table and day.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+    machines, days, upgrades, sampled : int
+        As in `FLEETS`.
+    jitter : float
+        Heartbeats come up to so many seconds late.
+    doubled : float
+        Share of the heartbeats that are there twice.
+    """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         db.execute(_MACHINES, [machines])
         db.execute(_SEGMENTS, [days, upgrades, upgrades, days])
         for day in range(days):
-            beats = _BEATS.format(day=day, start=START)
-            tables = {"Heartbeat": _HEARTBEAT.format(beats=beats)}
+            beats = _BEATS.format(day=day, start=START, jitter=round(jitter * 1e6))
+            tables = {"Heartbeat": _HEARTBEAT.format(beats=beats, doubled=round(doubled * 1e6))}
             if sampled:
                 tables["Perf"] = _PERF.format(beats=beats, sampled=sampled)
             for table, rows in tables.items():
                 path = target / table / f"{day:03d}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 db.execute(f"COPY ({rows}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
-    (target / "_whole").touch()
-    return target

@@ -840,7 +840,7 @@ def test_a_failed_run_leaves_no_file_and_one_sentence(service, tmp_path):
 def test_a_dry_run_prints_the_plan_and_asks_nothing(service, cloud):
     done = run("analyze", OPS, "--start", "2026-03-01", "--end", "2026-04-01", "--dry-run")
     assert done.exit_code == 0
-    assert re.search(r"heartbeat_days +Heartbeat +\S+ +\S+ +3 +always", done.stdout)
+    assert re.search(r"heartbeat_days +Heartbeat +\S+ +\S+ +always +3 +3", done.stdout)
     assert "at most 4 at once" in done.stdout
     assert (service.asked, cloud.asked, cloud.credential.scopes) == ([], [], [])
     without = run("analyze", service.address, "--dry-run", "--out", "x")
