@@ -8,7 +8,9 @@ of plotly into the browser.
 import html
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import anywidget
 import ipywidgets
@@ -27,6 +29,10 @@ from amakit.tables import Table
 from amakit.transitions import version_key
 from amakit.words import texts, visible
 from amakit.workspace import connect
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+    from amakit.workspace import Workspace
 
 _MACHINE = ["resource_id", "computer"]
 #: Rows of a table on the screen; the frames have all of them.
@@ -70,7 +76,7 @@ class Choice:
     outage: int | None = None
 
 
-def chosen(analysis, choice):
+def chosen(analysis: "Analysis", choice: Choice) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the machines and outages that a choice leaves.
 
     Parameters
@@ -106,7 +112,7 @@ def chosen(analysis, choice):
     return machines, outages
 
 
-def settled(analysis, choice):
+def settled(analysis: "Analysis", choice: Choice) -> Choice:
     """Give a choice whose machine and outage agree with each other and with the filters.
 
     A machine brings the longest of its outages that the filters leave; without a machine it is that of all, upgrades
@@ -178,7 +184,15 @@ class Explorer:
     ({'machine_stopped'}, True)
     """
 
-    def __init__(self, analysis, workspace=None, language="en", timezone="UTC", anonymise=False, allow_unknown=False):
+    def __init__(
+        self,
+        analysis: "Analysis",
+        workspace: "Workspace | None" = None,
+        language: str = "en",
+        timezone: str = "UTC",
+        anonymise: bool = False,
+        allow_unknown: bool = False,
+    ) -> None:
         self.workspace, self.answer = workspace, None
         self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
                        "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
@@ -189,7 +203,7 @@ class Explorer:
 
     # -- what code calls, and widgets too ---------------------------------------------------------------------
 
-    def choose(self, **changes):
+    def choose(self, **changes: object) -> None:
         """Change the selection; every view follows.
 
         A machine that the filters leave out lifts them.
@@ -222,7 +236,7 @@ class Explorer:
         before, self.choice = self.choice, settled(a, choice)
         self._follow(before)
 
-    def analyse(self, workspace, start, end, machines=""):
+    def analyse(self, workspace: str, start: str, end: str, machines: str | list[str] = "") -> None:
         """Analyse another workspace or window, and show that instead.
 
         Parameters
@@ -251,7 +265,7 @@ class Explorer:
         self.workspace = opened
         self._take(found)
 
-    def query(self, kql):
+    def query(self, kql: str) -> pd.DataFrame:
         """Run any KQL on the workspace, and show its answer.
 
         Parameters
@@ -277,7 +291,7 @@ class Explorer:
         self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
         return self.answer
 
-    def look(self):
+    def look(self) -> None:
         """Turn the charts into widgets; a browser calls this when it shows a part."""
         if not self._figures:
             self._figures = {"fleet": charts.live(self._fleet_figure()), "machine": charts.live(self._machine_figure())}
@@ -537,7 +551,7 @@ class Part:
     widget : ipywidgets.Widget
     """
 
-    def __init__(self, widget, still):
+    def __init__(self, widget: ipywidgets.Widget, still: Callable[[], dict]) -> None:
         self.widget, self._still = widget, still
 
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -3,15 +3,22 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from amakit.errors import AmakitError, UsageError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 #: A path or an address, long enough to be told from other text.
 _TELLS = re.compile(r"(?s)^(?=.{4}).*[/\\]")
 
 
-def execute(notebook, values, stage, environment, progress):
+def execute(
+    notebook: "NotebookNode", values: dict, stage: Path, environment: dict[str, str], progress: bool
+) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
     Parameters
@@ -79,7 +86,7 @@ def _quiet_kernel(environment):
     return Quiet
 
 
-def for_others(notebook, told, places):
+def for_others(notebook: "NotebookNode", told: dict, places: dict[str, str]) -> "NotebookNode":
     """Take out what differs from run to run, and where on this machine it ran: the file goes to other people.
 
     Parameters
@@ -117,7 +124,7 @@ def for_others(notebook, told, places):
     return nbformat.from_dict(displaced(notebook, places))
 
 
-def displaced(value, places):
+def displaced(value: Any, places: Mapping[str, str]) -> Any:
     """Replace paths of this machine in all text of a value.
 
     Parameters
@@ -142,7 +149,7 @@ def displaced(value, places):
     return json.loads(text)
 
 
-def silenced(notebook):
+def silenced(notebook: "NotebookNode") -> "NotebookNode":
     """Leave of a failure its kind alone: what it says may name machines.
 
     Parameters
