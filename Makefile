@@ -29,13 +29,14 @@ lab: $(READY)  ## start JupyterLab on the notebooks
 docs: $(READY)  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --nitpicky --quiet docs docs/_build/html
 
-lint: $(READY)  ## check style
+lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
 		--no-emit-find-links --upgrade --extra test --extra docs pyproject.toml --output-file requirements.lock
 
 clean:  ## take away everything that the other commands made here
-	rm -rf $(VENV) out docs/_build docs/_generated .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) out docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -246,7 +246,7 @@ sent there; check the address
     found = []
     for name, known in CLOUDS.items():
         try:
-            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)
+            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)  # type: ignore[arg-type]
         except KustoError:
             continue
         found.append(name)
@@ -303,15 +303,15 @@ def credential(
     client = {"client_id": environ["AZURE_CLIENT_ID"]} if environ.get("AZURE_CLIENT_ID") else {}
     make = {
         "default": lambda: identity.DefaultAzureCredential(authority=authority),
-        "cli": lambda: identity.AzureCliCredential(**tenant),
-        "managed": lambda: identity.ManagedIdentityCredential(**client),
-        "device": lambda: identity.DeviceCodeCredential(authority=authority, prompt_callback=_tell, **tenant),
+        "cli": lambda: identity.AzureCliCredential(**tenant),  # type: ignore[arg-type]
+        "managed": lambda: identity.ManagedIdentityCredential(**client),  # type: ignore[arg-type]
+        "device": lambda: identity.DeviceCodeCredential(authority=authority, prompt_callback=_tell, **tenant),  # type: ignore[arg-type]
         "browser": lambda: identity.InteractiveBrowserCredential(authority=authority, **tenant),
         "workload": lambda: identity.WorkloadIdentityCredential(authority=authority),
         "environment": lambda: identity.EnvironmentCredential(authority=authority),
     }
     try:
-        return make[name]()
+        return make[name]()  # type: ignore[return-value]
     except ValueError as error:
         raise UsageError(f"credential {name!r} cannot be used here: {_first_line(error)}") from error
 
@@ -383,7 +383,8 @@ class KustoEngine:
         self._workspace = workspace
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._making, self._made, self._reached = threading.Lock(), None, False
-        self._names, self._columns = None, {}
+        self._names: list[str] | None = None
+        self._columns: dict[str, dict[str, str]] = {}
 
     def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step.

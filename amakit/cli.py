@@ -156,7 +156,7 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
     The answer is a table on a terminal, CSV in a pipe.
     """
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
+        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)  # type: ignore[operator]
     _show(frame, out)
 
 

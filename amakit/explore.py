@@ -193,7 +193,9 @@ class Explorer:
         anonymise: bool = False,
         allow_unknown: bool = False,
     ) -> None:
-        self.workspace, self.answer = workspace, None
+        self.workspace = workspace
+        self.choice: Choice
+        self.answer: pd.DataFrame | None = None
         self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
                        "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
         self._says = texts(language)["explore"]
@@ -218,7 +220,7 @@ class Explorer:
         UsageError
             When there is nothing of that kind in the analysis; the selection stays as it was.
         """
-        choice = replace(self.choice, **changes)
+        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
         if "machine" in changes and "outage" not in changes:
             choice = replace(choice, outage=None)
         a = self.analysis
@@ -257,10 +259,10 @@ class Explorer:
         same = self.workspace is not None and workspace == self._named()
         opened = self.workspace if same else connect(workspace)
         try:
-            found = given.analyze(opened)
+            found = given.analyze(opened)  # type: ignore[arg-type]
         except AmakitError:
             if not same:
-                opened.close()
+                opened.close()  # type: ignore[union-attr]
             raise
         self.workspace = opened
         self._take(found)

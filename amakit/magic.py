@@ -34,7 +34,8 @@ class KqlMagics(Magics):
 
     def __init__(self, shell: "InteractiveShell") -> None:
         super().__init__(shell)
-        self.workspace, self._opened = None, False
+        self.workspace: Workspace | None = None
+        self._opened = False
 
     @magic_arguments()
     @argument("name", nargs="?", help="bind the result to this name instead of showing it")
@@ -95,7 +96,7 @@ class KqlMagics(Magics):
     def let_go(self) -> None:
         """Forget the workspace, and close it if the magic has opened it."""
         if self._opened:
-            self.workspace.close()
+            self.workspace.close()  # type: ignore[union-attr]
         self.workspace, self._opened = None, False
 
     def _not_connected(self):

@@ -96,9 +96,9 @@ class Patience:
         attempts = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, Unanswered) and again(error)),
             stop=stop_after_attempt(self.tries) | stop_before_delay(self.seconds),
-            wait=lambda state: max(state.outcome.exception().wait, backoff(state)),
-            sleep=self.sleep,
-            before_sleep=lambda state: retried(state.outcome.exception()),
+            wait=lambda state: max(state.outcome.exception().wait, backoff(state)),  # type: ignore[union-attr]
+            sleep=self.sleep,  # type: ignore[arg-type]
+            before_sleep=lambda state: retried(state.outcome.exception()),  # type: ignore[arg-type, union-attr]
             reraise=True,
         )
         return attempts(ask)

@@ -40,7 +40,7 @@ class Progress(Writeup):
     'No version came into this fleet during the window.'
     """
 
-    releases: pd.DataFrame | None = None
+    releases: pd.DataFrame = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -166,7 +166,7 @@ class Pseudonyms:
     def of(cls, analysis: "Analysis", key: bytes) -> "Pseudonyms":
         """Collect the names that an analysis knows."""
         pairs, found, stay = set(), set(), set()
-        _each_text(vars(analysis), "", lambda name, text: pairs.add((name, text)) or text)
+        _each_text(vars(analysis), "", lambda name, text: pairs.add((name, text)) or text)  # type: ignore[func-returns-value]
         for name, text in pairs:
             if name in _READABLE:
                 stay.add(text.lower())

@@ -414,7 +414,7 @@ after the window)
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
         name = re.escape(table)
         alone = rf"(?m)^ *(?:{name}|\['{name}'\])$"
-        text = re.sub(alone, lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
+        text = re.sub(alone, lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)  # type: ignore[misc]
     return _PLACE.sub(lambda place: written[place[1]], text)
 
 

@@ -149,11 +149,11 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     1  1.38.1   listed       0
     2  1.38.7    newer       0
     """
-    frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()
+    frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()  # type: ignore[index]
     frame = frame[frame["version"] != ""]  # of a machine that never said
     keys = dict(zip(_keys(frame), frame.itertuples(index=False), strict=True))
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
-    rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]
+    rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]  # type: ignore[call-arg]
     types = {
         "os_type": "string", "version": "string", "standing": "string", "known_bad": "bool",
         "released_earliest": "datetime", "released_latest": "datetime", "behind": "long", "newest": "string",

@@ -138,7 +138,7 @@ def parameters(namespace: Mapping[str, Any]) -> Parameters:
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
     given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), **given,
-                       **{name: str(value) for name, value in values.items()})  # fmt: skip
+                       **{name: str(value) for name, value in values.items()})  # fmt: skip  # type: ignore[arg-type]
     _check(given.start, given.end, given.timezone, given.language)
     return given
 
@@ -171,7 +171,7 @@ def report(
     to: Iterable[str] = ("html",),
     timezone: str = "UTC",
     language: str = "en",
-    extra: Mapping[str, str] | None = None,
+    extra: dict[str, str] | None = None,
     progress: bool = False,
     anonymise: bool = False,
     key: str | Path | None = None,
@@ -249,7 +249,7 @@ def check(
     to: Iterable[str],
     timezone: str,
     language: str,
-    extra: Mapping[str, str] | None,
+    extra: dict[str, str] | None,
     anonymise: bool,
 ) -> tuple[Path, list[str], dict]:
     """Refuse what can be seen to be wrong before anything runs.

@@ -145,7 +145,7 @@ def displaced(value: Any, places: Mapping[str, str]) -> Any:
     """
     text = json.dumps(value)
     for place in sorted(filter(_TELLS.search, places), key=len, reverse=True):
-        text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", lambda _, p=place: places[p], text)
+        text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", lambda _, p=place: places[p], text)  # type: ignore[misc]
     return json.loads(text)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -59,7 +59,7 @@ def reports(
     to: Iterable[str] = ("html",),
     timezone: str = "UTC",
     language: str = "en",
-    extra: Mapping[str, str] | None = None,
+    extra: dict[str, str] | None = None,
     anonymise: bool = False,
     key: str | Path | None = None,
     each: str = "machine",

@@ -88,7 +88,7 @@ def snapshot(
     """
     folder = Path(folder).expanduser()
     whole = None if start and end else collect.data_span(workspace)
-    asked = window(start or whole.start, end or whole.end)
+    asked = window(start or whole.start, end or whole.end)  # type: ignore[union-attr]
     if collect.horizon(asked) < asked.end:
         latest = iso(collect.horizon(asked).floor("min"))
         raise UsageError(f"end {iso(asked.end)} is too recent, as rows arrive late; take {latest}, or wait 15 minutes")
@@ -102,8 +102,8 @@ def snapshot(
             (folder / PARTIAL).unlink(missing_ok=True)
             return before
         listener = Listener(workspace)
-        found = analyze(listener, asked.start, asked.end, machines)
-        known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None
+        found = analyze(listener, asked.start, asked.end, machines)  # type: ignore[arg-type]
+        known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None  # type: ignore[arg-type]
         pieces = list(plan(workspace, found, listener.heard, machines, known))
         return _fetch(workspace, folder, about, pieces, before, known)
     except OSError as error:
@@ -144,7 +144,7 @@ def _about(workspace, asked, machines, key):
     if workspace.kind in ("folder", "duckdb"):
         whole = str(Path(workspace.name).expanduser().resolve())
         shown = Path(whole).name
-    mark = lambda text: hmac.new(key or b"amakit", text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:16]  # noqa: E731
+    mark = lambda text: hmac.new(key or b"amakit", text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:16]
     return {
         "amakit_snapshot": 1, "amakit": __version__, "synthetic": bool(workspace.synthetic),
         "workspace": pseudonym(key, "workspace", shown) if key else shown, "source": mark(whole),
@@ -241,7 +241,7 @@ def _note(folder, name, manifest):
 
 
 def _digest(path):
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -51,7 +51,7 @@ def texts(language: str) -> dict[str, dict]:
     return tomllib.loads(resources.files("amakit").joinpath(f"words/{language}.toml").read_text(encoding="utf-8"))
 
 
-def visible(text: object, limit: int | None = None) -> str:
+def visible(text: str, limit: int | None = None) -> str:
     r"""Make text from outside safe to look at: nothing in it is unseen or turns the text around it.
 
     Parameters
@@ -74,7 +74,7 @@ def visible(text: object, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
-def plain(text: object, limit: int | None = None) -> str:
+def plain(text: str, limit: int | None = None) -> str:
     r"""Make text from outside safe to stand in Markdown: it is shown as it is, whatever it holds.
 
     Examples
