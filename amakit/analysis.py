@@ -188,7 +188,7 @@ class staged:
         try:
             if kind is None:
                 for path in sorted(self._stage.iterdir()):
-                    os.replace(path, self._folder / path.name)
+                    os.replace(path, self._folder / path.name)  # noqa: PTH105 - replaces on Windows too
         except OSError as failed:
             raise AmakitError(
                 f"{self._folder / path.name} cannot be replaced: {failed.strerror}; close what has it open"

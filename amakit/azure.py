@@ -329,10 +329,10 @@ class _Kept:
     The client asks before every query, and ``az`` takes a second for each.
     """
 
-    def __init__(self, inner):
+    def __init__(self, inner: "TokenCredential") -> None:
         self._inner, self._tokens, self._lock = inner, {}, threading.Lock()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return type(self._inner).__name__
 
     def get_token(self, *scopes, **options):

@@ -102,7 +102,7 @@ def plan(
         shared = next((v["shared"] for _, v, _ in heard if v.get("table") == table and "shared" in v), [])
         given = {"table": table, "shared": shared, "machines": sorted({*names, *sets})}
         given |= {"since": wide.start, "until": wide.end}
-        ask = lambda stem, made, cut, table=table, given=given, **more: _piece(
+        ask = lambda stem, made, cut, table=table, given=given, **more: _piece(  # noqa: E731
             f"{table}/{stem}.parquet", made, given | more | {"start": cut.start, "end": cut.end}, known
         )
         rows = _copy(workspace, table, bool(names))

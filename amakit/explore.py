@@ -577,7 +577,7 @@ class _Eye(anywidget.AnyWidget):
     }}"""
     seen = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, then):
+    def __init__(self, then: Callable[[], object]) -> None:
         super().__init__()
         self.observe(lambda _: then(), "seen")
 

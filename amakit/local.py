@@ -400,7 +400,7 @@ def _form(path):
 
 def _open(path):
     """Open a text file, packed or not, in UTF-8 with or without a byte order mark."""
-    raw = gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb")
+    raw = gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115, PTH123
     return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
 
 
@@ -425,7 +425,7 @@ def _layout(path, form):
 
 
 def _is_parquet(path):
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123
         return file.read(4) == b"PAR1"
 
 

@@ -138,7 +138,7 @@ def parameters(namespace: Mapping[str, Any]) -> Parameters:
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
     given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), **given,
-                       **{name: str(value) for name, value in values.items()})  # fmt: skip  # type: ignore[arg-type]
+                       **{name: str(value) for name, value in values.items()})  # type: ignore[arg-type]  # fmt: skip
     _check(given.start, given.end, given.timezone, given.language)
     return given
 
@@ -388,7 +388,7 @@ def translated(notebook: "NotebookNode", language: str) -> "NotebookNode":
 class _Staged(staged):
     """As `staged`, with folders: each takes the place of the one of its name."""
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             return super().__exit__(kind, error, trace)
         gone = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))

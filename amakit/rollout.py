@@ -771,7 +771,7 @@ def _cases(analysis):
 class _Hours:
     """Which hours of each machine were watched, and which show a gap."""
 
-    def __init__(self, analysis):
+    def __init__(self, analysis: "Analysis") -> None:
         machines, horizon = analysis.machines, pd.Timestamp(analysis.run["horizon"])
         begin = machines["first_seen"].fillna(horizon)
         ends = zip(_hour(begin) + 1, _hour(machines["last_seen"].clip(upper=horizon)), strict=True)

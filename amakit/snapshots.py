@@ -144,7 +144,7 @@ def _about(workspace, asked, machines, key):
     if workspace.kind in ("folder", "duckdb"):
         whole = str(Path(workspace.name).expanduser().resolve())
         shown = Path(whole).name
-    mark = lambda text: hmac.new(key or b"amakit", text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:16]
+    mark = lambda text: hmac.new(key or b"amakit", text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:16]  # noqa: E731
     return {
         "amakit_snapshot": 1, "amakit": __version__, "synthetic": bool(workspace.synthetic),
         "workspace": pseudonym(key, "workspace", shown) if key else shown, "source": mark(whole),
@@ -241,7 +241,7 @@ def _note(folder, name, manifest):
 
 
 def _digest(path):
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
