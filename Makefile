@@ -29,9 +29,10 @@ lab: $(READY)  ## start JupyterLab on the notebooks
 docs: $(READY)  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --nitpicky --quiet docs docs/_build/html
 
-lint: $(READY)  ## check style
+lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: $(READY)  ## run amakit and its peers side by side on large fleets (an hour, 8 GB in BENCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
@@ -42,4 +43,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 		--no-emit-find-links --upgrade --extra test --extra docs pyproject.toml --output-file requirements.lock
 
 clean:  ## take away everything that the other commands made here
-	rm -rf $(VENV) out docs/_build docs/_generated .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) out docs/_build docs/_generated .pytest_cache .hypothesis .mypy_cache .ruff_cache

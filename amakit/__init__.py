@@ -32,14 +32,16 @@ _HOMES = {
 }  # fmt: skip
 
 
-def __getattr__(name):
-    """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
-    if name in _HOMES:
-        return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
-    if name in ("charts", "explore", "gallery", "narrative", "progress", "releases", "rollout", "writeup"):
-        return import_module(f"amakit.{name}")
-    raise AttributeError(f"module 'amakit' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker would take any name for one of these
+
+    def __getattr__(name):
+        """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
+        if name in _HOMES:
+            return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
+        if name in ("charts", "explore", "gallery", "narrative", "progress", "releases", "rollout", "writeup"):
+            return import_module(f"amakit.{name}")
+        raise AttributeError(f"module 'amakit' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

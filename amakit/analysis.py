@@ -7,8 +7,11 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import pandas as pd
 
@@ -17,6 +20,9 @@ from amakit.errors import AmakitError, UsageError
 from amakit.intervals import Window, covered, instant, iso, window
 from amakit.schemas import result
 from amakit.workspace import shown
+
+if TYPE_CHECKING:
+    from amakit.workspace import Workspace
 
 #: The result tables, in the order in which they are written.
 TABLES = ("machines", "transitions", "outages", "gaps", "events")
@@ -75,13 +81,13 @@ class Analysis:
     activity: pd.DataFrame
     run: dict
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return summary.of_analysis(self).text()
 
     def _repr_html_(self):
         return summary.of_analysis(self).html()
 
-    def save(self, folder, form="csv"):
+    def save(self, folder: str | Path, form: str = "csv") -> list[Path]:
         """Write the result tables and ``run.json`` into a folder; each file appears whole or not at all.
 
         Parameters
@@ -113,7 +119,7 @@ class Analysis:
 Analysis.__doc__ = f"{Analysis.__doc__}{schemas.described()}"  # what help() tells; without docstrings there is "None"
 
 
-def machine_labels(machines):
+def machine_labels(machines: pd.DataFrame) -> pd.Series:
     """Give each row the name that people call its machine by; where two share it, with their resource group.
 
     Parameters
@@ -164,10 +170,10 @@ class staged:
     ['a.txt']
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
 
-    def __enter__(self):
+    def __enter__(self) -> Path:
         self._made = not self._folder.exists()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +184,7 @@ class staged:
             ) from error
         return self._stage
 
-    def __exit__(self, kind, error, _):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         try:
             if kind is None:
                 for path in sorted(self._stage.iterdir()):
@@ -194,7 +200,7 @@ class staged:
                     self._folder.rmdir()
 
 
-def save_frame(frame, target):
+def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
     """Write a frame as CSV or Parquet, whole or not at all.
 
     Parameters
@@ -234,7 +240,7 @@ def _parquet(frame, target):
         connection.sql("FROM result").write_parquet(str(target))
 
 
-def survey(workspace):
+def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     """Look at what a workspace holds.
 
     Parameters
@@ -286,7 +292,13 @@ def survey(workspace):
     return found, {table: f"{unread[table]}; {cost}" if table in unread else cost for table, cost in missing.items()}
 
 
-def analyze(workspace, start=None, end=None, machines=None, allow_unknown=False):
+def analyze(
+    workspace: "Workspace",
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    machines: Iterable[str] | None = None,
+    allow_unknown: bool = False,
+) -> "Analysis":
     """Find out what happened to the agents of a workspace in a window.
 
     Parameters

@@ -9,9 +9,11 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 import pandas as pd
@@ -20,6 +22,9 @@ from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.patience import apart, pace
 from amakit.queries import counted
 from amakit.schemas import frame_of
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ _HOST = re.compile(r"(https?://)?([\w-]+\.)*[\w-]+(:\d{1,5})?/?", re.ASCII)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def cloud_of(name="", environ=os.environ):
+def cloud_of(name: str = "", environ: Mapping[str, str] = os.environ) -> str:
     """Tell which cloud is meant.
 
     Parameters
@@ -119,7 +124,7 @@ def cloud_of(name="", environ=os.environ):
     return by_host[host]
 
 
-def endpoint(workspace, cloud="public", host=""):
+def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[str, str]:
     """Split what names a remote workspace into the cluster that serves it and the database in there.
 
     Parameters
@@ -203,7 +208,7 @@ def _encrypted(url, named):
         raise UsageError(f"workspace {named!r} is on this machine, where nobody signs in; write http://")
 
 
-def trusted(cluster, cloud=""):
+def trusted(cluster: str, cloud: str = "") -> str:
     """Tell to which cloud an endpoint belongs, before anybody signs in for it.
 
     Parameters
@@ -241,7 +246,7 @@ sent there; check the address
     found = []
     for name, known in CLOUDS.items():
         try:
-            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)
+            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)  # type: ignore[arg-type]
         except KustoError:
             continue
         found.append(name)
@@ -254,7 +259,9 @@ sent there; check the address
     return cloud or (cloud_of() if cloud_of() in found else found[0])
 
 
-def credential(name="default", cloud="public", environ=os.environ):
+def credential(
+    name: str = "default", cloud: str = "public", environ: Mapping[str, str] = os.environ
+) -> "TokenCredential":
     """Make the one credential of a run.
 
     Parameters
@@ -296,15 +303,15 @@ def credential(name="default", cloud="public", environ=os.environ):
     client = {"client_id": environ["AZURE_CLIENT_ID"]} if environ.get("AZURE_CLIENT_ID") else {}
     make = {
         "default": lambda: identity.DefaultAzureCredential(authority=authority),
-        "cli": lambda: identity.AzureCliCredential(**tenant),
-        "managed": lambda: identity.ManagedIdentityCredential(**client),
-        "device": lambda: identity.DeviceCodeCredential(authority=authority, prompt_callback=_tell, **tenant),
+        "cli": lambda: identity.AzureCliCredential(**tenant),  # type: ignore[arg-type]
+        "managed": lambda: identity.ManagedIdentityCredential(**client),  # type: ignore[arg-type]
+        "device": lambda: identity.DeviceCodeCredential(authority=authority, prompt_callback=_tell, **tenant),  # type: ignore[arg-type]
         "browser": lambda: identity.InteractiveBrowserCredential(authority=authority, **tenant),
         "workload": lambda: identity.WorkloadIdentityCredential(authority=authority),
         "environment": lambda: identity.EnvironmentCredential(authority=authority),
     }
     try:
-        return make[name]()
+        return make[name]()  # type: ignore[return-value]
     except ValueError as error:
         raise UsageError(f"credential {name!r} cannot be used here: {_first_line(error)}") from error
 
@@ -322,10 +329,10 @@ class _Kept:
     The client asks before every query, and ``az`` takes a second for each.
     """
 
-    def __init__(self, inner):
+    def __init__(self, inner: "TokenCredential") -> None:
         self._inner, self._tokens, self._lock = inner, {}, threading.Lock()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return type(self._inner).__name__
 
     def get_token(self, *scopes, **options):
@@ -361,7 +368,9 @@ class KustoEngine:
 
     at_once = AT_ONCE
 
-    def __init__(self, workspace, cloud="", host="", sign_in="default"):
+    def __init__(
+        self, workspace: str, cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default"
+    ) -> None:
         arm = workspace.lower().startswith("/subscriptions/")
         if cloud:
             cloud_of(cloud)
@@ -374,9 +383,10 @@ class KustoEngine:
         self._workspace = workspace
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._making, self._made, self._reached = threading.Lock(), None, False
-        self._names, self._columns = None, {}
+        self._names: list[str] | None = None
+        self._columns: dict[str, dict[str, str]] = {}
 
-    def proof(self):
+    def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step.
 
         Yields
@@ -395,33 +405,33 @@ class KustoEngine:
         frame = self.run("print Answer = 1")
         yield "permission", f"queries are answered in the database {self._database!r}" if len(frame) else "no answer"
 
-    def tables(self):
+    def tables(self) -> list[str]:
         """Give the names of the tables; asked once."""
         if self._names is None:
             self._names = sorted(self._ask_tables())
         return self._names
 
-    def columns(self, table):
+    def columns(self, table: str) -> dict[str, str]:
         """Give the KQL type of each column of a table; asked once."""
         if table not in self._columns:
             frame = self.counted(f"['{table}'] | getschema | project ColumnName, ColumnType")
             self._columns[table] = dict(zip(frame["ColumnName"], frame["ColumnType"], strict=True))
         return self._columns[table]
 
-    def known(self):
+    def known(self) -> dict[str, dict[str, str]]:
         """Give the KQL type of each column of each table, as far as it was asked for; nothing is asked now."""
         return {name: {} for name in self._names or ()} | self._columns
 
-    def extent(self, _table):
+    def extent(self, _table: str) -> tuple[None, None, None]:
         """Tell nothing: the service would have to read the whole table."""
         return None, None, None
 
-    def close(self):
+    def close(self) -> None:
         """Close the connection."""
         if self._made is not None:
             self._made.close()
 
-    def run(self, kql):
+    def run(self, kql: str) -> pd.DataFrame:
         """Ask once and give the result as a frame.
 
         Raises
@@ -443,11 +453,11 @@ class KustoEngine:
         cells = zip(*rows, strict=True) if rows else ([] for _ in types)
         return frame_of(dict(zip(types, (list(c) for c in cells), strict=True)), types)
 
-    def held(self, frame):
+    def held(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give a frame as it can stand in a query: here it travels in the text."""
         return frame
 
-    def counted(self, kql):
+    def counted(self, kql: str) -> pd.DataFrame:
         """Ask once as `run` does, and take the answer only with the rows that were counted where it was made.
 
         Parameters
@@ -697,7 +707,7 @@ def _level(frame, row):
     return 4 if level is None else level
 
 
-def pause(response):
+def pause(response: object) -> float:
     """Read for how many seconds the service wants to be left alone."""
     text = getattr(response, "headers", {}).get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,6}(\.\d+)?", text):

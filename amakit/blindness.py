@@ -4,6 +4,8 @@ An alert looks at heartbeats, so it sees a *silence*: from the last heartbeat be
 That is longer than the outage by up to one interval on either side.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -18,7 +20,7 @@ SLOW = 3600.0
 WINDOWS = (2, 5, 10, 15)
 
 
-def silences(outages, gaps, horizon):
+def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
     """Give for each outage how long no heartbeat was to be had.
 
     Where an alert could see heartbeats of several agents on one machine, any of them ends its silence.  Where the
@@ -70,7 +72,9 @@ def silences(outages, gaps, horizon):
        "lost_high"]]  # fmt: skip
 
 
-def verdicts(silent, horizon, windows=WINDOWS, frequency=1):
+def verdicts(
+    silent: pd.DataFrame, horizon: pd.Timestamp, windows: Iterable[int] = WINDOWS, frequency: float = 1
+) -> pd.DataFrame:
     """Say which alerts and which availability figures would have noticed each outage.
 
     An alert with a window of W minutes fires when a moment at which it is evaluated has no heartbeat in the W minutes
@@ -135,7 +139,7 @@ def _most_in_an_hour(last, interval, lost):
     return int(np.unique(due // 3600, return_counts=True)[1].max())
 
 
-def safe_window(silent):
+def safe_window(silent: pd.DataFrame) -> int | None:
     """Give the shortest window, in whole minutes, of a heartbeat alert that none of these silences would trip.
 
     Parameters
@@ -157,7 +161,7 @@ def safe_window(silent):
     return int(longest // 60) + 1 if np.isfinite(longest) else None
 
 
-def groups(machines):
+def groups(machines: pd.DataFrame) -> pd.DataFrame:
     """Say which machines belong together: to one scale set, one resource group, or one resource group of Arc.
 
     Parameters
@@ -189,7 +193,7 @@ def groups(machines):
     return both[both["group"].notna()].reset_index(drop=True)
 
 
-def together(outages, machines, horizon):
+def together(outages: pd.DataFrame, machines: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
     """Find the stretches in which two machines or more of one group were blind at once.
 
     Both ends of an outage are brackets, so an overlap is certain between the latest start and the earliest end, and

@@ -1,10 +1,15 @@
 """Why an agent was away: one cause for each outage, decided from stated evidence."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MACHINE = ["resource_id", "computer"]
 _SECOND, _MINUTE = pd.Timedelta(seconds=1), pd.Timedelta(minutes=1)
@@ -52,7 +57,7 @@ class Case:
     company: int = 0
 
 
-def operations(activity):
+def operations(activity: pd.DataFrame) -> pd.DataFrame:
     """Make one row of each operation from the rows that the activity log writes of it.
 
     Parameters
@@ -90,7 +95,7 @@ def operations(activity):
     ].sort_values("began", ignore_index=True)
 
 
-def concerns_agent(operation, target):
+def concerns_agent(operation: str, target: str) -> bool:
     """Say whether an operation is one on the agent's extension.
 
     Rows of other extensions are not.  Arc's upgrade action names no extension and may be.
@@ -109,7 +114,7 @@ def concerns_agent(operation, target):
     return bool(_AGENT.search(target)) or "/extensions/" not in target
 
 
-def on_agent(acts):
+def on_agent(acts: pd.DataFrame) -> pd.DataFrame:
     """Keep the operations that concern the agent's extension.
 
     Parameters
@@ -125,7 +130,7 @@ def on_agent(acts):
     return acts[pd.Series([concerns_agent(*pair) for pair in pairs], index=acts.index, dtype="bool")]
 
 
-def decide(case):
+def decide(case: Case) -> tuple[str, str]:
     """Decide the cause of an outage.
 
     Parameters
@@ -203,7 +208,9 @@ def _down(case):
     return "machine_restarted" if boot - o["start_latest"] <= _IN_PLACE else "machine_stopped"
 
 
-def explain(table, acts, evidence, returned):
+def explain(
+    table: pd.DataFrame, acts: pd.DataFrame, evidence: Mapping[str, pd.DataFrame], returned: set[tuple[str, ...]]
+) -> pd.DataFrame:
     """Give each outage its cause and its evidence.
 
     Parameters
@@ -241,7 +248,7 @@ def explain(table, acts, evidence, returned):
     return pd.DataFrame(rows, columns=["cause", "evidence"], index=table.index)
 
 
-def rests_on(table, acts):
+def rests_on(table: pd.DataFrame, acts: pd.DataFrame) -> pd.DataFrame:
     """Give the operations of the control plane that may have to do with each outage.
 
     Parameters
@@ -279,7 +286,7 @@ def rests_on(table, acts):
     return pd.DataFrame(found, columns=[*acts.columns, "outage", "role"])
 
 
-def linked(table):
+def linked(table: pd.DataFrame) -> pd.Series:
     """Tie an attempt that was rolled back to the one that followed it, in the evidence of both; see `series`.
 
     Parameters
@@ -309,7 +316,7 @@ def linked(table):
     return evidence
 
 
-def series(table):
+def series(table: pd.DataFrame) -> list[list[int]]:
     """Put together the attempts that followed each other on a machine.
 
     A failed upgrade is tried again on the next day, on Arc within the next hour; what comes more than three days
@@ -396,7 +403,7 @@ def _weigh_uptime(case, uptime):
         case.stayed_up = True
 
 
-def company(starts):
+def company(starts: pd.DataFrame) -> "np.ndarray":
     """Count for each outage the other machines that fell silent within a minute and a half of it.
 
     Parameters

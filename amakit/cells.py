@@ -8,10 +8,11 @@ that it stands in.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from amakit.errors import UsageError, nearest
+from amakit.errors import AmakitError, UsageError, nearest
 from amakit.queries import literal
 
 #: What KQL is made of, as far as it matters where a value may stand.  Where engines differ (may a string go over the
@@ -58,7 +59,7 @@ class Filled:
     text: str
     pieces: tuple
 
-    def origin(self, offset):
+    def origin(self, offset: int) -> int:
         """Give the place in the cell that a place in the text comes from.
 
         Examples
@@ -71,7 +72,7 @@ class Filled:
         return min(here + (offset - there if same else 0), len(self.cell))
 
 
-def fill(cell, values):
+def fill(cell: str, values: Mapping[str, object]) -> Filled:
     """Put Python values into a cell of KQL, each as the literal that means it.
 
     Parameters
@@ -120,7 +121,7 @@ def fill(cell, values):
     return Filled(cell, text + cell[end:], tuple(pieces))
 
 
-def blank(cell):
+def blank(cell: str) -> bool:
     """Tell whether a cell holds no query, only space and comments.
 
     Examples
@@ -131,7 +132,7 @@ def blank(cell):
     return not _PARTS.sub(lambda found: "" if found["comment"] else found[0], cell).strip(" \t\r\n;")
 
 
-def marked(error, filled):
+def marked(error: AmakitError, filled: Filled) -> AmakitError:
     """Let an error show the place in the cell that it speaks of, where it does.
 
     Parameters

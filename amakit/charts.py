@@ -9,6 +9,7 @@ import html
 import io
 import re
 import textwrap
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import plotly.graph_objects as go
 
 from amakit import blindness, facts
 from amakit import releases as known_releases
-from amakit.analysis import machine_labels
+from amakit.analysis import Analysis, machine_labels
 from amakit.blindness import CAUSES, SLOW
 from amakit.rollout import curve, lags, standing
 from amakit.transitions import version_key
@@ -52,7 +53,7 @@ _MOST_PLACES = 30
 _OS_LOOKS = {"Windows": ("#0072B2", "circle"), "Linux": ("#D55E00", "square")}
 
 
-def inventory(analysis, language="en"):
+def inventory(analysis: Analysis, language: str = "en") -> go.Figure:
     """Show how many machines report which version at the end of the window, silent ones apart.
 
     Parameters
@@ -87,7 +88,7 @@ def inventory(analysis, language="en"):
     return figure
 
 
-def timeline(analysis, language="en", timezone="UTC"):
+def timeline(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> go.Figure:
     """Show the version of each machine over time, one row per machine.
 
     Up to 120 machines are drawn as bars with their names; more become one raster, in which a cell holds the
@@ -132,7 +133,13 @@ def timeline(analysis, language="en", timezone="UTC"):
     return _rowed(figure, analysis, rows, many, words, timezone)
 
 
-def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
+def fleet(
+    analysis: Analysis,
+    machines: pd.DataFrame | None = None,
+    outages: pd.DataFrame | None = None,
+    language: str = "en",
+    timezone: str = "UTC",
+) -> go.Figure:
     """Show the version of each machine over time, and its outages as marks: the map to pick an outage from.
 
     Up to 60 machines are drawn as bars with their names; more become one raster.  A symbol marks the beginning of an
@@ -201,7 +208,7 @@ def fleet(analysis, machines=None, outages=None, language="en", timezone="UTC"):
     return _rowed(figure, analysis, rows, many, words, timezone)
 
 
-def theme(dark=False):
+def theme(dark: bool = False) -> go.layout.Template:
     """Give the one style of all charts as a template of plotly.
 
     Charts have it already, the dark one where the default template of plotly is a dark one when they are made:
@@ -238,7 +245,7 @@ def theme(dark=False):
     })  # fmt: skip
 
 
-def row_names(analysis):
+def row_names(analysis: Analysis) -> pd.Series:
     """Give the name that each machine has in a chart, where names are cut and made safe.
 
     Returns
@@ -257,7 +264,7 @@ def row_names(analysis):
     return pd.Series(rows["label"].to_numpy(), index=analysis.machines.index)
 
 
-def live(figure):
+def live(figure: go.Figure) -> go.FigureWidget:
     """Turn a figure into a widget, which tells of clicks and can be drawn anew.
 
     Parameters
@@ -274,7 +281,7 @@ def live(figure):
     return widget
 
 
-def redraw(widget, figure):
+def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
     """Draw another figure in a widget; what was there is gone, the widget stays where it is.
 
     Parameters
@@ -291,7 +298,7 @@ def redraw(widget, figure):
     widget.add_traces(figure.data)
 
 
-def adoption(analysis, language="en", timezone="UTC", points=400):
+def adoption(analysis: Analysis, language: str = "en", timezone: str = "UTC", points: int = 400) -> go.Figure:
     """Show how many machines were on which version at each moment of the window.
 
     A machine counts from its first heartbeat on a version until the first on another one, or until its last
@@ -346,7 +353,7 @@ def adoption(analysis, language="en", timezone="UTC", points=400):
     return figure
 
 
-def clock(analysis, language="en", timezone="UTC"):
+def clock(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> go.Figure:
     """Show at which hour of which weekday upgrades were first seen.
 
     Parameters
@@ -385,7 +392,7 @@ def clock(analysis, language="en", timezone="UTC"):
     return figure
 
 
-def around(analysis, outage=None, language="en", timezone="UTC"):
+def around(analysis: Analysis, outage: int | None = None, language: str = "en", timezone: str = "UTC") -> go.Figure:
     """Show one machine around one outage: every stream a row, every sample a tick.
 
     Shaded darkly is where the agent surely was blind, lightly the bracket of each end, in which it may have been.
@@ -440,7 +447,7 @@ def around(analysis, outage=None, language="en", timezone="UTC"):
     return _time_axis(figure, words, timezone).update_xaxes(range=[*_local(pd.Series(view), timezone)])
 
 
-def incident(analysis, language="en", timezone="UTC"):
+def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> go.Figure:
     """Show when which machine was blind, and why: one row per machine, one mark per outage.
 
     A line reaches from the earliest beginning to the latest end, a symbol marks the beginning, so that outages of
@@ -506,7 +513,7 @@ def incident(analysis, language="en", timezone="UTC"):
     return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
 
 
-def downtimes(analysis, language="en"):
+def downtimes(analysis: Analysis, language: str = "en") -> go.Figure:
     """Show how long agents were blind during upgrades, by product line and version pair.
 
     Few upgrades are points with their low and high bounds, sorted within their pair; many are one box for each
@@ -544,7 +551,7 @@ def downtimes(analysis, language="en"):
     return figure.update_xaxes(title=words["minutes"], rangemode="tozero")
 
 
-def causes(analysis, language="en"):
+def causes(analysis: Analysis, language: str = "en") -> go.Figure:
     """Show how many outages were not upgrades, by cause.
 
     Parameters
@@ -583,7 +590,9 @@ def causes(analysis, language="en"):
     return figure.update_xaxes(title=words["outages"], rangemode="tozero", dtick=_step(counts.max()), tickformat=",d")
 
 
-def alerts(analysis, language="en", windows=blindness.WINDOWS, frequency=1):
+def alerts(
+    analysis: Analysis, language: str = "en", windows: Iterable[int] = blindness.WINDOWS, frequency: float = 1
+) -> go.Figure:
     """Show which heartbeat alerts and availability figures would have noticed the outages.
 
     Parameters
@@ -642,7 +651,9 @@ def alerts(analysis, language="en", windows=blindness.WINDOWS, frequency=1):
     return figure.update_yaxes(autorange="reversed", showgrid=False)
 
 
-def rollout(analysis, releases=None, language="en", timezone="UTC"):
+def rollout(
+    analysis: Analysis, releases: pd.DataFrame | None = None, language: str = "en", timezone: str = "UTC"
+) -> go.Figure:
     """Show how versions spread: the share of each product line's machines that had reached a version or a newer one.
 
     A step is an upgrade; around it lies the band of 95 %, see `amakit.rollout.curve`.  A machine that fell silent
@@ -717,7 +728,9 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
     return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
 
 
-def arrivals(analysis, releases=None, language="en", timezone="UTC"):
+def arrivals(
+    analysis: Analysis, releases: pd.DataFrame | None = None, language: str = "en", timezone: str = "UTC"
+) -> go.Figure:
     """Show on one time axis when versions came out and when the fleet took them up.
 
     Rows are the versions of the last year that are known, and those that are not but report.  A light bar is the
@@ -797,7 +810,7 @@ def arrivals(analysis, releases=None, language="en", timezone="UTC"):
     return _time_axis(figure, words, timezone)
 
 
-def behind(analysis, releases=None, language="en"):
+def behind(analysis: Analysis, releases: pd.DataFrame | None = None, language: str = "en") -> go.Figure:
     """Show how many releases the machines of each product line and place are behind.
 
     Parameters

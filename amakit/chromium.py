@@ -22,7 +22,7 @@ _ROOTS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
 _SECONDS = 180
 
 
-def chromium():
+def chromium() -> str:
     """Find a Chromium, Chrome or Edge.
 
     Returns
@@ -64,7 +64,7 @@ give the path of a Chromium, Chrome or Edge
     return found
 
 
-def printed(page, target):
+def printed(page: str | Path, target: str | Path) -> None:
     """Print a page to a PDF.
 
     Parameters

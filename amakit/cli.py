@@ -43,7 +43,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="amakit")
 @click.option("--debug", is_flag=True, help="Show the whole traceback of a failure.")
-def main(debug):
+def main(debug: bool) -> None:
     """Did the agent upgrade lose our logs?
 
     WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
@@ -108,7 +108,7 @@ def _pairs(_context, _parameter, values):
 @click.option("--machines", default=40, show_default=True, help="How many machines.")
 @click.option("--days", default=14, show_default=True, help="How many days.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same bytes.")
-def demo(folder, machines, days, seed):
+def demo(folder: str, machines: int, days: int, seed: int) -> None:
     """Make a synthetic workspace in DIR, and DIR/truth beside its tables."""
     from amakit.demo import write
 
@@ -118,7 +118,7 @@ def demo(folder, machines, days, seed):
 @main.command()
 @click.argument("workspace")
 @_remote
-def check(workspace, cloud, endpoint, credential):
+def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
@@ -150,13 +150,13 @@ def check(workspace, cloud, endpoint, credential):
 @click.argument("kql")
 @click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
 @_remote
-def query(workspace, kql, out, cloud, endpoint, credential):
+def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
     The answer is a table on a terminal, CSV in a pipe.
     """
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)
+        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)  # type: ignore[operator]
     _show(frame, out)
 
 
@@ -176,7 +176,7 @@ def _show(frame, out=None):
 @main.command()
 @click.argument("name", required=False)
 @click.option("-p", "values", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="A value for a parameter.")
-def kql(name, values):
+def kql(name: str | None, values: dict[str, str]) -> None:
     """List the packaged queries, or print one, rendered if values are given."""
     from amakit import queries
 
@@ -195,7 +195,19 @@ def kql(name, values):
 @click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
 @_remote
-def analyze(workspace, start, end, machines, out, form, allow_unknown, dry_run, cloud, endpoint, credential):
+def analyze(
+    workspace: str,
+    start: str,
+    end: str,
+    machines: tuple[str, ...],
+    out: str | None,
+    form: str,
+    allow_unknown: bool,
+    dry_run: bool,
+    cloud: str,
+    endpoint: str,
+    credential: str,
+) -> None:
     """Write the result tables machines, transitions, outages, gaps and events, and run.json."""
     if dry_run:
         return _plan(start, end)
@@ -223,7 +235,18 @@ def _origin(taken):
 @click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
 @click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
 @_remote
-def snapshot(workspace, folder, start, end, machines, anonymise, key, cloud, endpoint, credential):
+def snapshot(
+    workspace: str,
+    folder: str,
+    start: str,
+    end: str,
+    machines: tuple[str, ...],
+    anonymise: bool,
+    key: str | None,
+    cloud: str,
+    endpoint: str,
+    credential: str,
+) -> None:
     """Copy what an analysis needs into DIR, a workspace of its own, with a manifest.
 
     After an interruption the same command fetches only what is missing.
@@ -269,8 +292,24 @@ def _plan(start, end):
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
 @_remote
-def report(notebook, workspace, start, end, machines, extra, out, to, timezone, language, each, together, anonymise,
-           key, allow_unknown, **remote):  # fmt: skip
+def report(
+    notebook: str,
+    workspace: str,
+    start: str,
+    end: str,
+    machines: tuple[str, ...],
+    extra: tuple[tuple[str, str], ...],
+    out: str,
+    to: str,
+    timezone: str,
+    language: str,
+    each: str | None,
+    together: bool,
+    anonymise: bool,
+    key: str | None,
+    allow_unknown: bool,
+    **remote: str,
+) -> None:
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
     Beside the page lie the result tables, run.json and facts.json.  Several machines get a page each, in a
@@ -305,7 +344,17 @@ def report(notebook, workspace, start, end, machines, extra, out, to, timezone, 
 @click.option("--subscription", default="", metavar="ID", help="Asks for the region; else AZURE_SUBSCRIPTION_ID.")
 @click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
 @_remote
-def releases(system, extra, workspace, location, subscription, out, cloud, endpoint, credential):
+def releases(
+    system: str | None,
+    extra: str | None,
+    workspace: str | None,
+    location: str | None,
+    subscription: str,
+    out: str | None,
+    cloud: str,
+    endpoint: str,
+    credential: str,
+) -> None:
     """List the releases of the agent that are known.
 
     The list is a table on a terminal, CSV in a pipe.  It is never complete: a version that is not in it is normal.
@@ -343,7 +392,17 @@ def releases(system, extra, workspace, location, subscription, out, cloud, endpo
 @click.option("--group", "groups", multiple=True, metavar="RG", help="A resource group only; again for more.")
 @click.option("--resource", "resources", multiple=True, metavar="ID", help="A resource only; again for more.")
 @_remote
-def activity(folder, start, end, subscriptions, groups, resources, cloud, endpoint, credential):
+def activity(
+    folder: str,
+    start: str,
+    end: str,
+    subscriptions: tuple[str, ...],
+    groups: tuple[str, ...],
+    resources: tuple[str, ...],
+    cloud: str,
+    endpoint: str,
+    credential: str,
+) -> None:
     """Fetch the activity log into the folder DIR of exported tables, as its table AzureActivity.
 
     For a workspace that has no such table.  Azure keeps the log for 90 days.  A day before the window and an hour

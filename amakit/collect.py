@@ -4,7 +4,9 @@ Days first; hours only of days in which the versions of an agent overlap; single
 which they still do.  What crosses the wire is a few rows for each machine and day, however large the fleet.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,9 @@ from amakit.errors import AmakitError, UsageError, nearest
 from amakit.intervals import Window, instant, iso
 from amakit.queries import query
 from amakit.schemas import frame_of
+
+if TYPE_CHECKING:
+    from amakit.workspace import Workspace
 
 #: How far before the window a machine is looked for that is silent in it, and the version it had then.
 LOOKBACK = pd.Timedelta(days=14)
@@ -44,7 +49,7 @@ _USUAL = 60.0
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
-def horizon(window):
+def horizon(window: Window) -> pd.Timestamp:
     """Give the instant up to which data may be taken as complete.
 
     Parameters
@@ -65,7 +70,7 @@ def horizon(window):
     return min(window.end, (pd.Timestamp.now("UTC") - LATENCY).as_unit("us"))
 
 
-def data_span(workspace):
+def data_span(workspace: "Workspace") -> Window:
     """Give the window that holds every heartbeat of a workspace.
 
     Parameters
@@ -98,7 +103,7 @@ def data_span(workspace):
     return Window(first, last + pd.Timedelta(microseconds=1))
 
 
-def scope(workspace, window, machines=()):
+def scope(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> tuple[str, ...]:
     """Hold a question to what a snapshot holds: beyond it everything would look like an outage.
 
     Parameters
@@ -141,7 +146,7 @@ def scope(workspace, window, machines=()):
     return machines or tuple(held)
 
 
-def plan(window, silences=1000):
+def plan(window: Window, silences: int = 1000) -> pd.DataFrame:
     """List what an analysis of a live workspace asks, before anything is asked.
 
     Parameters
@@ -217,7 +222,7 @@ class Fleet:
         The machines that were asked for; empty for all.
     """
 
-    workspace: object
+    workspace: "Workspace"
     window: Window
     days: pd.DataFrame
     before: pd.DataFrame
@@ -225,7 +230,7 @@ class Fleet:
     asked: tuple
 
 
-def fleet(workspace, window, machines=()):
+def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> Fleet:
     """Make the first pass over Heartbeat.
 
     Parameters
@@ -275,7 +280,7 @@ def fleet(workspace, window, machines=()):
     return Fleet(workspace, window, *parts, tuple(asked))
 
 
-def everybody(fleet):
+def everybody(fleet: Fleet) -> pd.DataFrame:
     """List the machines that reported in the window or around it.
 
     When only some machines were asked for, the others are asked for here: a name that two machines share must not
@@ -296,7 +301,7 @@ def everybody(fleet):
     return rows[_MACHINE].drop_duplicates(ignore_index=True)
 
 
-def version_spans(fleet):
+def version_spans(fleet: Fleet) -> pd.DataFrame:
     """Find when each agent reported which version, as finely as their order needs.
 
     Parameters
@@ -334,7 +339,7 @@ def version_spans(fleet):
     return spans[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
 
 
-def silences(fleet):
+def silences(fleet: Fleet) -> pd.DataFrame:
     """Find every stretch in which a machine sent no heartbeat for longer than one and a half of its intervals.
 
     A whole day is known from its first beat, its last, their number and the sum of their offsets: a missing beat
@@ -392,7 +397,7 @@ def silences(fleet):
     return found[inside].rename(columns={"line": "agent"}).sort_values([*_MACHINE, "last"], ignore_index=True)
 
 
-def samples(fleet, around):
+def samples(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fetch the samples of every periodic stream around given stretches.
 
     Parameters
@@ -433,7 +438,7 @@ def samples(fleet, around):
     return whole.sort_values(columns, ignore_index=True), listed
 
 
-def activity(fleet):
+def activity(fleet: Fleet) -> pd.DataFrame:
     """Fetch what the control plane did, from a day before the window to an hour after it.
 
     Parameters
@@ -451,7 +456,7 @@ def activity(fleet):
     return pd.concat(_by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
 
 
-def evidence(fleet, around):
+def evidence(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Fetch what machines themselves tell of stops, starts and delays; a table that is not there tells nothing.
 
     Parameters
@@ -494,7 +499,7 @@ def _nothing(*columns):
     return pd.DataFrame(columns=[*_MACHINE, *columns])
 
 
-def wide(window):
+def wide(window: Window) -> Window:
     """Give the time in which causes of outages are looked for: the window, a day before it and an hour after it.
 
     Examples
@@ -520,7 +525,7 @@ def _sliced(fleet, name, window, **values):
     return parts.merge(_raw_names(fleet), on=_KEYS)
 
 
-def overlaps(spans):
+def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
     """Find where the stretches of different versions of one agent overlap, so that their order is not known.
 
     Parameters

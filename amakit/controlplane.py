@@ -8,7 +8,9 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -24,6 +26,9 @@ from amakit.patience import Patience, apart, pace
 from amakit.releases import listed
 from amakit.schemas import frame_of, table_name, tables
 from amakit.transitions import version_key
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 #: Under this name the agent is published, as these types of extension.
 PUBLISHER = "Microsoft.Azure.Monitor"
@@ -70,7 +75,9 @@ class ControlPlane:
     <control plane of subscription 01234567-89ab-cdef-0123-456789abcdef at https://management.usgovcloudapi.net>
     """
 
-    def __init__(self, subscription="", cloud="", host="", sign_in="default"):
+    def __init__(
+        self, subscription: str = "", cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default"
+    ) -> None:
         self.subscription = (subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")).strip()
         if not self.subscription:
             raise UsageError(
@@ -85,10 +92,10 @@ class ControlPlane:
         self._base, self._cloud = manager(cloud_of(cloud), host)
         self._sign_in, self._reached, self._clients = sign_in, False, {}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<control plane of subscription {self.subscription} at {self._base}>"
 
-    def deployed(self, location, releases):
+    def deployed(self, location: str, releases: pd.DataFrame) -> pd.DataFrame:
         """List the versions of the agent that are deployed in a region, as ``Get-AzVMExtensionImage`` does.
 
         Parameters
@@ -122,7 +129,7 @@ class ControlPlane:
         found.insert(2, "listed", listed(found, releases))
         return found
 
-    def activity(self, window, groups=(), resources=()):
+    def activity(self, window: Window, groups: Iterable[str] = (), resources: Iterable[str] = ()) -> pd.DataFrame:
         """Read the activity log, in the columns of the table AzureActivity.
 
         Parameters
@@ -171,7 +178,7 @@ class ControlPlane:
         again = found["EventDataId"].duplicated() & (found["EventDataId"] != "")  # a resource may be in a group
         return found[~again].sort_values("TimeGenerated", ignore_index=True, kind="stable")
 
-    def close(self):
+    def close(self) -> None:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
@@ -345,7 +352,7 @@ class ControlPlane:
         )
 
 
-def manager(cloud="public", host=""):
+def manager(cloud: str = "public", host: str = "") -> tuple[str, str]:
     """Give the address of Azure Resource Manager, and the cloud for which a token may go there.
 
     Parameters
@@ -391,7 +398,7 @@ no token is sent there; check --endpoint and --cloud
     return f"https://{named}", cloud
 
 
-def save(rows, folder):
+def save(rows: pd.DataFrame, folder: str | Path) -> Path:
     """Put rows of the activity log into a folder of exported tables, whole or not at all.
 
     Parameters

@@ -7,7 +7,9 @@ are copied as far before and behind the window as it was asked about.
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +19,11 @@ from amakit.intervals import Window
 from amakit.pseudonyms import pseudonym
 from amakit.queries import Query, literal, packaged, query, render
 from amakit.schemas import RECEIVED, tables
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+    from amakit.pseudonyms import Pseudonyms
+    from amakit.workspace import Workspace
 
 #: By which packaged query the rows of a table are told apart; the others are logs.
 KEYS = {"Heartbeat": "heartbeat_rows", "AzureActivity": "activity"}
@@ -45,17 +52,17 @@ class Piece:
 class Listener:
     """A workspace that remembers what it was asked."""
 
-    def __init__(self, workspace):
+    def __init__(self, workspace: "Workspace") -> None:
         self._workspace, self.heard = workspace, []
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._workspace, name)
 
-    def ask(self, name, **values):
+    def ask(self, name: str | Query, **values: object) -> pd.DataFrame:
         """Ask as a workspace does."""
         return self.ask_all(name, [values])[0]
 
-    def ask_all(self, name, several):
+    def ask_all(self, name: str | Query, several: Iterable[dict]) -> list[pd.DataFrame]:
         """Ask as a workspace does, and remember."""
         several = list(several)
         answers = self._workspace.ask_all(name, several)
@@ -66,7 +73,9 @@ class Listener:
 # -- what is to be copied ----------------------------------------------------------------------------------------
 
 
-def plan(workspace, found, heard, machines, known):
+def plan(
+    workspace: "Workspace", found: "Analysis", heard: list[tuple], machines: list[str], known: "Pseudonyms | None"
+) -> Iterator[Piece]:
     """Give every piece: inside the window for all rows, beyond it for what the analysis asked about.
 
     Parameters
@@ -269,7 +278,7 @@ def _piece(file, made, values, known):
 # -- pseudonyms --------------------------------------------------------------------------------------------------
 
 
-def alias(name, key):
+def alias(name: str, key: bytes) -> str:
     """Give the pseudonym of a machine's name or id, or of both as events are told apart by them."""
     if key is None:
         return name

@@ -105,7 +105,7 @@ class Outage:
     operations: tuple = ()
 
     @property
-    def silent(self):
+    def silent(self) -> bool:
         """Whether the agent itself was down; a network failure only delays."""
         return self.cause != "disconnected"
 
@@ -142,37 +142,37 @@ class Machine:
     version: str = ""
     outages: tuple = ()
 
-    def rng(self, purpose):
+    def rng(self, purpose: str) -> np.random.Generator:
         """Give the generator of this machine for one purpose."""
         key = (self.number, zlib.crc32(purpose.encode()))
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key)))
 
-    def guid(self, purpose):
+    def guid(self, purpose: str) -> str:
         """Give an identifier that is this machine's own."""
         return _guid(self.rng(purpose))
 
     @property
-    def keeps_phase(self):
+    def keeps_phase(self) -> bool:
         """Whether the agent samples on the same seconds of the minute after a restart as before."""
         return self.number % 3 == 2
 
     @property
-    def environment(self):
+    def environment(self) -> str:
         """What Heartbeat calls the environment."""
         return "Non-Azure" if self.kind in ("arc", "bare") else "Azure"
 
     @property
-    def versions(self):
+    def versions(self) -> tuple[str, ...]:
         """The version of each life of the agent: before the first outage, after it, and so on."""
         return (self.version, *(o.version for o in self.outages))
 
     @property
-    def extension(self):
+    def extension(self) -> str:
         """Name of the agent's extension resource."""
         return f"AzureMonitor{self.os_type}Agent"
 
     @property
-    def identity(self):
+    def identity(self) -> dict[str, str]:
         """The columns that every table of the agent has; ids are in lower case on most machines only."""
         return {
             "Computer": self.computer,
@@ -182,7 +182,7 @@ class Machine:
         }
 
     @property
-    def known_as(self):
+    def known_as(self) -> dict[str, str]:
         """The machine's key in the truth."""
         return {"resource_id": self.resource_id.lower(), "computer": self.computer.lower()}
 
@@ -191,7 +191,7 @@ def _guid(rng):
     return str(uuid.UUID(bytes=rng.bytes(16), version=4))
 
 
-def fleet(machines=40, days=14, seed=1):
+def fleet(machines: int = 40, days: int = 14, seed: int = 1) -> list[Machine]:
     """Plan a fleet.
 
     Parameters
@@ -620,7 +620,7 @@ class Log:
     columns: str
     kinds: list
 
-    def marks(self, machine):
+    def marks(self, machine: Machine) -> list[tuple[int, int]]:
         """Say what the log holds of each restart, as pairs of instant and kind."""
         moments = [(kind, *when.split()) for kind, (when, *_) in enumerate(self.kinds) if when]
         marks = []
@@ -918,7 +918,7 @@ def _fill(folder, planned, days, seed):
     (folder / "_demo.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def write(folder, machines=40, days=14, seed=1):
+def write(folder: str | Path, machines: int = 40, days: int = 14, seed: int = 1) -> Path:
     """Write a synthetic workspace: a Parquet file for each table, ``_demo.json``, and the truth in ``truth/``.
 
     Parameters
@@ -975,7 +975,7 @@ def write(folder, machines=40, days=14, seed=1):
     return folder
 
 
-def cached():
+def cached() -> Path:
     """Give the default fleet from the cache, made now if it is not there yet.
 
     The cache is the user's (or ``AMAKIT_CACHE``); where that cannot be written, the temporary directory.  The

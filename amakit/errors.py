@@ -1,5 +1,10 @@
 """The kinds of failure that a user can mend; the text of each is one sentence."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class AmakitError(Exception):
     """The work could not be done: a file, a workspace or an answer is not as it must be.
@@ -41,12 +46,12 @@ class Unanswered(AmakitError):
         ``rows`` when the answer had too many, ``work`` when it was too much to read; otherwise empty.
     """
 
-    def __init__(self, text, wait=0.0, large=""):
+    def __init__(self, text: str, wait: float = 0.0, large: str = "") -> None:
         super().__init__(text)
         self.wait, self.large = wait, large
 
 
-def nearest(name, known, limit=3):
+def nearest(name: str, known: "Iterable[str]", limit: int = 3) -> str:
     """Say which of the known names are closest to one that is not known.
 
     Parameters

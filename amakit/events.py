@@ -20,6 +20,7 @@ A probability under `ALPHA` is a possible loss: one false alarm in 1,000 tests o
 
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,11 @@ from amakit import collect
 from amakit.intervals import Window
 from amakit.queries import query
 from amakit.schemas import RESULTS, frame_of, result
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from amakit.workspace import Workspace
 
 #: A probability of so few rows below this is a possible loss.
 ALPHA = 0.001
@@ -47,7 +53,9 @@ _EVIDENCE = [*RESULTS["events"], "probability", "none_probability", "records_pro
              "stamped", "covered", "ongoing"]  # fmt: skip
 
 
-def verdicts(workspace, outages, window, machines=None):
+def verdicts(
+    workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Say for each outage and each event-driven table of its machine whether the events came after all.
 
     Parameters
@@ -76,7 +84,9 @@ def verdicts(workspace, outages, window, machines=None):
     return result("events", evidence(workspace, outages, window, machines))
 
 
-def evidence(workspace, outages, window, machines=None):
+def evidence(
+    workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Give the verdicts, as `verdicts` does, with what they rest on.
 
     Returns
@@ -99,7 +109,7 @@ def evidence(workspace, outages, window, machines=None):
     return found.assign(verdict=judge(found))[_EVIDENCE]
 
 
-def rate(total, squares, bins):
+def rate(total: "ArrayLike", squares: "ArrayLike", bins: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:
     """Fit the distribution of the rows in one bin.
 
     Parameters
@@ -127,7 +137,7 @@ def rate(total, squares, bins):
     return mean, np.where(mean > 0, spread, 0.0)
 
 
-def tail(rows, mean, spread, share=0.0):
+def tail(rows: "ArrayLike", mean: "ArrayLike", spread: "ArrayLike", share: "ArrayLike" = 0.0) -> np.ndarray:
     """Give the probability of so few rows or fewer.
 
     Parameters
@@ -157,7 +167,7 @@ def tail(rows, mean, spread, share=0.0):
     return np.fmax(few, share)
 
 
-def continuity(records):
+def continuity(records: pd.DataFrame) -> pd.DataFrame:
     """Give the probability that so many record numbers are missing across an outage.
 
     Parameters
@@ -203,7 +213,7 @@ def continuity(records):
     return tested[usable].reset_index()
 
 
-def judge(found):
+def judge(found: pd.DataFrame) -> pd.Series:
     """Give the verdict on each outage and table.
 
     Parameters

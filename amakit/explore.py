@@ -8,7 +8,9 @@ of plotly into the browser.
 import html
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import anywidget
 import ipywidgets
@@ -27,6 +29,10 @@ from amakit.tables import Table
 from amakit.transitions import version_key
 from amakit.words import texts, visible
 from amakit.workspace import connect
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+    from amakit.workspace import Workspace
 
 _MACHINE = ["resource_id", "computer"]
 #: Rows of a table on the screen; the frames have all of them.
@@ -70,7 +76,7 @@ class Choice:
     outage: int | None = None
 
 
-def chosen(analysis, choice):
+def chosen(analysis: "Analysis", choice: Choice) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the machines and outages that a choice leaves.
 
     Parameters
@@ -106,7 +112,7 @@ def chosen(analysis, choice):
     return machines, outages
 
 
-def settled(analysis, choice):
+def settled(analysis: "Analysis", choice: Choice) -> Choice:
     """Give a choice whose machine and outage agree with each other and with the filters.
 
     A machine brings the longest of its outages that the filters leave; without a machine it is that of all, upgrades
@@ -178,8 +184,18 @@ class Explorer:
     ({'machine_stopped'}, True)
     """
 
-    def __init__(self, analysis, workspace=None, language="en", timezone="UTC", anonymise=False, allow_unknown=False):
-        self.workspace, self.answer = workspace, None
+    def __init__(
+        self,
+        analysis: "Analysis",
+        workspace: "Workspace | None" = None,
+        language: str = "en",
+        timezone: str = "UTC",
+        anonymise: bool = False,
+        allow_unknown: bool = False,
+    ) -> None:
+        self.workspace = workspace
+        self.choice: Choice
+        self.answer: pd.DataFrame | None = None
         self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
                        "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
         self._says = texts(language)["explore"]
@@ -189,7 +205,7 @@ class Explorer:
 
     # -- what code calls, and widgets too ---------------------------------------------------------------------
 
-    def choose(self, **changes):
+    def choose(self, **changes: object) -> None:
         """Change the selection; every view follows.
 
         A machine that the filters leave out lifts them.
@@ -204,7 +220,7 @@ class Explorer:
         UsageError
             When there is nothing of that kind in the analysis; the selection stays as it was.
         """
-        choice = replace(self.choice, **changes)
+        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
         if "machine" in changes and "outage" not in changes:
             choice = replace(choice, outage=None)
         a = self.analysis
@@ -222,7 +238,7 @@ class Explorer:
         before, self.choice = self.choice, settled(a, choice)
         self._follow(before)
 
-    def analyse(self, workspace, start, end, machines=""):
+    def analyse(self, workspace: str, start: str, end: str, machines: str | list[str] = "") -> None:
         """Analyse another workspace or window, and show that instead.
 
         Parameters
@@ -243,15 +259,15 @@ class Explorer:
         same = self.workspace is not None and workspace == self._named()
         opened = self.workspace if same else connect(workspace)
         try:
-            found = given.analyze(opened)
+            found = given.analyze(opened)  # type: ignore[arg-type]
         except AmakitError:
             if not same:
-                opened.close()
+                opened.close()  # type: ignore[union-attr]
             raise
         self.workspace = opened
         self._take(found)
 
-    def query(self, kql):
+    def query(self, kql: str) -> pd.DataFrame:
         """Run any KQL on the workspace, and show its answer.
 
         Parameters
@@ -277,7 +293,7 @@ class Explorer:
         self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
         return self.answer
 
-    def look(self):
+    def look(self) -> None:
         """Turn the charts into widgets; a browser calls this when it shows a part."""
         if not self._figures:
             self._figures = {"fleet": charts.live(self._fleet_figure()), "machine": charts.live(self._machine_figure())}
@@ -537,7 +553,7 @@ class Part:
     widget : ipywidgets.Widget
     """
 
-    def __init__(self, widget, still):
+    def __init__(self, widget: ipywidgets.Widget, still: Callable[[], dict]) -> None:
         self.widget, self._still = widget, still
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -561,7 +577,7 @@ class _Eye(anywidget.AnyWidget):
     }}"""
     seen = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, then):
+    def __init__(self, then: Callable[[], object]) -> None:
         super().__init__()
         self.observe(lambda _: then(), "seen")
 

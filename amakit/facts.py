@@ -8,7 +8,7 @@ import math
 import pandas as pd
 
 from amakit import blindness
-from amakit.analysis import machine_labels
+from amakit.analysis import Analysis, machine_labels
 from amakit.blindness import SLOW
 from amakit.intervals import iso
 from amakit.words import evidence
@@ -23,7 +23,7 @@ _MACHINE = ["resource_id", "computer"]
 _NUMBERS = ["lost", "lost_low", "lost_high"]
 
 
-def facts(analysis):
+def facts(analysis: Analysis) -> dict:
     """Put together everything that a write-up says.
 
     Parameters
@@ -66,7 +66,7 @@ def facts(analysis):
     }  # fmt: skip
 
 
-def names(analysis):
+def names(analysis: Analysis) -> dict[tuple[str, str], str]:
     """Give the name that people call each machine by.
 
     Returns
@@ -78,7 +78,7 @@ def names(analysis):
     return dict(zip(fleet[_MACHINE].itertuples(index=False, name=None), machine_labels(fleet), strict=True))
 
 
-def losses(analysis, outages):
+def losses(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of gaps that belong to some outages.
 
     Parameters
@@ -101,7 +101,7 @@ def losses(analysis, outages):
     )
 
 
-def by_type(lost):
+def by_type(lost: pd.DataFrame) -> pd.DataFrame:
     """Sum losses by data type; streams that stayed away from an agent that came back are left out.
 
     Parameters
@@ -123,7 +123,7 @@ def by_type(lost):
     return table.sort_values(["unseen", "data_type"])
 
 
-def away(analysis):
+def away(analysis: Analysis) -> pd.DataFrame:
     """Give the streams that did not resume although their agent did.
 
     Returns
@@ -135,7 +135,7 @@ def away(analysis):
     return lost[lost["away"]].drop_duplicates([*_MACHINE, "data_type", "stream"])
 
 
-def blind(outages):
+def blind(outages: pd.DataFrame) -> dict:
     """Say how long agents were blind.
 
     Parameters
@@ -155,7 +155,7 @@ def blind(outages):
     return {"known": len(ended), **middle, "longest": int(ended["downtime_s"].idxmax()) if len(ended) else None}
 
 
-def worst(analysis):
+def worst(analysis: Analysis) -> int | None:
     """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
 
     Parameters
@@ -178,7 +178,7 @@ def worst(analysis):
     return None if own.empty else int(own["downtime_s"].fillna(math.inf).idxmax())
 
 
-def summary(analysis, outages):
+def summary(analysis: Analysis, outages: pd.DataFrame) -> dict:
     """Count what some outages were and cost.
 
     Returns
@@ -202,13 +202,13 @@ def summary(analysis, outages):
     }  # fmt: skip
 
 
-def events(analysis, outages):
+def events(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of events that belong to some outages, with the index of the outage in ``outage``."""
     keys = outages[[*_MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
     return analysis.events.merge(keys.assign(outage=outages.index), on=[*_MACHINE, "outage_start"])
 
 
-def verdict(analysis):
+def verdict(analysis: Analysis) -> dict:
     """Give the numbers of the verdict.
 
     Returns
@@ -237,7 +237,7 @@ def verdict(analysis):
     }  # fmt: skip
 
 
-def attempts(analysis):
+def attempts(analysis: Analysis) -> list[dict]:
     """Give the upgrades that failed, each with the attempts that followed it.
 
     Returns
@@ -264,7 +264,7 @@ def attempts(analysis):
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
-def limits(analysis):
+def limits(analysis: Analysis) -> list[dict]:
     """Give what cannot be shown.
 
     Returns
@@ -289,7 +289,7 @@ def limits(analysis):
     return [*found, {"kind": "horizon", "horizon": run["horizon"]}, {"kind": "lookback", "days": LOOKBACK.days}]
 
 
-def actions(analysis):
+def actions(analysis: Analysis) -> list[dict]:
     """Give what to do next, the most urgent first.
 
     Returns

@@ -1,11 +1,18 @@
 """Every chart of an analysis with its caption: what a page of examples, or a deck of slides, is made from."""
 
+from typing import TYPE_CHECKING
+
 from amakit import charts, releases
 from amakit.progress import Progress
 from amakit.writeup import Writeup
 
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
 
-def gallery(analysis, language="en", timezone="UTC"):
+
+def gallery(
+    analysis: "Analysis", language: str = "en", timezone: str = "UTC"
+) -> list[tuple[str, charts.go.Figure, str]]:
     """Draw every chart of an analysis, each with the sentence that says what it shows.
 
     Parameters

@@ -1,12 +1,16 @@
 """What an outage cost each periodic stream: samples that its schedule would have produced."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from amakit.outages import FAST, instants, phase_kept
+from amakit.outages import FAST, Hole, Track, instants, phase_kept
 
 
-def lost(track, hole, horizon, kept, at_once=False, stale=False):
+def lost(
+    track: Track, hole: Hole, horizon: float, kept: bool, at_once: bool = False, stale: bool = False
+) -> tuple[int, int, int]:
     """Count the samples of one stream that fell into an outage.
 
     They are those that its schedule before the outage would have produced between the beginning and the end.
@@ -67,7 +71,7 @@ def lost(track, hole, horizon, kept, at_once=False, stale=False):
     return low - first_due, most - first_due, high - first_due
 
 
-def begins_at_once(hole):
+def begins_at_once(hole: Hole) -> bool | None:
     """Say whether the streams of an agent that restarted took their first samples together.
 
     Streams whose phases were drawn anew would hardly do so within a tenth of their interval.
@@ -88,7 +92,7 @@ def begins_at_once(hole):
     return bool(max(firsts) - min(firsts) <= max(0.1 * max(t.plan.interval for t in fast), 1.0))
 
 
-def stays_away(track, hole, horizon):
+def stays_away(track: Track, hole: Hole, horizon: float) -> bool:
     """Say whether a stream never came back although its agent did.
 
     Three of its samples must have been due since: one or two late ones prove nothing.
@@ -101,7 +105,7 @@ def _due(track, until):
     return max(int(np.ceil((until - track.last) / track.plan.interval)) - 1, 0)
 
 
-def gaps(outages, holes, horizon):
+def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp) -> pd.DataFrame:
     """Make the table of gaps: one row for each stream and outage.
 
     Parameters
@@ -139,7 +143,7 @@ def gaps(outages, holes, horizon):
     return found.assign(last_before=instants(found["last_before"]), first_after=instants(found["first_after"]))
 
 
-def unharmed(cut_off, streams):
+def unharmed(cut_off: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:
     """Make the rows of outages that cost nothing: every stream of the machine, with no sample lost.
 
     Parameters

@@ -1,6 +1,7 @@
 """Instants and half-open intervals ``[start, end)``, always in UTC."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,15 +30,15 @@ class Window:
     start: pd.Timestamp
     end: pd.Timestamp
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{iso(self.start)} to {iso(self.end)}"
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Length in seconds."""
         return (self.end - self.start).total_seconds()
 
-    def slices(self, days=15):
+    def slices(self, days: int = 15) -> "list[Window]":
         """Cut the window into parts of at most so many days, each of which begins where the last one ended.
 
         The cuts fall on midnight UTC, so that a day is never shared by two parts.
@@ -64,7 +65,7 @@ class Window:
         return parts
 
 
-def covered(start, end, intervals):
+def covered(start: pd.Timestamp, end: pd.Timestamp, intervals: Iterable[tuple[pd.Timestamp, pd.Timestamp]]) -> float:
     """Count the seconds of ``[start, end)`` that intervals cover, once where they overlap.
 
     Parameters
@@ -91,7 +92,7 @@ def covered(start, end, intervals):
     return total.total_seconds()
 
 
-def instant(value, name="time"):
+def instant(value: str | dt.datetime, name: str = "time") -> pd.Timestamp:
     """Read an instant; one without a zone is UTC.
 
     Parameters
@@ -127,7 +128,7 @@ def instant(value, name="time"):
     return read.as_unit("us")
 
 
-def window(start, end):
+def window(start: str | dt.datetime, end: str | dt.datetime) -> "Window":
     """Make the half-open window from two instants.
 
     Parameters
@@ -157,7 +158,7 @@ needs an end that is later
     return Window(start, end)
 
 
-def iso(when):
+def iso(when: dt.datetime) -> str:
     """Write an instant as ISO 8601 in UTC with ``Z``; fractions of a second only where there are any.
 
     Examples

@@ -12,10 +12,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.queries import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
 
 _FORMS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 _DUCKDB = {
@@ -62,7 +68,7 @@ class LocalEngine:
 
     at_once, log_analytics = 1, False
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         import duckdb
         import duckdb_kql
         from duckdb_kql.engine import schema
@@ -91,19 +97,19 @@ class LocalEngine:
 
     # -- what there is ------------------------------------------------------------------------------------
 
-    def tables(self):
+    def tables(self) -> list[str]:
         """Give the names of the tables."""
         return list(self._columns)
 
-    def columns(self, table):
+    def columns(self, table: str) -> dict[str, str]:
         """Give the KQL type of each column of a table."""
         return self._columns[table]
 
-    def known(self):
+    def known(self) -> dict[str, dict[str, str]]:
         """Give the KQL type of each column of each table."""
         return self._columns
 
-    def extent(self, table, most=20_000_000):
+    def extent(self, table: str, most: int = 20_000_000) -> "tuple[int | None, datetime | None, datetime | None]":
         """Give rows, first and last instant of a table; None where text or more rows would have to be read."""
         if table in self._text_tables:
             return None, None, None
@@ -113,11 +119,11 @@ class LocalEngine:
         ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {_name(table)}').fetchone()
         return rows, *ends
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the files."""
         self._connection.close()
 
-    def run(self, kql):
+    def run(self, kql: str) -> "pd.DataFrame":
         """Run KQL and give the result as a frame.
 
         Raises
@@ -146,7 +152,7 @@ class LocalEngine:
 
     counted = run  # nothing can get lost on the way
 
-    def held(self, frame):
+    def held(self, frame: "pd.DataFrame") -> Held:
         """Hold a frame as a table until the next query has run.
 
         Returns
@@ -310,7 +316,7 @@ class LocalEngine:
 # -- snapshots --------------------------------------------------------------------------------------------
 
 
-def read_manifest(folder, name=MANIFEST):
+def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:
     """Read the manifest of a snapshot; None where there is none.
 
     Raises
@@ -327,14 +333,14 @@ def read_manifest(folder, name=MANIFEST):
     return found if isinstance(found, dict) and "amakit_snapshot" in found else None
 
 
-def snapshot_files(folder):
+def snapshot_files(folder: str | Path) -> dict[str, int]:
     """Give the size of each file in the folder of a snapshot beside its manifest; hidden ones are nobody's."""
     paths = {p.relative_to(folder): p for p in Path(folder).rglob("*") if p.is_file()}
     held = {at.as_posix(): p for at, p in paths.items() if not any(part.startswith(".") for part in at.parts)}
     return {at: path.stat().st_size for at, path in held.items() if at not in (MANIFEST, PARTIAL)}
 
 
-def whole_snapshot(folder):
+def whole_snapshot(folder: str | Path) -> dict | None:
     """Give the manifest of a snapshot with all its files; None for any other folder.
 
     Raises

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.error import UsageError as BadLine
@@ -13,6 +14,11 @@ from amakit.cells import blank, fill, marked
 from amakit.errors import AmakitError, UsageError
 from amakit.queries import packaged, query
 from amakit.workspace import Workspace, connect
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
 
 _WAYS = ("cloud", "endpoint", "credential")
 
@@ -26,9 +32,10 @@ class KqlMagics(Magics):
     workspace : amakit.Workspace or None
     """
 
-    def __init__(self, shell):
+    def __init__(self, shell: "InteractiveShell") -> None:
         super().__init__(shell)
-        self.workspace, self._opened = None, False
+        self.workspace: Workspace | None = None
+        self._opened = False
 
     @magic_arguments()
     @argument("name", nargs="?", help="bind the result to this name instead of showing it")
@@ -39,7 +46,7 @@ class KqlMagics(Magics):
     @argument("--credential", help="how to sign in, for example cli; as for amakit.connect")
     @argument("-l", "--list", nargs="?", const="", metavar="QUERY", help="list the packaged queries, or print one")
     @line_cell_magic
-    def kql(self, line, cell=None):
+    def kql(self, line: str, cell: str | None = None) -> "pd.DataFrame | Workspace | None":
         """Run the cell as KQL on the connected workspace and give the result as a DataFrame.
 
         {name} in the cell stands for the value of the Python variable and is written as a KQL literal; {{name}} means
@@ -86,10 +93,10 @@ class KqlMagics(Magics):
         self.let_go()
         self.workspace, self._opened = workspace, opened
 
-    def let_go(self):
+    def let_go(self) -> None:
         """Forget the workspace, and close it if the magic has opened it."""
         if self._opened:
-            self.workspace.close()
+            self.workspace.close()  # type: ignore[union-attr]
         self.workspace, self._opened = None, False
 
     def _not_connected(self):
@@ -121,7 +128,7 @@ class KqlMagics(Magics):
     # -- completion ------------------------------------------------------------------------------------------
 
     @context_matcher()
-    def complete(self, context):
+    def complete(self, context: "CompletionContext") -> "SimpleMatcherResult":
         """Offer tables, columns of the tables that the cell names, Python names after a brace, and packaged queries.
 
         Nothing is asked for it: of a service only what is known already.
@@ -162,7 +169,7 @@ def _listed():
     return "\n".join(f"{name:{width}}  {each.question}" for name, each in packaged().items())
 
 
-def load_ipython_extension(shell):
+def load_ipython_extension(shell: "InteractiveShell") -> None:
     """Give IPython the magic; called by ``%load_ext amakit``."""
     unload_ipython_extension(shell)
     magics = KqlMagics(shell)
@@ -170,7 +177,7 @@ def load_ipython_extension(shell):
     shell.Completer.custom_matchers.append(magics.complete)
 
 
-def unload_ipython_extension(shell):
+def unload_ipython_extension(shell: "InteractiveShell") -> None:
     """Take the magic away; called by ``%unload_ext amakit``."""
     magics = shell.magics_manager.registry.pop(KqlMagics.__name__, None)
     if magics is not None:

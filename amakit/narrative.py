@@ -3,6 +3,7 @@
 Every number in a sentence is computed here from the tables, never typed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -44,11 +45,11 @@ class Narrator(Words):
     language: str = "en"
     timezone: str = "UTC"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         texts(self.language)
         zone(self.timezone)
 
-    def data(self):
+    def data(self) -> str:
         """Say what was looked at."""
         a = self.analysis
         parts = [self._sentence("synthetic")] if a.run["synthetic"] else []
@@ -61,7 +62,7 @@ class Narrator(Words):
         )  # fmt: skip
         return "\n\n".join(parts)
 
-    def inventory(self):
+    def inventory(self) -> str:
         """Say which versions report at the end, and who is silent."""
         machines = self.analysis.machines
         reporting, silent = (machines[machines["state"] == state] for state in ("reporting", "silent"))
@@ -80,7 +81,7 @@ class Narrator(Words):
             parts.append(self._sentence("silent", machines=self._machines(silent), names=self._names(silent)))
         return self._join(parts)
 
-    def changes(self):
+    def changes(self) -> str:
         """Say how many changes of version there were, and how closely their moments are known."""
         a, changes = self.analysis, self.analysis.transitions
         if changes.empty:
@@ -95,7 +96,7 @@ class Narrator(Words):
             name=plain(self._labels(changes)[width.idxmax()]),
         )  # fmt: skip
 
-    def adoption(self):
+    def adoption(self) -> str:
         """Say which version gained the most machines."""
         a = self.analysis
         runs = a.runs[a.runs["line"] == 0]
@@ -109,7 +110,7 @@ class Narrator(Words):
         return self._sentence("adoption", version=plain(most), before=self._number(int(ends[0].get(most, 0))),
                               after=self._count(int(ends[1][most]), "machine"))  # fmt: skip
 
-    def around(self, outage=None):
+    def around(self, outage: int | None = None) -> str:
         """Say what one outage cost.
 
         Parameters
@@ -129,7 +130,7 @@ class Narrator(Words):
             types=self._count(int((lost["lost_high"] > 0).sum()), "data type"),
         )  # fmt: skip
 
-    def timing(self):
+    def timing(self) -> str:
         """Say when in the week and in the day upgrades came."""
         seen = self.analysis.transitions.query("kind == 'upgrade'")["first_new"].dt.tz_convert(self.timezone)
         if seen.empty:
@@ -143,7 +144,7 @@ class Narrator(Words):
             outside=self._number(outside), share=f"{100 * outside / len(seen):.0f}",
         )  # fmt: skip
 
-    def unsteady(self):
+    def unsteady(self) -> str:
         """Name the machines that went back to an earlier version, and those that changed often."""
         changes = self.analysis.transitions
         back = changes[rolled_back(changes)].drop_duplicates(_MACHINE)
@@ -156,7 +157,7 @@ class Narrator(Words):
             parts.append(self._sentence("flapping", machines=self._machines(often), names=self._names(often)))
         return self._join(parts)
 
-    def limits(self):
+    def limits(self) -> str:
         """Say what the analysis cannot show."""
         from amakit.collect import LOOKBACK
 
@@ -171,7 +172,7 @@ class Narrator(Words):
             lines.append(self._sentence("limit tables", tables=", ".join(run["missing_tables"])))
         return "\n".join(f"- {line}" for line in lines)
 
-    def record(self):
+    def record(self) -> str:
         """Say by what the numbers were made."""
         run = self.analysis.run
         return self._sentence(
@@ -181,7 +182,7 @@ class Narrator(Words):
             seconds=f"{sum(q['seconds'] for q in run['queries']):.1f}",
         )  # fmt: skip
 
-    def changes_table(self, most=200):
+    def changes_table(self, most: int = 200) -> pd.DataFrame:
         """Give the changes of version with their brackets, the newest first.
 
         Parameters
@@ -204,7 +205,7 @@ class Narrator(Words):
         )  # fmt: skip
         return self._headed(table)
 
-    def unsteady_table(self, most=100):
+    def unsteady_table(self, most: int = 100) -> pd.DataFrame:
         """Give the machines that changed version more than once or went back, with the order of versions.
 
         Parameters
@@ -227,7 +228,7 @@ class Narrator(Words):
         table = pd.DataFrame(rows, columns=["computer", "os_type", "changes", "versions"])
         return self._headed(table.sort_values(["changes", "computer"], ascending=[False, True]).head(most))
 
-    def cost(self):
+    def cost(self) -> str:
         """Say whether upgrades cost data, how much of what, and how long agents were blind."""
         a, own = self.analysis, self._upgrades()
         if own.empty:
@@ -259,7 +260,7 @@ class Narrator(Words):
         parts.append(self._still())
         return "\n\n".join(parts)
 
-    def events(self):
+    def events(self) -> str:
         """Say what became of rows that an agent reads from logs, and what is not counted."""
         events = getattr(self.analysis, "events", None)
         parts = [self._sentence("events none" if events is None else "events nothing")]
@@ -278,7 +279,7 @@ class Narrator(Words):
                 parts.append(self._sentence("events lost", names=self._listed(told)))
         return "\n\n".join([self._join(parts), self._sentence("changes not counted")])
 
-    def downtimes(self):
+    def downtimes(self) -> str:
         """Say how long upgrades blinded agents, and how the product lines differ."""
         own = self._upgrades()
         own = own[own["downtime_s"].notna()]
@@ -294,7 +295,7 @@ class Narrator(Words):
             most=self._duration(own["downtime_s"].quantile(0.9, interpolation="higher")),
         )  # fmt: skip
 
-    def others(self):
+    def others(self) -> str:
         """Say which outages were not upgrades."""
         own = self._others()
         if own.empty:
@@ -308,7 +309,7 @@ class Narrator(Words):
             were=self._text("were" if len(own) == 1 else "were many"),
         )  # fmt: skip
 
-    def together(self):
+    def together(self) -> str:
         """Say which machines of one group were blind at once."""
         found = self._together()
         if found.empty:
@@ -325,7 +326,7 @@ class Narrator(Words):
             whole=self._count(whole, "stretch"), **known,
         )  # fmt: skip
 
-    def alerts(self, windows=blindness.WINDOWS, frequency=1):
+    def alerts(self, windows: Iterable[int] = blindness.WINDOWS, frequency: float = 1) -> str:
         """Say which heartbeat alerts upgrades would have tripped, and which window they would not.
 
         Parameters
@@ -365,7 +366,7 @@ class Narrator(Words):
         parts.append(self._sentence("alerts share", fires=self._number(shown), n=self._number(len(found))))
         return self._join(parts)
 
-    def gap_limits(self):
+    def gap_limits(self) -> str:
         """Say what the analysis of outages and losses cannot show."""
         from amakit.collect import LOOKBACK
 
@@ -380,7 +381,7 @@ class Narrator(Words):
             lines.append(self._sentence("limit tables", tables=", ".join(map(plain, run["missing_tables"]))))
         return "\n".join(f"- {line}" for line in lines)
 
-    def lost_table(self, most=200):
+    def lost_table(self, most: int = 200) -> pd.DataFrame:
         """Give what each upgrade cost each data type, the longest downtime first.
 
         Parameters
@@ -406,7 +407,7 @@ class Narrator(Words):
         told = pd.DataFrame.from_dict(rows, orient="index", columns=types)
         return self._headed(pd.concat([self._outage_cells(own), told], axis=1))
 
-    def others_table(self, most=200):
+    def others_table(self, most: int = 200) -> pd.DataFrame:
         """Give the outages that were not upgrades with their evidence, those that go on and the longest first.
 
         Parameters
@@ -423,7 +424,7 @@ class Narrator(Words):
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
 
-    def together_table(self, most=100):
+    def together_table(self, most: int = 100) -> pd.DataFrame:
         """Give the stretches in which machines of one group were blind at once.
 
         Parameters
@@ -449,7 +450,7 @@ class Narrator(Words):
         table = pd.DataFrame(rows, columns=columns).rename(columns=headings).set_index(headings["machines"])
         return table.rename_axis(index=None).rename_axis(columns=headings["machines"])
 
-    def alerts_table(self, windows=blindness.WINDOWS, frequency=1):
+    def alerts_table(self, windows: Iterable[int] = blindness.WINDOWS, frequency: float = 1) -> pd.DataFrame:
         """Give for each alert and each availability figure how many outages it would have noticed.
 
         Parameters

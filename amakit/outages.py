@@ -1,12 +1,19 @@
 """Outages: stretches in which an agent delivered no sample on any stream, with bracketed ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from amakit.schemas import RESULTS, frame_of
 from amakit.streams import Schedule, on_phase, schedule
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from amakit.intervals import Window
 
 _MACHINE = ["resource_id", "computer"]
 #: Streams up to this interval say whether an agent runs; slower ones have too little to say.
@@ -56,7 +63,7 @@ class Hole:
     seen: bool = True
 
     @property
-    def ongoing(self):
+    def ongoing(self) -> bool:
         """Whether nothing came back."""
         return bool(np.isnan(self.end_latest))
 
@@ -79,7 +86,7 @@ class Stretch:
     following: float
 
 
-def candidates(silences, changes):
+def candidates(silences: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
     """Put together where an outage may be: every silence, and every change of version.
 
     Parameters
@@ -115,7 +122,7 @@ def candidates(silences, changes):
     return shared[shared["first"].isna() | (shared["last"] < shared["first"])].reset_index(drop=True)
 
 
-def attempts(operations, fleet_machines, known):
+def attempts(operations: pd.DataFrame, fleet_machines: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Find the stretches around operations on the agent's extension in which no outage is known yet.
 
     An attempt that failed before the new version sent a heartbeat may have cost less than one heartbeat; only
@@ -143,7 +150,9 @@ def attempts(operations, fleet_machines, known):
     return free[[*_MACHINE, "last", "first"]].drop_duplicates(ignore_index=True)
 
 
-def holes(found, samples, streams, horizon, changed):
+def holes(
+    found: pd.DataFrame, samples: pd.DataFrame, streams: pd.DataFrame, horizon: pd.Timestamp, changed: set[tuple]
+) -> dict[int, Hole]:
     """Find the outage in each candidate stretch, and bracket its ends by all streams of its machine.
 
     Parameters
@@ -283,7 +292,7 @@ def _is_outage(tracks, right, stretch):
     return len(missed) >= 2 or (bool(missed) and (len(fast) == 1 or len(restarted) * 2 > len(fast)))
 
 
-def touches(hole, window):
+def touches(hole: Hole, window: "Window") -> bool:
     """Say whether an outage reaches into a window; attempts are read from a day before it, and may show others.
 
     Parameters
@@ -306,7 +315,7 @@ def touches(hole, window):
     return hole.start_earliest < end and (hole.ongoing or hole.end_latest > start)
 
 
-def table(found, holes, runs):
+def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) -> pd.DataFrame:
     """Lay out the outages as rows, with the versions around them; their causes are not known yet.
 
     Parameters
@@ -340,7 +349,7 @@ def table(found, holes, runs):
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
 
-def disconnections(late, outages, interval=60.0):
+def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 60.0) -> pd.DataFrame:
     """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
 
     Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
@@ -392,14 +401,14 @@ def _downtime(start_earliest, start_latest, end_earliest, end_latest):
     return np.maximum(middle, 0.0), np.maximum(end_earliest - start_latest, 0.0), end_latest - start_earliest
 
 
-def instants(seconds):
+def instants(seconds: "ArrayLike") -> pd.DatetimeIndex:
     """Turn seconds since 1970 into instants; NaN into none."""
     seconds = np.asarray(seconds, dtype="float64")
     whole = np.where(np.isnan(seconds), np.iinfo("int64").min, np.round(np.nan_to_num(seconds) * 1e6)).astype("int64")
     return pd.DatetimeIndex(whole.view("M8[us]"), tz="UTC")
 
 
-def phase_kept(hole):
+def phase_kept(hole: Hole) -> bool:
     """Say whether the agent went on with its old schedule, as most of its fast streams show.
 
     Parameters

@@ -8,7 +8,9 @@ import json
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from amakit.chromium import printed
@@ -16,6 +18,9 @@ from amakit.errors import AmakitError
 from amakit.still import picture
 from amakit.tables import page_texts
 from amakit.words import plain, visible
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FORMS = ("html", "md", "pdf", "ipynb")
 _CHART = "application/vnd.plotly.v1+json"
@@ -28,7 +33,7 @@ _FOLDER = Path(__file__).parent
 _SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
 
 
-def page(notebook, language="en"):
+def page(notebook: "NotebookNode", language: str = "en") -> str:
     """Turn an executed notebook into one HTML file without code.
 
     A cell that follows a chart and has the tag ``caption`` becomes the caption of the chart; one with the tag
@@ -77,7 +82,7 @@ def page(notebook, language="en"):
     return body
 
 
-def markdown(notebook, pictures, language="en"):
+def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> tuple[str, dict[str, bytes]]:
     """Turn an executed notebook into Markdown without code, for a ticket or a wiki.
 
     Parameters
@@ -112,7 +117,9 @@ def markdown(notebook, pictures, language="en"):
     return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n", drawn
 
 
-def write(notebook, stage, name, forms, language="en"):
+def write(
+    notebook: "NotebookNode", stage: Path, name: str, forms: Iterable[str], language: str = "en"
+) -> AmakitError | None:
     """Write an executed notebook in the forms that are asked for.
 
     Parameters
@@ -147,7 +154,7 @@ def write(notebook, stage, name, forms, language="en"):
     return failed
 
 
-def index(entries, about, language="en"):
+def index(entries: list[dict], about: dict, language: str = "en") -> str:
     """Write the page that leads to many others.
 
     Parameters
@@ -177,7 +184,7 @@ def index(entries, about, language="en"):
     )  # fmt: skip
 
 
-def title(notebook):
+def title(notebook: "NotebookNode") -> str:
     """Give the first heading of a notebook.
 
     Examples

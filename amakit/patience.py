@@ -7,8 +7,10 @@ off what is too large.  What is done about that is the same for every query, so 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -41,9 +43,14 @@ class Patience:
 
     tries: int = 7
     seconds: float = 300.0
-    sleep: object = time.sleep
+    sleep: Callable[[float], object] = time.sleep
 
-    def call(self, ask, again=lambda error: True, retried=lambda error: None):
+    def call(
+        self,
+        ask: Callable[[], Any],
+        again: Callable[[Unanswered], bool] = lambda error: True,
+        retried: Callable[[Unanswered], object] = lambda error: None,
+    ) -> Any:
         """Ask until there is an answer.
 
         Parameters
@@ -89,9 +96,9 @@ class Patience:
         attempts = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, Unanswered) and again(error)),
             stop=stop_after_attempt(self.tries) | stop_before_delay(self.seconds),
-            wait=lambda state: max(state.outcome.exception().wait, backoff(state)),
-            sleep=self.sleep,
-            before_sleep=lambda state: retried(state.outcome.exception()),
+            wait=lambda state: max(state.outcome.exception().wait, backoff(state)),  # type: ignore[union-attr]
+            sleep=self.sleep,  # type: ignore[arg-type]
+            before_sleep=lambda state: retried(state.outcome.exception()),  # type: ignore[arg-type, union-attr]
             reraise=True,
         )
         return attempts(ask)
@@ -120,12 +127,12 @@ class Pace:
 
     calls: int = 180
     seconds: float = 30.0
-    clock: object = time.monotonic
-    sleep: object = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
     _times: deque = field(default_factory=deque, repr=False)
-    _lock: object = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def __call__(self):
+    def __call__(self) -> None:
         """Wait for one's turn."""
         with self._lock:
             if len(self._times) >= self.calls:
@@ -139,7 +146,7 @@ class Pace:
 pace = Pace()
 
 
-def apart(call, seconds, after=None):
+def apart(call: Callable[[], Any], seconds: float, after: Callable[[], object] | None = None) -> Any:
     """Call a function in a thread of its own that nobody has to wait for.
 
     An answer that drips in byte by byte keeps the client waiting for ever, and a thread that waits cannot be
@@ -175,7 +182,7 @@ def apart(call, seconds, after=None):
     return future.result()
 
 
-def together(calls, at_once):
+def together(calls: Iterable[Callable[[Callable[[], bool]], Any]], at_once: int) -> list:
     """Make calls side by side; the first that fails ends them all.
 
     Parameters
@@ -234,7 +241,13 @@ def _started(call, after=None):
     return future
 
 
-def halves(parts, start, end, bits, rows=True):
+def halves(
+    parts: tuple[str, ...],
+    start: pd.Timestamp | None,
+    end: pd.Timestamp | None,
+    bits: tuple[int, ...],
+    rows: bool = True,
+) -> list[tuple[pd.Timestamp | None, pd.Timestamp | None, tuple[int, ...]]]:
     """Cut a question in two whose answers together are the whole one.
 
     Parameters

@@ -40,14 +40,14 @@ class Progress(Writeup):
     'No version came into this fleet during the window.'
     """
 
-    releases: object = None
+    releases: pd.DataFrame = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.releases is None:
             object.__setattr__(self, "releases", known_releases.known())
 
-    def standing(self):
+    def standing(self) -> str:
         """Say how many machines have the newest release, and how far the others are behind."""
         told = self._standing[self._standing["behind"].notna()]
         unread = len(self._standing) - len(told)
@@ -65,7 +65,7 @@ class Progress(Writeup):
             behind=self._count(len(late), "late"), most=self._count(int(late["behind"].max()), "release"),
         )  # fmt: skip
 
-    def spread(self):
+    def spread(self) -> str:
         """Say how fast the version with the most followers spread, and in how many batches, for each product line."""
         table = self._summary("fleet")
         table = table[table["upgraded"] > 1].sort_values("upgraded", ascending=False, kind="stable")
@@ -94,7 +94,7 @@ class Progress(Writeup):
         ]  # fmt: skip
         return self._join(parts or [self._sentence("spread none")])
 
-    def claim(self):
+    def claim(self) -> str:
         """Say where the fleet stands against the claim that upgrades come several weeks after a release."""
         table = self._summary("release")
         table = table[(table["machines"] > 0) & (table["upgraded"] > 1)]
@@ -111,7 +111,7 @@ class Progress(Writeup):
             ))  # fmt: skip
         return self._sentence("claim", lines=self._join(lines)) if lines else self._sentence("claim none")
 
-    def arrived(self):
+    def arrived(self) -> str:
         """Say how many releases of the last year this fleet has seen."""
         horizon = pd.Timestamp(self.analysis.run["horizon"])
         known, runs = self.releases, self.analysis.runs
@@ -126,7 +126,7 @@ class Progress(Writeup):
         return self._sentence("arrivals", versions=self._count(len(recent), "version"), seen=self._number(seen),
                               horizon=self._horizon())  # fmt: skip
 
-    def left(self):
+    def left(self) -> str:
         """Say how many machines are left behind, and why."""
         found, parts = self._stragglers, [self._sentence("left behind none")]
         if len(found):
@@ -140,7 +140,7 @@ class Progress(Writeup):
             parts.append(self._sentence(key, machines=self._machines(started)))
         return self._join(parts)
 
-    def effect(self):
+    def effect(self) -> str:
         """Say whether upgrades caused gaps: how many show one, and how many would by chance."""
         told = rollout.self_controlled(self.analysis)
         if not told["upgrades"]:
@@ -163,7 +163,7 @@ class Progress(Writeup):
             verdict=self._text("effect certain" if certain else "effect none"),
         )  # fmt: skip
 
-    def rollout_limits(self):
+    def rollout_limits(self) -> str:
         """Say what cannot be shown of a rollout, one line each."""
         keys = ["limit origin", "limit release", "limit place", "limit stopped", "limit batches", "limit first",
                 "limit reasons"]  # fmt: skip
@@ -173,7 +173,7 @@ class Progress(Writeup):
         lines = [*map(self._sentence, keys), *unknown, self._sentence("limit horizon", horizon=self._horizon())]
         return "\n".join(f"- {line}" for line in lines)
 
-    def lags_table(self):
+    def lags_table(self) -> pd.DataFrame:
         """Give the lags of each version from each origin.
 
         Returns
@@ -191,7 +191,7 @@ class Progress(Writeup):
         rows.sort(key=lambda row: row["pair"])
         return self._table(rows, ["pair", "origin", *_CELLS])
 
-    def places_table(self):
+    def places_table(self) -> pd.DataFrame:
         """Give the lags from the first sighting in the fleet by place and kind of machine, for the same versions.
 
         Returns
@@ -208,7 +208,7 @@ class Progress(Writeup):
         ]  # fmt: skip
         return self._table(rows, ["pair", "place", "kind of machine", *_CELLS])
 
-    def state_table(self):
+    def state_table(self) -> pd.DataFrame:
         """Give the state of the fleet by system, place and kind of machine.
 
         Returns
@@ -228,7 +228,7 @@ class Progress(Writeup):
         return self._table(rows, ["os_type", "place", "kind of machine", "machines", "on newest", "silent",
                                   "releases behind", "newest"])  # fmt: skip
 
-    def batches_table(self):
+    def batches_table(self) -> pd.DataFrame:
         """Give the batches in which versions came.
 
         Returns
@@ -243,7 +243,7 @@ class Progress(Writeup):
         ]  # fmt: skip
         return self._table(rows, ["pair", "when", "until", "machines", "share"])
 
-    def stragglers_table(self, most=2000):
+    def stragglers_table(self, most: int = 2000) -> pd.DataFrame:
         """Give the machines that are left behind, why, and what to do, those furthest behind first.
 
         Parameters

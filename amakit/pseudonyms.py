@@ -8,15 +8,20 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit.errors import AmakitError
 from amakit.schemas import RESULTS, tables
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
 
 #: What a column or key holds, spelled without case and ``_``: these values are mapped whole.
 _IDENTITY = {
@@ -65,7 +70,7 @@ _ADDRESS = (
 _CELL = re.compile(r'[\[,]"((?:[^"\\]|\\.)+)",(?=datetime\(|long\()')
 
 
-def pseudonym(key, kind, text):
+def pseudonym(key: bytes, kind: str, text: str) -> str:
     """Give the pseudonym of one name: the same for every spelling of its case.
 
     A resource id, of whatever kind, keeps its structure: each name in it is replaced, types and the well-known names
@@ -158,10 +163,10 @@ class Pseudonyms:
     strict: frozenset = field(default=frozenset(), repr=False)
 
     @classmethod
-    def of(cls, analysis, key):
+    def of(cls, analysis: "Analysis", key: bytes) -> "Pseudonyms":
         """Collect the names that an analysis knows."""
         pairs, found, stay = set(), set(), set()
-        _each_text(vars(analysis), "", lambda name, text: pairs.add((name, text)) or text)
+        _each_text(vars(analysis), "", lambda name, text: pairs.add((name, text)) or text)  # type: ignore[func-returns-value]
         for name, text in pairs:
             if name in _READABLE:
                 stay.add(text.lower())
@@ -190,7 +195,7 @@ class Pseudonyms:
         shapes += [f"(?P<id>{_GUID})", f"(?P<resource>{_ARM})", f"(?P<address>{_ADDRESS})"]
         return re.compile("|".join(shapes), re.IGNORECASE)
 
-    def text(self, text):
+    def text(self, text: str) -> str:
         """Replace every known name in a text, and what looks like a resource id, person, GUID or address."""
         return self._pattern.sub(self._found, text)
 
@@ -200,7 +205,7 @@ class Pseudonyms:
         version = kind == "address" and (not _is_address(text.lower()) or text.lower() in self.strict)
         return text if own is None or kind == "time" or version else own or pseudonym(self.key, kind or "name", text)
 
-    def analysis(self, analysis):
+    def analysis(self, analysis: "Analysis") -> "Analysis":
         """Replace names in every frame and in the record of the run; see `anonymised`."""
         new = _each_text(vars(analysis), "", self._new)
         order = {name: _by_machine(frame) for name, frame in new.items() if isinstance(frame, pd.DataFrame)}
@@ -209,7 +214,7 @@ class Pseudonyms:
                 frame["outage"] = frame["outage"].map({old: at for at, old in enumerate(order["outages"].index)})
         return replace(analysis, **new | {name: frame.reset_index(drop=True) for name, frame in order.items()})
 
-    def frame(self, frame, readable=()):
+    def frame(self, frame: pd.DataFrame, readable: Iterable[str] = ()) -> pd.DataFrame:
         """Replace names in the rows of a table, except in columns that hold words of the system only."""
         return frame.assign(**_each_text(frame.drop(columns=[c for c in frame if c in readable]), "", self._new))
 
@@ -220,7 +225,7 @@ class Pseudonyms:
         return pseudonym(self.key, kind, text) if kind else self.text(text)
 
 
-def anonymised(analysis, key):
+def anonymised(analysis: "Analysis", key: bytes) -> "Analysis":
     """Give an analysis in which every name and id is a pseudonym, before anything is told or drawn of it.
 
     Computer names, the names in resource ids, callers, GUIDs, addresses and the workspace are replaced, in columns
@@ -247,7 +252,7 @@ def anonymised(analysis, key):
     return Pseudonyms.of(analysis, key).analysis(analysis)
 
 
-def owner_key(path=None):
+def owner_key(path: str | Path | None = None) -> bytes:
     """Read the key that stays with its owner; at first use it is made, for nobody else to read.
 
     Parameters

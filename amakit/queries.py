@@ -8,6 +8,7 @@ import datetime as dt
 import functools
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -21,7 +22,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _TABLE = re.compile(r"\w[\w .-]*")
 
 
-def literal(value, kind=None):
+def literal(value: object, kind: str | None = None) -> str:
     """Write a Python value as a KQL literal that means exactly that value.
 
     Parameters
@@ -241,7 +242,7 @@ class Query:
 
 
 @functools.cache
-def packaged():
+def packaged() -> dict[str, Query]:
     """Read every packaged query.
 
     Returns
@@ -294,7 +295,7 @@ def _parse(name, text):
     )
 
 
-def query(name):
+def query(name: str | Query) -> Query:
     """Give a packaged query by its name; one that was made elsewhere is given back.
 
     Raises
@@ -318,7 +319,7 @@ def query(name):
         raise UsageError(f"no packaged query is called {name!r}; {close}") from None
 
 
-def render_text(name, values):
+def render_text(name: str, values: Mapping[str, str]) -> str:
     """Render a packaged query from values that are text, as they come from a command line.
 
     Parameters
@@ -363,7 +364,7 @@ def _from_text(key, value, wanted):
         raise UsageError(f"{key} = {value!r} cannot be read as {kind}: {error}") from error
 
 
-def render(name, lacking=None, **values):
+def render(name: str | Query, lacking: Mapping[str, Mapping[str, str]] | None = None, **values: object) -> str:
     """Give the text of a packaged query with its values in place.
 
     Parameters
@@ -413,11 +414,11 @@ after the window)
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
         name = re.escape(table)
         alone = rf"(?m)^ *(?:{name}|\['{name}'\])$"
-        text = re.sub(alone, lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)
+        text = re.sub(alone, lambda line, nulls=nulls: f"{line[0]}\n| extend {nulls}", text)  # type: ignore[misc]
     return _PLACE.sub(lambda place: written[place[1]], text)
 
 
-def counted(text):
+def counted(text: str) -> str:
     """Let the answer of a packaged query carry its own number of rows, counted where it is made.
 
     Parameters
@@ -445,7 +446,7 @@ def counted(text):
     return f"{head}{ending}let Answer = materialize({body});\nunion Answer, (Answer | summarize AnswerRows = count())"
 
 
-def share(columns, bits):
+def share(columns: Sequence[str], bits: Sequence[int]) -> str:
     """Write the end of a query that keeps a share of its rows, told apart by a hash of some columns.
 
     Parameters

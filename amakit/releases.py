@@ -25,6 +25,7 @@ import os
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
-def known(extra=None):
+def known(extra: str | Path | None = None) -> pd.DataFrame:
     """Give the releases of the agent that are known.
 
     Parameters
@@ -90,7 +91,7 @@ def known(extra=None):
     return frame_of({name: [row[name] for row in rows] for name in COLUMNS}, COLUMNS)
 
 
-def listed(versions, releases):
+def listed(versions: pd.DataFrame, releases: pd.DataFrame) -> pd.Series:
     """Tell which versions are among the known ones; 1.34.5 and 1.34.5.0 are the same.
 
     Parameters
@@ -114,7 +115,14 @@ def listed(versions, releases):
     return pd.Series([key in there for key in _keys(versions)], index=versions.index, dtype="bool")
 
 
-def seen(versions, releases):
+class _Analysis(Protocol):
+    """What is read of an analysis, whose room lies above."""
+
+    @property
+    def machines(self) -> pd.DataFrame: ...
+
+
+def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataFrame:
     """Say where versions that report stand among the known ones.
 
     Parameters
@@ -141,11 +149,11 @@ def seen(versions, releases):
     1  1.38.1   listed       0
     2  1.38.7    newer       0
     """
-    frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()
+    frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()  # type: ignore[index]
     frame = frame[frame["version"] != ""]  # of a machine that never said
     keys = dict(zip(_keys(frame), frame.itertuples(index=False), strict=True))
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
-    rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]
+    rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]  # type: ignore[call-arg]
     types = {
         "os_type": "string", "version": "string", "standing": "string", "known_bad": "bool",
         "released_earliest": "datetime", "released_latest": "datetime", "behind": "long", "newest": "string",

@@ -3,9 +3,11 @@
 import ast
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from amakit.analysis import analyze, staged
 from amakit.errors import AmakitError, UsageError, nearest
@@ -16,6 +18,12 @@ from amakit.running import execute, for_others, silenced
 from amakit.words import texts, zone
 from amakit.workspace import shown
 from amakit.writeup import document
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from amakit.analysis import Analysis
+    from amakit.workspace import Workspace
 
 #: Parameters that hold no name, whatever their value.
 _NAMELESS = ("start", "end", "timezone", "language", "out_dir")
@@ -55,7 +63,7 @@ class Parameters:
     anonymise: bool = False
     allow_unknown: bool = False
 
-    def analyze(self, workspace):
+    def analyze(self, workspace: "Workspace") -> "Analysis":
         """Run the analysis that is asked for, with pseudonyms in the place of names if that is asked for.
 
         Parameters
@@ -69,7 +77,7 @@ class Parameters:
         found = analyze(workspace, self.start, self.end, self.machines, self.allow_unknown)
         return anonymised(found, owner_key()) if self.anonymise else found
 
-    def keep(self, analysis):
+    def keep(self, analysis: "Analysis") -> list[Path]:
         """Write the result tables of an analysis and its facts to ``out_dir``, if one is given.
 
         Parameters
@@ -89,7 +97,7 @@ class Parameters:
         return [*analysis.save(self.out_dir), Path(self.out_dir) / "facts.json"]
 
 
-def parameters(namespace):
+def parameters(namespace: Mapping[str, Any]) -> Parameters:
     """Check the parameters of a notebook; the first thing that it does after its imports.
 
     Papermill only warns of a parameter that a notebook does not have, and then runs on the default.  Here it
@@ -130,12 +138,12 @@ def parameters(namespace):
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
     given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), **given,
-                       **{name: str(value) for name, value in values.items()})  # fmt: skip
+                       **{name: str(value) for name, value in values.items()})  # type: ignore[arg-type]  # fmt: skip
     _check(given.start, given.end, given.timezone, given.language)
     return given
 
 
-def notebooks():
+def notebooks() -> dict[str, Path]:
     """Give the notebooks of the kit.
 
     Returns
@@ -153,8 +161,21 @@ def notebooks():
     return {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
 
 
-def report(notebook, workspace="demo", start="", end="", machines=(), out=".", to=("html",), timezone="UTC",
-           language="en", extra=None, progress=False, anonymise=False, key=None):  # fmt: skip
+def report(
+    notebook: str,
+    workspace: str = "demo",
+    start: str = "",
+    end: str = "",
+    machines: Iterable[str] = (),
+    out: str | Path = ".",
+    to: Iterable[str] = ("html",),
+    timezone: str = "UTC",
+    language: str = "en",
+    extra: dict[str, str] | None = None,
+    progress: bool = False,
+    anonymise: bool = False,
+    key: str | Path | None = None,
+) -> list[Path]:
     """Run a notebook with nobody watching and write its page.
 
     Parameters
@@ -221,7 +242,16 @@ def report(notebook, workspace="demo", start="", end="", machines=(), out=".", t
     return [Path(out) / f"{path.stem}.{form}" for form in to]
 
 
-def check(notebook, start, end, to, timezone, language, extra, anonymise):
+def check(
+    notebook: str,
+    start: str,
+    end: str,
+    to: Iterable[str],
+    timezone: str,
+    language: str,
+    extra: dict[str, str] | None,
+    anonymise: bool,
+) -> tuple[Path, list[str], dict]:
     """Refuse what can be seen to be wrong before anything runs.
 
     Parameters
@@ -264,7 +294,7 @@ def _check(start, end, timezone, language):
     texts(language)
 
 
-def find(notebook):
+def find(notebook: str) -> Path:
     """Give the file of a notebook.
 
     Parameters
@@ -337,7 +367,7 @@ def _value(name, text, kind):
     return [part.strip() for part in text.split(",") if part.strip()] if kind.startswith("list") else text
 
 
-def translated(notebook, language):
+def translated(notebook: "NotebookNode", language: str) -> "NotebookNode":
     """Put a cell's translation in its place, where it carries one.
 
     Parameters
@@ -358,7 +388,7 @@ def translated(notebook, language):
 class _Staged(staged):
     """As `staged`, with folders: each takes the place of the one of its name."""
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             return super().__exit__(kind, error, trace)
         gone = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))

@@ -5,12 +5,19 @@ yet, so nothing here takes a mean of what happened to be seen: see `curve`.
 """
 
 import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from amakit import releases as known_releases
 from amakit.transitions import version_key
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from amakit.analysis import Analysis
 
 #: From when lags can be counted.
 ORIGINS = ("release", "fleet", "group", "start")
@@ -31,7 +38,7 @@ _DAY = pd.Timedelta(days=1)
 _HOUR = pd.Timedelta(hours=1)
 
 
-def places(machines):
+def places(machines: pd.DataFrame) -> pd.DataFrame:
     """Say where machines are and what they are, as far as their ids tell.
 
     Parameters
@@ -63,7 +70,7 @@ def places(machines):
     return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
 
 
-def lags(analysis, releases, origin="fleet"):
+def lags(analysis: "Analysis", releases: pd.DataFrame, origin: str = "fleet") -> pd.DataFrame:
     """Give how long after an origin each machine first reported a version, or a newer one of its product line.
 
     Targets are the versions to which at least one upgrade was seen.  The lag is an interval: the upgrade lies after the
@@ -146,7 +153,7 @@ def lags(analysis, releases, origin="fleet"):
     return table.assign(stopped=off.where(middle.notna(), 0.0))[columns]
 
 
-def curve(lags, level=0.95, draws=200):
+def curve(lags: pd.DataFrame, level: float = 0.95, draws: int = 200) -> pd.DataFrame:
     """Estimate the share of machines that had upgraded, by lag, with a confidence band.
 
     Where brackets are narrow against the lags, upgrades are taken in the middle of theirs and the estimate is that of
@@ -191,7 +198,7 @@ def curve(lags, level=0.95, draws=200):
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def summary(lags, by=(), level=0.95, draws=200):
+def summary(lags: pd.DataFrame, by: Iterable[str] = (), level: float = 0.95, draws: int = 200) -> pd.DataFrame:
     """Give the median lag and the time until 90 % had upgraded, each with its confidence interval.
 
     The interval holds the days at which the band of `curve` holds the share, after Brookmeyer and Crowley [1]_.
@@ -242,7 +249,9 @@ def summary(lags, by=(), level=0.95, draws=200):
     return pd.DataFrame(rows, columns=["os_type", "version", *by, *counts, *ends, "method"])
 
 
-def turnbull(low, high, weights=None, tolerance=1e-7, most=5000):
+def turnbull(
+    low: "ArrayLike", high: "ArrayLike", weights: "ArrayLike | None" = None, tolerance: float = 1e-7, most: int = 5000
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Estimate a distribution from intervals, of each of which is known only that it holds the value.
 
     The nonparametric maximum-likelihood estimate puts mass on certain innermost intervals only, and where within them
@@ -314,7 +323,7 @@ def turnbull(low, high, weights=None, tolerance=1e-7, most=5000):
     return left, right, mass[0] if len(mass) == 1 else mass
 
 
-def batches(lags, apart=APART):
+def batches(lags: pd.DataFrame, apart: pd.Timedelta = APART) -> pd.DataFrame:
     """Group the upgrades to each version as they came: in batches with pauses between them.
 
     Parameters
@@ -350,7 +359,7 @@ def batches(lags, apart=APART):
     return found[[*line, "start", "end", "machines", "share", "places"]]
 
 
-def standing(analysis, releases):
+def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     """Say where each machine stands among the releases.
 
     Parameters
@@ -402,7 +411,7 @@ def standing(analysis, releases):
                   "known_bad"]]  # fmt: skip
 
 
-def stragglers(analysis, releases, least=1):
+def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> pd.DataFrame:
     """Name the machines that are behind, and why, as far as the data tell.
 
     ===================  ==============================================================================================
@@ -486,7 +495,7 @@ def stragglers(analysis, releases, least=1):
         columns].reset_index(drop=True)  # fmt: skip
 
 
-def after_start(analysis, within=_DAY):
+def after_start(analysis: "Analysis", within: pd.Timedelta = _DAY) -> pd.DataFrame:
     """Give the upgrades that came after their machine had been stopped and started again.
 
     Parameters
@@ -515,7 +524,7 @@ def after_start(analysis, within=_DAY):
     return changes.loc[sorted(set(pairs.loc[near, "row"]))]
 
 
-def self_controlled(analysis, shifts=7):
+def self_controlled(analysis: "Analysis", shifts: int = 7) -> dict:
     """Ask whether upgrades caused gaps: each machine's hour of upgrade against the same hour of its other days.
 
     Every upgrade takes the clock hour (UTC) in which the middle of its bracket lies.  The hour shows a gap if at least
@@ -762,7 +771,7 @@ def _cases(analysis):
 class _Hours:
     """Which hours of each machine were watched, and which show a gap."""
 
-    def __init__(self, analysis):
+    def __init__(self, analysis: "Analysis") -> None:
         machines, horizon = analysis.machines, pd.Timestamp(analysis.run["horizon"])
         begin = machines["first_seen"].fillna(horizon)
         ends = zip(_hour(begin) + 1, _hour(machines["last_seen"].clip(upper=horizon)), strict=True)

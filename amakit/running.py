@@ -3,15 +3,22 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from amakit.errors import AmakitError, UsageError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 #: A path or an address, long enough to be told from other text.
 _TELLS = re.compile(r"(?s)^(?=.{4}).*[/\\]")
 
 
-def execute(notebook, values, stage, environment, progress):
+def execute(
+    notebook: "NotebookNode", values: dict, stage: Path, environment: dict[str, str], progress: bool
+) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
     Parameters
@@ -79,7 +86,7 @@ def _quiet_kernel(environment):
     return Quiet
 
 
-def for_others(notebook, told, places):
+def for_others(notebook: "NotebookNode", told: dict, places: dict[str, str]) -> "NotebookNode":
     """Take out what differs from run to run, and where on this machine it ran: the file goes to other people.
 
     Parameters
@@ -117,7 +124,7 @@ def for_others(notebook, told, places):
     return nbformat.from_dict(displaced(notebook, places))
 
 
-def displaced(value, places):
+def displaced(value: Any, places: Mapping[str, str]) -> Any:
     """Replace paths of this machine in all text of a value.
 
     Parameters
@@ -138,11 +145,11 @@ def displaced(value, places):
     """
     text = json.dumps(value)
     for place in sorted(filter(_TELLS.search, places), key=len, reverse=True):
-        text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", lambda _, p=place: places[p], text)
+        text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", lambda _, p=place: places[p], text)  # type: ignore[misc]
     return json.loads(text)
 
 
-def silenced(notebook):
+def silenced(notebook: "NotebookNode") -> "NotebookNode":
     """Leave of a failure its kind alone: what it says may name machines.
 
     Parameters

@@ -3,12 +3,17 @@
 import functools
 import json
 import re
+from collections.abc import Mapping
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 #: One row per machine, and so on: columns in order with their KQL types.  Scripts of other people lean on
 #: these; an empty field means unknown.
@@ -112,7 +117,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def meanings(name):
+def meanings(name: str) -> dict[str, str]:
     """Say what each column of a result table means, with its unit.
 
     Parameters
@@ -134,7 +139,7 @@ def meanings(name):
     return {column: told[column] for column in RESULTS[name]}
 
 
-def described(indent="    "):
+def described(indent: str = "    ") -> str:
     """Write the columns of all result tables as a section of a docstring.
 
     Examples
@@ -155,7 +160,7 @@ def described(indent="    "):
 
 
 @functools.cache
-def tables():
+def tables() -> dict[str, dict[str, str]]:
     """Give the columns of the Log Analytics tables that the kit knows.
 
     Returns
@@ -174,7 +179,7 @@ def tables():
     return {table: columns | RECEIVED for table, columns in json.loads(text).items()}
 
 
-def table_name(name):
+def table_name(name: str) -> str:
     """Give the usual spelling of a table's name; a table that is not known keeps its own.
 
     The containers of a data-export rule are called ``am-heartbeat`` and so on; that prefix is taken off.
@@ -188,7 +193,7 @@ def table_name(name):
     return {known.lower(): known for known in tables()}.get(bare.lower(), bare)
 
 
-def frame_of(columns, types):
+def frame_of(columns: "Mapping[str, ArrayLike]", types: Mapping[str, str]) -> pd.DataFrame:
     """Make a frame whose dtypes follow from the KQL types alone, so that both engines give equal frames.
 
     Parameters
@@ -291,7 +296,7 @@ def _timespan(value):
     return sign * pd.Timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), microseconds=micros)
 
 
-def result(name, frame):
+def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Bring a frame into the form of a result table: its columns in order, its dtypes, sorted.
 
     Parameters

@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -48,8 +49,22 @@ class Part:
     end: str
 
 
-def reports(notebook, workspace="demo", start="", end="", machines=(), out=".", to=("html",), timezone="UTC",
-            language="en", extra=None, anonymise=False, key=None, each="machine", tell=None):  # fmt: skip
+def reports(
+    notebook: str,
+    workspace: str = "demo",
+    start: str = "",
+    end: str = "",
+    machines: Iterable[str] = (),
+    out: str | Path = ".",
+    to: Iterable[str] = ("html",),
+    timezone: str = "UTC",
+    language: str = "en",
+    extra: dict[str, str] | None = None,
+    anonymise: bool = False,
+    key: str | Path | None = None,
+    each: str = "machine",
+    tell: Callable[[str], object] | None = None,
+) -> list[Path]:
     """Write one page for each machine, day or week, each into a folder of its own, and the page that leads to them.
 
     One that fails does not stop the others.  Each runs in a kernel of its own, so what one took is given back
@@ -107,7 +122,7 @@ def reports(notebook, workspace="demo", start="", end="", machines=(), out=".", 
     return [Path(out) / "index.html", Path(out) / "index.json", *made]
 
 
-def folders(names):
+def folders(names: Iterable[str]) -> list[str]:
     r"""Give each name a folder: readable, unlike all others whatever the case, and good on Windows too.
 
     Parameters

@@ -8,9 +8,12 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Iterable
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,6 +25,9 @@ from amakit.events import TABLES as LOGS
 from amakit.intervals import iso, window
 from amakit.local import MANIFEST, PARTIAL, read_manifest, snapshot_files
 from amakit.pseudonyms import Pseudonyms, pseudonym
+
+if TYPE_CHECKING:
+    from amakit.workspace import Workspace
 
 _AT_ONCE = 4  # slices, whose rows are held in memory meanwhile
 _DUCKDB = {"datetime": "TIMESTAMP", "real": "DOUBLE", "int": "INTEGER", "long": "BIGINT", "bool": "BOOLEAN"}
@@ -37,7 +43,14 @@ _SAME = {
 }  # fmt: skip
 
 
-def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
+def snapshot(
+    workspace: "Workspace",
+    folder: str | Path,
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    machines: Iterable[str] | None = None,
+    key: bytes | None = None,
+) -> dict:
     """Copy what an analysis needs into a folder, which then is a workspace of its own.
 
     An interruption leaves what is finished and ``manifest.partial.json``; the same call again fetches the rest.
@@ -75,7 +88,7 @@ def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
     """
     folder = Path(folder).expanduser()
     whole = None if start and end else collect.data_span(workspace)
-    asked = window(start or whole.start, end or whole.end)
+    asked = window(start or whole.start, end or whole.end)  # type: ignore[union-attr]
     if collect.horizon(asked) < asked.end:
         latest = iso(collect.horizon(asked).floor("min"))
         raise UsageError(f"end {iso(asked.end)} is too recent, as rows arrive late; take {latest}, or wait 15 minutes")
@@ -89,15 +102,15 @@ def snapshot(workspace, folder, start=None, end=None, machines=None, key=None):
             (folder / PARTIAL).unlink(missing_ok=True)
             return before
         listener = Listener(workspace)
-        found = analyze(listener, asked.start, asked.end, machines)
-        known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None
+        found = analyze(listener, asked.start, asked.end, machines)  # type: ignore[arg-type]
+        known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None  # type: ignore[arg-type]
         pieces = list(plan(workspace, found, listener.heard, machines, known))
         return _fetch(workspace, folder, about, pieces, before, known)
     except OSError as error:
         raise _unwritable(folder, error.strerror or error) from error
 
 
-def changed(folder):
+def changed(folder: str | Path) -> list[str]:
     """List what in a finished snapshot is not as it was taken.
 
     Parameters

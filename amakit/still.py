@@ -35,7 +35,7 @@ _SYMBOLS = {
 _MOST_MARKS = 1500  #: of one trace; more are drawn as an image in an SVG too
 
 
-def picture(chart, form="svg", prefix="still"):
+def picture(chart: dict, form: str = "svg", prefix: str = "still") -> bytes:
     """Draw a chart.
 
     Parameters

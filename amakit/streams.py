@@ -4,8 +4,12 @@ Times are seconds on any common origin, as NumPy arrays.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 #: A stretch counts as one schedule while its spacings stay below this many intervals.
 _BROKEN = 1.5
@@ -35,16 +39,16 @@ class Schedule:
     jitter: float
     error: float
 
-    def tolerance(self, intervals=1):
+    def tolerance(self, intervals: float = 1) -> float:
         """Give how far off a sample may be after so many intervals, in seconds; never over a quarter of one."""
         return float(min(self.spread(intervals), self.interval / 4))
 
-    def spread(self, intervals):
+    def spread(self, intervals: float) -> float:
         """Give how far the schedule may have drifted after so many intervals, in seconds."""
         return float(_WIDE * np.hypot(self.jitter * np.sqrt(2), self.error * intervals) + _GRAIN)
 
 
-def schedule(times):
+def schedule(times: "ArrayLike") -> Schedule | None:
     """Estimate the schedule of a stream from samples before a stretch of interest.
 
     The newest spacings say what the interval is: a collection rule may have changed it before.  Then a straight
@@ -89,7 +93,7 @@ def schedule(times):
     return Schedule(float(slope), jitter, max(jitter, _GRAIN / 5) / leverage)
 
 
-def on_phase(last, first, plan):
+def on_phase(last: float, first: float, plan: Schedule) -> bool | None:
     """Say whether a stream resumed on its old schedule.
 
     Parameters

@@ -5,10 +5,13 @@ Nothing is computed that costs anything, and nothing is asked of a service.
 
 import html
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 import pandas as pd
 
 from amakit.errors import AmakitError
+from amakit.intervals import Window
 from amakit.words import Words, visible
 
 _MACHINE = ["resource_id", "computer"]
@@ -32,11 +35,11 @@ class Summary:
 
     title: str
     synthetic: bool
-    lines: tuple
+    lines: tuple[str, ...]
     heading: str
     table: pd.DataFrame
 
-    def text(self):
+    def text(self) -> str:
         """Give it for a terminal.
 
         Examples
@@ -56,7 +59,7 @@ class Summary:
             parts += [self.heading, *(f"  {row}" for row in told)]
         return "\n".join(parts)
 
-    def html(self):
+    def html(self) -> str:
         """Give it for a notebook: no colour of its own, so that it follows the theme, and every text escaped.
 
         Examples
@@ -170,7 +173,45 @@ class _Teller(Words):
                 "first (UTC)": first, "last (UTC)": last}  # fmt: skip
 
 
-def of_analysis(analysis):
+class _Analysis(Protocol):
+    """What is told of an analysis, whose room lies above."""
+
+    @property
+    def window(self) -> Window: ...
+
+    @property
+    def machines(self) -> pd.DataFrame: ...
+
+    @property
+    def transitions(self) -> pd.DataFrame: ...
+
+    @property
+    def outages(self) -> pd.DataFrame: ...
+
+    @property
+    def gaps(self) -> pd.DataFrame: ...
+
+    @property
+    def run(self) -> dict: ...
+
+
+class _Workspace(Protocol):
+    """What is told of a workspace, whose room lies above."""
+
+    kind: str
+    synthetic: bool
+    taken: dict | None
+
+    @property
+    def known(self) -> dict[str, dict[str, str]]: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    def extent(self, table: str, /) -> tuple[int | None, datetime | None, datetime | None]: ...
+
+
+def of_analysis(analysis: _Analysis) -> Summary:
     """Summarise an analysis: what it counts, and the three worst outages.
 
     Parameters
@@ -210,7 +251,7 @@ def of_analysis(analysis):
     )
 
 
-def of_workspace(workspace, name):
+def of_workspace(workspace: _Workspace, name: str) -> Summary:
     """Summarise what a workspace holds, as far as it is known without asking a service or reading much.
 
     Parameters

@@ -17,7 +17,7 @@ _SHORT = 19
 
 
 @functools.cache
-def page_texts(language):
+def page_texts(language: str) -> dict[str, str]:
     """Give what pages say of themselves in a language.
 
     Parameters
@@ -57,7 +57,7 @@ class Table:
     | &lt;b&gt; | 0 |
     """
 
-    def __init__(self, frame, language="en"):
+    def __init__(self, frame: pd.DataFrame, language: str = "en") -> None:
         self._frame, self._more = frame, page_texts(language)["more"]
 
     def _repr_mimebundle_(self, include=None, exclude=None):

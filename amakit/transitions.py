@@ -7,7 +7,7 @@ import pandas as pd
 _MACHINE = ["resource_id", "computer"]
 
 
-def version_key(version):
+def version_key(version: str) -> tuple[int, ...]:
     """Give what versions are compared by: numbers part by part; what follows a dash does not count.
 
     Missing parts are 0.  Windows and Linux are separate product lines, so compare within one only.
@@ -35,7 +35,7 @@ def version_key(version):
     return tuple(parts)
 
 
-def runs(spans):
+def runs(spans: pd.DataFrame) -> pd.DataFrame:
     """Order stretches of versions into runs: maximal stretches in which a machine's agent kept one version.
 
     A run begins with the first heartbeat that reports its version and ends with the last one before another
@@ -81,7 +81,7 @@ def runs(spans):
     return found[[*_MACHINE, "os_type", "line", "version", "spelled_first", "first", "last", "beats"]]
 
 
-def transitions(found):
+def transitions(found: pd.DataFrame) -> pd.DataFrame:
     """Give every change of version between two neighbouring runs.
 
     The change itself was not seen: it lies after ``last_old``, the last heartbeat of the old version, and
@@ -121,7 +121,7 @@ def transitions(found):
     return _of_machines(changes)[columns].reset_index(drop=True)
 
 
-def rolled_back(changes):
+def rolled_back(changes: pd.DataFrame) -> pd.Series:
     """Mark the changes that undo an earlier one: back to a version that the machine reported before.
 
     Parameters

@@ -24,7 +24,7 @@ _MARKUP = [
 
 
 @functools.cache
-def texts(language):
+def texts(language: str) -> dict[str, dict]:
     """Give what the kit says in a language.
 
     Parameters
@@ -51,7 +51,7 @@ def texts(language):
     return tomllib.loads(resources.files("amakit").joinpath(f"words/{language}.toml").read_text(encoding="utf-8"))
 
 
-def visible(text, limit=None):
+def visible(text: str, limit: int | None = None) -> str:
     r"""Make text from outside safe to look at: nothing in it is unseen or turns the text around it.
 
     Parameters
@@ -74,7 +74,7 @@ def visible(text, limit=None):
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
-def plain(text, limit=None):
+def plain(text: str, limit: int | None = None) -> str:
     r"""Make text from outside safe to stand in Markdown: it is shown as it is, whatever it holds.
 
     Examples
@@ -88,7 +88,7 @@ def plain(text, limit=None):
     return shown
 
 
-def evidence(text, language="en"):
+def evidence(text: str, language: str = "en") -> list[str]:
     """Tell the statements that a cause rests on in a language.
 
     Parameters
@@ -131,7 +131,7 @@ def _statements():
     }
 
 
-def zone(name):
+def zone(name: str) -> str:
     """Check the name of a time zone.
 
     Parameters

@@ -5,10 +5,13 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -18,6 +21,10 @@ from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.patience import Patience, halves, together
 from amakit.schemas import RECEIVED, frame_of, tables
+
+if TYPE_CHECKING:
+    from amakit.azure import KustoEngine, TokenCredential
+    from amakit.local import LocalEngine
 
 _LOG = logging.getLogger("amakit")
 #: After so many parts of one question stayed without an answer, no further part of it is cut.
@@ -88,34 +95,41 @@ class Workspace:
         The manifest of a snapshot: what it was taken of.
     """
 
-    def __init__(self, name, kind, engine, synthetic=False, taken=None):
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        engine: "LocalEngine | KustoEngine",
+        synthetic: bool = False,
+        taken: dict | None = None,
+    ) -> None:
         self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
         self.log, self.unknown, self.patience = [], None, Patience()
         self._engine, self._bar, self._worn = engine, None, False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return summary.of_workspace(self, shown(self.name)).text()
 
     def _repr_html_(self):
         return summary.of_workspace(self, shown(self.name)).html()
 
-    def __enter__(self):
+    def __enter__(self) -> "Workspace":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
-    def tables(self):
+    def tables(self) -> list[str]:
         """Names of the tables, sorted."""
         return self._patiently("the list of its tables", self._engine.tables)
 
     @property
-    def known(self):
+    def known(self) -> dict[str, dict[str, str]]:
         """KQL type of each column of each table, as far as it is known without asking: of a service what was asked."""
         return self._engine.known()
 
-    def extent(self, table):
+    def extent(self, table: str) -> tuple[int | None, datetime | None, datetime | None]:
         """Tell the extent of a table, as far as it costs next to nothing.
 
         Parameters
@@ -131,11 +145,11 @@ class Workspace:
         return self._engine.extent(table)
 
     @property
-    def live(self):
+    def live(self) -> bool:
         """Whether it is a workspace of Log Analytics, whose rows come in all the time."""
         return self._engine.log_analytics
 
-    def columns(self, table):
+    def columns(self, table: str) -> dict[str, str]:
         """KQL type of each column of a table.
 
         Raises
@@ -147,7 +161,7 @@ class Workspace:
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
         return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
 
-    def query(self, kql):
+    def query(self, kql: str) -> pd.DataFrame:
         """Run any KQL.
 
         Parameters
@@ -181,7 +195,7 @@ class Workspace:
         self._note([_record("", kql, frame, begun, len(errors))])
         return frame
 
-    def ask(self, name, **values):
+    def ask(self, name: str | queries.Query, **values: object) -> pd.DataFrame:
         """Run a packaged query.
 
         Parameters
@@ -203,7 +217,7 @@ class Workspace:
         """
         return self.ask_all(name, [values])[0]
 
-    def ask_all(self, name, several):
+    def ask_all(self, name: str | queries.Query, several: Iterable[dict]) -> list[pd.DataFrame]:
         """Run a packaged query for several sets of values, side by side where the engine can.
 
         Parameters
@@ -230,7 +244,7 @@ class Workspace:
         self._note([record for _, records in answers for record in records])
         return [frame for frame, _ in answers]
 
-    def total(self):
+    def total(self) -> str:
         """Say in one line what all queries so far cost.
 
         Examples
@@ -248,7 +262,7 @@ class Workspace:
         return f"{asked}, {rows:,} rows, {size / 1e6:,.1f} MB, {seconds:,.1f} s, {again}"
 
     @contextmanager
-    def leaving_out(self, allowed=True):
+    def leaving_out(self, allowed: bool = True) -> Iterator[list[dict]]:
         """Note what cannot be fetched, for as long as this context lasts, instead of giving up.
 
         Parameters
@@ -267,17 +281,17 @@ class Workspace:
         finally:
             self.unknown = None
 
-    def proof(self):
+    def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step; see `amakit.azure.KustoEngine.proof`.  Files need none."""
         return self._engine.proof() if self.kind == "kusto" else iter(())
 
-    def rest(self):
+    def rest(self) -> None:
         """Take the progress bar away; nothing is asked for a while."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
-    def close(self):
+    def close(self) -> None:
         """Let go of files and connections."""
         self.rest()
         self._engine.close()
@@ -416,7 +430,7 @@ def _digest(frame):
     return hashlib.sha256("\n".join(frame.columns).encode() + rows.tobytes()).hexdigest()
 
 
-def shown(workspace):
+def shown(workspace: str | Path) -> str:
     """Name a workspace as others may see it: no folder of this machine, no name or password in an address.
 
     Parameters
@@ -442,7 +456,9 @@ def shown(workspace):
     return Path(name).name or Path(name).resolve().name
 
 
-def connect(workspace="demo", cloud="", endpoint="", credential=""):
+def connect(
+    workspace: str | Path = "demo", cloud: str = "", endpoint: str = "", credential: "str | TokenCredential" = ""
+) -> "Workspace":
     """Open a workspace.
 
     Parameters

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,6 +12,9 @@ from amakit import facts
 from amakit.blindness import CAUSES
 from amakit.narrative import Narrator
 from amakit.words import plain, visible
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
 
 _MACHINE = ["resource_id", "computer"]
 _VERDICTS = ("recovered", "none_expected", "undetermined", "possible_loss")
@@ -39,7 +43,7 @@ class Writeup(Narrator):
     'No upgrade failed between 2026-03-02 00:00 and 2026-03-02 01:00'
     """
 
-    def facts(self):
+    def facts(self) -> dict:
         """Give all facts, with the verdict as a sentence; see `amakit.facts.facts`.
 
         Returns
@@ -52,7 +56,7 @@ class Writeup(Narrator):
         head = {"schema": known["schema"], "sentence": said, "language": self.language, "timezone": self.timezone}
         return head | known
 
-    def verdict(self):
+    def verdict(self) -> str:
         """Say in two sentences what happened, to how many, how long, what it cost, and whether all is well again."""
         told = facts.verdict(self.analysis)
         start, end = self._span()
@@ -69,7 +73,7 @@ class Writeup(Narrator):
             lost=self._cost(told), events=self._begun(self._complete(told)), **known,
         )  # fmt: skip
 
-    def timeline(self):
+    def timeline(self) -> str:
         """Say what the chart of outages shows."""
         away = self.analysis.outages
         start, end = self._span()
@@ -86,7 +90,7 @@ class Writeup(Narrator):
             said.append(self._sentence("timeline some", n=facts.DRAWN))
         return self._join(said)
 
-    def timeline_table(self, most=_MOST):
+    def timeline_table(self, most: int = _MOST) -> pd.DataFrame:
         """Give the outages in the order of time; where there are too many, the worst of them.
 
         Parameters
@@ -115,7 +119,7 @@ class Writeup(Narrator):
         })  # fmt: skip
         return self._headed(table).rename(columns=lambda name: name.format(zone=self.timezone))
 
-    def periodic(self):
+    def periodic(self) -> str:
         """Say what upgrades and failed attempts cost the streams that sample on a clock."""
         own, others = self._by_attempt()
         told, beside = facts.summary(self.analysis, own), facts.summary(self.analysis, others)
@@ -133,7 +137,7 @@ class Writeup(Narrator):
         parts += [self._away()] if len(facts.away(self.analysis)) else []
         return self._join(parts)
 
-    def periodic_table(self):
+    def periodic_table(self) -> pd.DataFrame:
         """Give for each data type how it is sampled and what was lost.
 
         Returns
@@ -154,7 +158,7 @@ class Writeup(Narrator):
         ]  # fmt: skip
         return self._table(rows, ["data_type", "every", "attempts lost", "others lost", "hit"])
 
-    def event_rows(self):
+    def event_rows(self) -> str:
         """Say what became of rows that an agent reads from logs."""
         own, _ = self._by_attempt()
         verdicts = facts.summary(self.analysis, own)["events"]
@@ -165,7 +169,7 @@ class Writeup(Narrator):
         return self._join([self._sentence("event rows", checks=checks, some=self._and(some)),
                            self._sentence("changes not counted")])  # fmt: skip
 
-    def events_table(self):
+    def events_table(self) -> pd.DataFrame:
         """Give for each table of events how many outages by upgrades and failed attempts ended in which verdict.
 
         Returns
@@ -184,7 +188,7 @@ class Writeup(Narrator):
             )  # fmt: skip
         return self._table(rows, ["data_type", *_VERDICTS, "rows_inside", "expected", "max_delay"])
 
-    def doubts_table(self, most=_MOST):
+    def doubts_table(self, most: int = _MOST) -> pd.DataFrame:
         """Give the pairs of outage and event table that may have lost rows, or cannot be decided.
 
         Parameters
@@ -205,7 +209,7 @@ class Writeup(Narrator):
         ][:most]  # fmt: skip
         return self._table(table, ["computer", "when", "data_type", "verdict", "rows_inside", "expected"])
 
-    def evidence(self):
+    def evidence(self) -> str:
         """Say on what the causes rest."""
         away = self.analysis.outages
         if away.empty:
@@ -220,7 +224,7 @@ class Writeup(Narrator):
             parts.append(self._sentence("evidence unexplained", n=self._number(unexplained), **known))
         return self._join(parts)
 
-    def evidence_table(self, most=_MOST):
+    def evidence_table(self, most: int = _MOST) -> pd.DataFrame:
         """Give each outage with its cause and every statement that the cause rests on, the worst first.
 
         Parameters
@@ -239,7 +243,7 @@ class Writeup(Narrator):
         )  # fmt: skip
         return self._headed(table).rename(columns=lambda name: name.format(zone=self.timezone))
 
-    def activity_table(self, most=_MOST):
+    def activity_table(self, most: int = _MOST) -> pd.DataFrame:
         """Give the rows of the activity log that lie beside outages.
 
         Parameters
@@ -264,7 +268,7 @@ class Writeup(Narrator):
         rows = list({tuple(row.values()): row for row in rows}.values())[:most]  # one may lie beside two outages
         return self._table(rows, ["computer", "when", "operation", "status", "caller", "correlation"])
 
-    def attempts(self):
+    def attempts(self) -> str:
         """Say which upgrades failed and what followed."""
         told = facts.attempts(self.analysis)
         if not told:
@@ -285,7 +289,7 @@ class Writeup(Narrator):
             ))  # fmt: skip
         return self._join(parts)
 
-    def attempts_table(self, most=_MOST):
+    def attempts_table(self, most: int = _MOST) -> pd.DataFrame:
         """Give each row of attempts.
 
         Parameters
@@ -307,7 +311,7 @@ class Writeup(Narrator):
                          "outcome": self._cause(one["outcome"]), "took": took})  # fmt: skip
         return self._table(rows, ["computer", "series", "outcome", "took"])
 
-    def unshown(self):
+    def unshown(self) -> str:
         """Say what cannot be shown, one line each."""
 
         def told(names):
@@ -327,7 +331,7 @@ class Writeup(Narrator):
         }  # fmt: skip
         return "\n".join(f"- {tell[one['kind']](one)}" for one in facts.limits(self.analysis))
 
-    def actions(self):
+    def actions(self) -> str:
         """Say what to do next, the most urgent first."""
         lines = []
         for one in facts.actions(self.analysis):
@@ -345,7 +349,7 @@ class Writeup(Narrator):
                 lines.append("  - " + self._sentence("do attach", logs=self._and(self._logs(one["machines"]))))
         return "\n".join(line if line.startswith(" ") else f"- {line}" for line in lines)
 
-    def made(self):
+    def made(self) -> str:
         """Say by what the page was made, and give the hash of what came in."""
         run = self.analysis.run
         total = {name: sum(query[name] for query in run["queries"]) for name in ("rows", "bytes", "seconds")}
@@ -355,7 +359,7 @@ class Writeup(Narrator):
             bytes=self._count(total["bytes"], "byte"), seconds=f"{total['seconds']:.1f}", hash=run["inputs_sha256"],
         )  # fmt: skip
 
-    def parameters_table(self):
+    def parameters_table(self) -> pd.DataFrame:
         """Give what was asked for, and with which versions it was answered.
 
         Returns
@@ -373,7 +377,7 @@ class Writeup(Narrator):
                  for name, version in {"amakit": run["amakit"], **run["versions"]}.items()]  # fmt: skip
         return self._table(told, ["parameter", "value"])
 
-    def queries_table(self):
+    def queries_table(self) -> pd.DataFrame:
         """Give the size and the hash of each answer.
 
         Returns
@@ -385,7 +389,7 @@ class Writeup(Narrator):
                 for n, q in enumerate(self.analysis.run["queries"], start=1)]  # fmt: skip
         return self._table(rows, ["query", "rows", "bytes", "seconds", "sha256"])
 
-    def queries(self):
+    def queries(self) -> str:
         """Give every query as it was sent, folded away; a very long one is cut, and whole in ``run.json``."""
         parts = []
         for number, query in enumerate(self.analysis.run["queries"], start=1):
@@ -509,7 +513,7 @@ class Writeup(Narrator):
             columns=headings[first])  # fmt: skip
 
 
-def document(analysis, language="en", timezone="UTC"):
+def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> str:
     """Give all facts as the text of ``facts.json``.
 
     Parameters

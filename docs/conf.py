@@ -23,6 +23,7 @@ default_role = "autolink"
 autosummary_generate = True
 autosummary_ignore_module_all = True
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say what a value is
 numpydoc_show_class_members = False
 nitpicky = True
 # Rooms below the public ones are named in docstrings, and have no page of their own.
