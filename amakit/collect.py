@@ -178,29 +178,28 @@ def plan(window: Window, silences: int = 1000) -> pd.DataFrame:
     wide = Window(before.end - pd.Timedelta(days=1), after.end)
     always, there, finer = "always", "where there is such a table", "around what looks like a silence"
     each = "for each table of events that is there"
-    steps = [  # when, and for the finer ones: how often, and windows for each silence and in one query
-        ("heartbeat_machines", before, always), ("heartbeat_machines", after, always),
-        ("heartbeat_days", window, always),
-        ("heartbeat_hours", window, finer, 2, 1), ("heartbeat_rows", window, finer, 3, 1),
-        ("heartbeat_late", window, "in days with a heartbeat that came late", 1, 1),
-        *((f"{name}_streams", window, there) for name in STREAMS.values()),
-        *((f"{name}_rows", window, f"{finer}, where there is such a table", len(_REACHES), 1)
-          for name in STREAMS.values()),
-        ("perf_uptime", window, f"{finer}, where there is such a table", 1, 1),
-        ("activity", wide, there), ("system_events", wide, there), ("syslog_boots", wide, there),
-        ("event_machines", window, f"{each}, after an outage"),
-        ("event_windows", window, f"{each}, around each outage", 2, 8),
-        ("event_records", window, f"{each} and has record numbers, around each outage", 1, 6),
+    once = (0, 0)  # for the finer ones: how often windows are asked for, and how many there are for each silence
+    steps: list[tuple[str, Window, str, tuple[int, int]]] = [
+        ("heartbeat_machines", before, always, once), ("heartbeat_machines", after, always, once),
+        ("heartbeat_days", window, always, once),
+        ("heartbeat_hours", window, finer, (2, 1)), ("heartbeat_rows", window, finer, (3, 1)),
+        ("heartbeat_late", window, "in days with a heartbeat that came late", (1, 1)),
+        *((f"{name}_streams", window, there, once) for name in STREAMS.values()),
+        *((f"{name}_rows", window, f"{finer}, {there}", (len(_REACHES), 1)) for name in STREAMS.values()),
+        ("perf_uptime", window, f"{finer}, {there}", (1, 1)),
+        ("activity", wide, there, once), ("system_events", wide, there, once), ("syslog_boots", wide, there, once),
+        ("event_machines", window, f"{each}, after an outage", once),
+        ("event_windows", window, f"{each}, around each outage", (2, 8)),
+        ("event_records", window, f"{each} and has record numbers, around each outage", (1, 6)),
     ]  # fmt: skip
     rows = []
-    for name, over, asked, *often in steps:
+    for name, over, asked, (rounds, windows) in steps:
         slices = len(over.slices())
-        rounds, windows = often or (0, 0)
-        most = rounds * slices + -(-silences * windows // _WINDOWS_PER_QUERY) if often else slices
+        most = rounds * slices + -(-silences * windows // _WINDOWS_PER_QUERY) if rounds else slices
         rows.append({
             "Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
             "Start": iso(over.start), "End": iso(over.end), "Asked": asked,
-            "Least": slices if asked in (always, there) else 0, "Most": most if silences or not often else 0,
+            "Least": slices if asked in (always, there) else 0, "Most": most if silences or not rounds else 0,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
