@@ -234,7 +234,7 @@ new MutationObserver(() => { if (document.body?.dataset.charts && !window.drawn)
 _COUNTED = """() => ({
   nodes: document.querySelectorAll("*").length, rows: document.querySelectorAll("tr").length,
   traces: [...document.querySelectorAll(".drawn")].reduce((n, c) => n + c.data.length, 0),
-  points: [...document.querySelectorAll(".drawn")].flatMap(c => c.data)
+  points: [...document.querySelectorAll(".drawn")].flatMap(c => c._fullData)
     .reduce((n, t) => n + (t.z ? t.z.length * t.z[0].length : (t.x || t.y || t.q1 || []).length), 0),
   heap: performance.memory.usedJSHeapSize / 1e6,
   load: performance.getEntriesByType("navigation")[0].loadEventEnd, drawn: window.drawn,
