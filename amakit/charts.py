@@ -47,6 +47,8 @@ _MOST_PAIRS = 30
 _LOOKS = {"fires": ("#D55E00", ""), "depends": ("#E69F00", "/"), "misses": ("#56B4E9", ".")}
 #: Versions whose curves can be told apart in one picture; those with the most upgrades are drawn.
 _MOST_CURVES = 6
+#: Steps of one curve; a page has fewer pixels.
+_MOST_STEPS = 1000
 #: Releases behind: up to which number, colour and pattern.
 _BEHIND = [(0, "#009E73", ""), (1, "#56B4E9", "."), (2, "#E69F00", "/"), (5, "#D55E00", "x"), (np.inf, "#8A3C00", "-")]
 #: Rows of places; the smallest are left out of the chart, never of a table.
@@ -686,6 +688,8 @@ def rollout(analysis, releases=None, language="en", timezone="UTC"):
         name = _told(f"{os_type} {version}")
         colour = next(s["colour"] for s in styles.values() if s["key"] == (os_type, version_key(version)))
         end = (pd.Timestamp(analysis.run["horizon"]) - analysis.window.start) / pd.Timedelta(days=1)
+        if len(own) > _MOST_STEPS:  # of those that one pixel would hold, the last
+            own = own[~(own["day"].clip(0, end) * _MOST_STEPS // end).duplicated(keep="last")]
         days = np.concatenate([[0.0], own["day"].clip(0, end), [end]])
         share, low, high = (np.concatenate([[0.0], own[c], own[c].iloc[-1:]]) * 100 for c in ("share", "low", "high"))
         at = _local(analysis.window.start + pd.to_timedelta(pd.Series(days), unit="D"), timezone)
