@@ -17,7 +17,7 @@ import pandas as pd
 
 from amakit import causes, collect, events, gaps, outages, schemas, summary, transitions
 from amakit.errors import AmakitError, UsageError
-from amakit.intervals import Window, covered, instant, iso, window
+from amakit.intervals import Window, covered, instant, iso, isos, window
 from amakit.schemas import result
 from amakit.workspace import shown
 
@@ -227,7 +227,7 @@ def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
 
 
 def _csv(frame, target):
-    times = {c: frame[c].map(iso) for c in frame.select_dtypes("datetimetz")}
+    times = {c: isos(frame[c]) for c in frame.select_dtypes("datetimetz")}
     frame.assign(**times).to_csv(target, index=False, lineterminator="\n")
 
 

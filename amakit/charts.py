@@ -32,7 +32,9 @@ _PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 _GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.
 _MOST_BARS = 120
-#: The same in the map of a fleet, which has to fit a screen.
+#: Lines of a raster in a page, which has fewer pixels; of a larger fleet several machines share a line.
+_MOST_LINES = 1000
+#: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
 _MOST_ROWS = 60
 #: Marks in a map of a fleet; those of the longest outages are drawn.
 _MOST_MARKS = 1000
@@ -46,6 +48,8 @@ _MOST_PAIRS = 30
 _LOOKS = {"fires": ("#D55E00", ""), "depends": ("#E69F00", "/"), "misses": ("#56B4E9", ".")}
 #: Versions whose curves can be told apart in one picture; those with the most upgrades are drawn.
 _MOST_CURVES = 6
+#: Steps of one curve; a page has fewer pixels.
+_MOST_STEPS = 1000
 #: Releases behind: up to which number, colour and pattern.
 _BEHIND = [(0, "#009E73", ""), (1, "#56B4E9", "."), (2, "#E69F00", "/"), (5, "#D55E00", "x"), (np.inf, "#8A3C00", "-")]
 #: Rows of places; the smallest are left out of the chart, never of a table.
@@ -92,7 +96,8 @@ def timeline(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
     """Show the version of each machine over time, one row per machine.
 
     Up to 120 machines are drawn as bars with their names; more become one raster, in which a cell holds the
-    version that a machine reported at that moment.  Rows are sorted by product line and by the first change.
+    version that a machine reported at that moment.  Rows are sorted by product line and by the first change.  Of more
+    than 1,000 machines, neighbours share a row, which shows what most of them reported.
 
     Parameters
     ----------
@@ -112,7 +117,7 @@ def timeline(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
     >>> timeline(found, timezone="Asia/Tokyo").layout.xaxis.title.text
     'time (Asia/Tokyo)'
     """
-    words, rows = _words(language), _rows(analysis)
+    words, rows = _words(language), _shared(_rows(analysis))
     many = len(rows) > _MOST_BARS
     figure = _figure(words["timeline"], height=900 if many else 220 + 19 * len(rows))
     if _versions(figure, analysis, rows, many, words, timezone).empty:
@@ -126,7 +131,7 @@ def timeline(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
         figure.add_scatter(
             x=_local(part["first_new"], timezone), y=part["label"], mode="markers", name=words[kind],
             marker={"symbol": symbol, "size": 9, "color": "white", "line": {"color": "black", "width": 1.4}},
-            customdata=np.stack([part["label"], span, _local(part["last_old"], timezone).astype("str")], axis=-1),
+            customdata=np.stack([part["name"], span, _local(part["last_old"], timezone).astype("str")], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>%{{customdata[1]}}<br>{words['last old']} %{{customdata[2]}}"
                           f"<br>{words['first new']} %{{x}}<extra></extra>",
         )  # fmt: skip
@@ -694,6 +699,8 @@ def rollout(
         name = _told(f"{os_type} {version}")
         colour = next(s["colour"] for s in styles.values() if s["key"] == (os_type, version_key(version)))
         end = (pd.Timestamp(analysis.run["horizon"]) - analysis.window.start) / pd.Timedelta(days=1)
+        if len(own) > _MOST_STEPS:  # of those that one pixel would hold, the last
+            own = own[~(own["day"].clip(0, end) * _MOST_STEPS // end).duplicated(keep="last")]
         days = np.concatenate([[0.0], own["day"].clip(0, end), [end]])
         share, low, high = (np.concatenate([[0.0], own[c], own[c].iloc[-1:]]) * 100 for c in ("share", "low", "high"))
         at = _local(analysis.window.start + pd.to_timedelta(pd.Series(days), unit="D"), timezone)
@@ -999,6 +1006,14 @@ def _rows(analysis):
     return machines.assign(label=label, row=range(len(machines))).drop(columns=["os_type", "changed"])
 
 
+def _shared(rows):
+    """Let neighbours share a label, and with it a line, where there are more machines than lines; keep their names."""
+    line = rows["row"] // max(-(-len(rows) // _MOST_LINES), 1)
+    ends = rows["label"].groupby(line).agg(["first", "last"])
+    label = ends["first"].where(ends["first"] == ends["last"], ends["first"] + " – " + ends["last"])
+    return rows.assign(name=rows["label"], label=line.map(label))
+
+
 def _told(text, limit=40):
     """Make text from outside safe for plotly, which reads a little HTML and, in hovers, ``%{…}``."""
     return html.escape(visible(text, limit)).replace("%{", "&#37;{")
@@ -1032,14 +1047,22 @@ def _versions(figure, analysis, rows, many, words, timezone):
 
 def _rowed(figure, analysis, rows, many, words, timezone):
     """Lay the rows of machines and the time axis under what was drawn."""
+    lines = rows["label"].unique()
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=rows["label"], range=[len(rows) - 0.5, -0.5],
+        type="category", categoryorder="array", categoryarray=lines, range=[len(lines) - 0.5, -0.5],
         showticklabels=not many, ticks="", dtick=1, showgrid=False,
-        title=f"{len(rows):,} {words['machines']}" if many else None,
+        title=_counted(rows, lines, words) if many else None,
     )  # fmt: skip
     _hatch(figure, analysis, [] if many else rows["label"], words, timezone)
     span = _local(pd.Series([analysis.window.start, analysis.window.end]), timezone)
     return _time_axis(figure, words, timezone).update_xaxes(range=list(span))
+
+
+def _counted(rows, lines, words):
+    told = f"{len(rows):,} {words['machines']}"
+    if len(lines) == len(rows):
+        return told
+    return words["in each row"].format(machines=told, n=int((rows["label"] == lines[0]).sum()))
 
 
 def _broken(runs, analysis):
@@ -1085,11 +1108,15 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
     cells = np.zeros((len(rows), columns), dtype="uint8")
     for row, a, b, n in zip(runs["row"], left, right, value, strict=True):
         cells[row, a:b] = n
+    starts = np.flatnonzero(~rows["label"].duplicated())
+    if len(starts) < len(rows):
+        votes = [np.add.reduceat(cells == n, starts, axis=0, dtype="uint16") for n in range(len(styles) + 1)]
+        cells = np.argmax(votes, axis=0).astype("uint8")
     shades = ["rgba(128,128,128,0.12)", *(_COLOURS[(n - 1) % len(_COLOURS)] for n in number.values())]
     steps = np.repeat(np.linspace(0, 1, len(shades) + 1), 2)[1:-1]
     moments = _local(analysis.window.start + pd.to_timedelta((edges[:-1] + edges[1:]) / 2, unit="s"), timezone)
     figure.add_heatmap(
-        z=cells, x=moments, y=rows["label"], zmin=-0.5, zmax=len(shades) - 0.5,
+        z=cells, x=moments, y=rows["label"].unique(), zmin=-0.5, zmax=len(shades) - 0.5,
         colorscale=[[float(step), shade] for step, shade in zip(steps, np.repeat(shades, 2), strict=True)],
         colorbar={"tickvals": list(range(len(shades))), "thickness": 14,
                   "ticktext": ["0 –", *(f"{n} {name}" for name, n in number.items())]},

@@ -4,13 +4,14 @@ Nothing here is in words: `amakit.writeup` makes sentences of it, pipelines read
 """
 
 import math
+from itertools import chain, pairwise
 
 import pandas as pd
 
 from amakit import blindness
 from amakit.analysis import Analysis, machine_labels
 from amakit.blindness import SLOW
-from amakit.intervals import iso
+from amakit.intervals import iso, isos
 from amakit.words import evidence
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
@@ -249,18 +250,21 @@ def attempts(analysis: Analysis) -> list[dict]:
     """
     from amakit.causes import series
 
-    called, found = names(analysis), []
-    for rows in series(analysis.outages):
-        own = analysis.outages.loc[rows]
-        if own["cause"].isin(["rolled_back", "rollback_failed"]).any():
-            waits = own["start_earliest"].diff().dt.total_seconds()
-            tries = [
-                {"outage": int(index), "start": _when(row["start_earliest"]), "cause": row["cause"],
-                 "from_version": row["from_version"], "to_version": row["to_version"], "wait_s": _number(waits[index])}
-                for index, row in own.iterrows()
-            ]  # fmt: skip
-            machine = called[tuple(own.iloc[0][_MACHINE])]
-            found.append({"machine": machine, "outcome": own["cause"].iloc[-1], "attempts": tries})
+    called, outages = names(analysis), analysis.outages
+    failed = set(outages.index[outages["cause"].isin(["rolled_back", "rollback_failed"])])
+    chains = [rows for rows in series(outages) if failed.intersection(rows)]
+    known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
+    for rows in chains:
+        own = [known[index] for index in rows]
+        starts = [row["start_earliest"] for row in own]
+        waits = [(after - before).total_seconds() for before, after in pairwise(starts)]
+        tries = [
+            {"outage": int(index), "start": _when(row["start_earliest"]), "cause": row["cause"],
+             "from_version": row["from_version"], "to_version": row["to_version"], "wait_s": wait}
+            for index, row, wait in zip(rows, own, [None, *map(_number, waits)], strict=True)
+        ]  # fmt: skip
+        machine = called[own[0]["resource_id"], own[0]["computer"]]
+        found.append({"machine": machine, "outcome": own[-1]["cause"], "attempts": tries})
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
@@ -342,23 +346,25 @@ def _alert(analysis):
 def _outages(analysis):
     """Give each outage with what belongs to it."""
     outages, called = analysis.outages, names(analysis)
-    lost = {index: by_type(rows) for index, rows in losses(analysis, outages).groupby("outage")}
-    seen = dict(list(events(analysis, outages).groupby("outage")))
-    acts = dict(list(analysis.activity.groupby("outage"))) if len(analysis.activity) else {}
-    found = []
-    for index, row in outages.iterrows():
-        own = {name: _plain(value) for name, value in row.items() if name != "evidence"}
-        rows = lost[index] if index in lost else pd.DataFrame(columns=["unseen"])
-        found.append({
-            "machine": called[row["resource_id"], row["computer"]], **own,
-            "lost": {name: {**{c: int(r[c]) for c in _NUMBERS}, "unseen": bool(r["unseen"])}
-                     for name, r in rows.iterrows()},
-            "events": _records(seen.get(index), ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"]),
-            "evidence": evidence(row["evidence"]),
-            "activity": _records(acts.get(index), ["operation", "target", "status", "began", "ended", "caller",
-                                                   "correlation", "role"]),
-        })  # fmt: skip
-    return found
+    every = losses(analysis, outages)
+    every = every[~every["away"]].groupby(["outage", "data_type"])
+    every = pd.concat([every[_NUMBERS].sum(), every["unseen"].all()], axis=1).reset_index()
+    every = every.sort_values(["outage", "unseen", "data_type"])
+    lost = {}
+    for index, name, *numbers, unseen in every.itertuples(index=False, name=None):
+        own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
+        lost.setdefault(index, {})[name] = own
+    seen = _records(events(analysis, outages), ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"])
+    acts = _records(analysis.activity, ["operation", "target", "status", "began", "ended", "caller", "correlation",
+                                        "role"])  # fmt: skip
+    told = _plain_rows(outages.drop(columns="evidence"))
+    return [
+        {
+            "machine": called[own["resource_id"], own["computer"]], **own, "lost": lost.get(index, {}),
+            "events": seen.get(index, []), "evidence": evidence(said), "activity": acts.get(index, []),
+        }
+        for index, own, said in zip(outages.index, told, outages["evidence"], strict=True)
+    ]  # fmt: skip
 
 
 def _verdicts(rows):
@@ -366,9 +372,18 @@ def _verdicts(rows):
 
 
 def _records(rows, columns):
-    if rows is None:
-        return []
-    return [{name: _plain(value) for name, value in row.items()} for row in rows[columns].to_dict("records")]
+    """Give the rows of each outage."""
+    found = {}
+    if len(rows):
+        for index, row in zip(rows["outage"], _plain_rows(rows[columns]), strict=True):
+            found.setdefault(index, []).append(row)
+    return found
+
+
+def _plain_rows(frame):
+    columns = [[one or None for one in isos(frame[name])] if isinstance(frame[name].dtype, pd.DatetimeTZDtype)
+               else map(_plain, frame[name].astype("object")) for name in frame]  # fmt: skip
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _plain(value):

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from amakit.errors import UsageError
@@ -172,3 +173,15 @@ def iso(when: dt.datetime) -> str:
         return ""
     when = pd.Timestamp(when).tz_convert("UTC")
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if when.microsecond else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def isos(times: pd.Series) -> list[str]:
+    """Write the instants of a column as `iso` does, all at once.
+
+    Examples
+    --------
+    >>> isos(pd.Series(pd.to_datetime(["2026-03-01T09:00:00.25+09:00", None], utc=True)))
+    ['2026-03-01T00:00:00.250000Z', '']
+    """
+    told = np.datetime_as_string(times.dt.tz_convert(None).dt.as_unit("us").to_numpy())
+    return ["" if one == "NaT" else one.removesuffix(".000000") + "Z" for one in told.tolist()]

@@ -3,6 +3,7 @@
 Every number in a sentence is computed here from the tables, never typed.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -219,14 +220,17 @@ class Narrator(Words):
             Those with the most changes first.
         """
         changes = self.analysis.transitions
-        back = changes[rolled_back(changes)]
-        rows = [
-            (label, part["os_type"].iloc[0], len(part), " → ".join([part["from_version"].iloc[0], *part["to_version"]]))
-            for (resource, computer, label), part in changes.groupby([*_MACHINE, self._labels(changes)])
-            if len(part) > 1 or ((back["resource_id"] == resource) & (back["computer"] == computer)).any()
-        ]  # fmt: skip
-        table = pd.DataFrame(rows, columns=["computer", "os_type", "changes", "versions"])
-        return self._headed(table.sort_values(["changes", "computer"], ascending=[False, True]).head(most))
+        changes = changes.assign(computer=self._labels(changes), machine=changes["computer"], back=rolled_back(changes))
+        machine = ["resource_id", "machine"]
+        own = changes.groupby([*machine, "computer"], as_index=False).agg(
+            os_type=("os_type", "first"), changes=("kind", "size"), back=("back", "any")
+        )
+        own = own[(own["changes"] > 1) | own["back"]]
+        own = own.sort_values(["changes", "computer"], ascending=[False, True]).head(most)
+        steps = changes.merge(own[machine], on=machine).groupby(machine)
+        order = {name: " → ".join([part["from_version"].iloc[0], *part["to_version"]]) for name, part in steps}
+        told = [order[name] for name in own[machine].itertuples(index=False, name=None)]
+        return self._headed(own[["computer", "os_type", "changes"]].assign(versions=told))
 
     def cost(self) -> str:
         """Say whether upgrades cost data, how much of what, and how long agents were blind."""
@@ -311,7 +315,7 @@ class Narrator(Words):
 
     def together(self) -> str:
         """Say which machines of one group were blind at once."""
-        found = self._together()
+        found = self._together
         if found.empty:
             return self._sentence("together none")
         sure = found[found["certain_s"] > 0]
@@ -437,7 +441,7 @@ class Narrator(Words):
         pandas.DataFrame
             Whole groups first, then the longest certain overlap.
         """
-        found = self._together().head(most)
+        found = self._together.head(most)
         headings = texts(self.language)["headings"]
         rows = [
             (self._listed(self._labels_of(row)), self._group(row), headings[row["kind"]], self._moment(row["start"]),
@@ -523,6 +527,7 @@ class Narrator(Words):
         lost = self._count(int(away["lost"].sum()), "sample")
         return self._sentence("partial", streams=self._count(len(away), "stream"), lost=lost, names=self._listed(told))
 
+    @functools.cached_property
     def _together(self):
         horizon = pd.Timestamp(self.analysis.run["horizon"])
         return blindness.together(self.analysis.outages, self.analysis.machines, horizon)
@@ -553,10 +558,14 @@ class Narrator(Words):
 
     def _labels(self, frame):
         """Name machines as the whole fleet needs it, also where only one of two twins is in the frame."""
-        fleet = self.analysis.machines
-        called = dict(zip(fleet[_MACHINE].itertuples(index=False, name=None), machine_labels(fleet), strict=True))
-        names = [visible(called[machine], 80) for machine in frame[_MACHINE].itertuples(index=False, name=None)]
+        names = [self._called[machine] for machine in frame[_MACHINE].itertuples(index=False, name=None)]
         return pd.Series(names, index=frame.index, dtype="str", name="label")
+
+    @functools.cached_property
+    def _called(self):
+        fleet = self.analysis.machines
+        names = [visible(name, 80) for name in machine_labels(fleet)]
+        return dict(zip(fleet[_MACHINE].itertuples(index=False, name=None), names, strict=True))
 
     def _horizon(self):
         return self._time(pd.Timestamp(self.analysis.run["horizon"]))

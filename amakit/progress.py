@@ -243,7 +243,7 @@ class Progress(Writeup):
         ]  # fmt: skip
         return self._table(rows, ["pair", "when", "until", "machines", "share"])
 
-    def stragglers_table(self, most: int = 2000) -> pd.DataFrame:
+    def stragglers_table(self, most: int = 500) -> pd.DataFrame:
         """Give the machines that are left behind, why, and what to do, those furthest behind first.
 
         Parameters

@@ -575,7 +575,7 @@ def self_controlled(analysis: "Analysis", shifts: int = 7) -> dict:
     placebo = {}
     for days in [d for d in range(-shifts, shifts + 1) if d]:
         moved, _ = _counted(cases.assign(hour=cases["hour"] + 24 * days), hours, cases)
-        if moved:
+        if len(moved):
             placebo[days] = _tested(moved)
     return found | {"placebo": placebo, "beside": hours.beside(cases)}
 
@@ -769,51 +769,55 @@ def _cases(analysis):
 
 
 class _Hours:
-    """Which hours of each machine were watched, and which show a gap."""
+    """Which clock hours of each machine were watched, and which show a gap: a row per machine, a column per hour.
+
+    Columns are counted from ``start``, which begins a day, so that a time of day is every 24th column.
+    """
 
     def __init__(self, analysis: "Analysis") -> None:
-        machines, horizon = analysis.machines, pd.Timestamp(analysis.run["horizon"])
-        begin = machines["first_seen"].fillna(horizon)
-        ends = zip(_hour(begin) + 1, _hour(machines["last_seen"].clip(upper=horizon)), strict=True)
-        keys = machines[_MACHINE].itertuples(index=False, name=None)
-        self.span = dict(zip(keys, ends, strict=True))
+        machines, horizon = analysis.machines.drop_duplicates(_MACHINE, keep="last"), analysis.run["horizon"]
+        horizon = pd.Timestamp(horizon)
+        self.machines = pd.MultiIndex.from_frame(machines[_MACHINE])
+        first = (_hour(machines["first_seen"].fillna(horizon)) + 1).to_numpy("int64")[:, None]
+        after = _hour(machines["last_seen"].clip(upper=horizon)).fillna(0).to_numpy("int64")[:, None]
+        self.start = int(first.min(initial=int(_hour(horizon)))) // 24 * 24
+        self.days = -(-max(int(after.max(initial=0)) - self.start, 0) // 24)
+        at = self.start + np.arange(24 * self.days)
+        self.watched = (first <= at) & (at < after)
+        for stretch in analysis.run.get("unknown", []):
+            if stretch["table"] == "Heartbeat":
+                begin, end = (int(_hour(pd.Timestamp(stretch[side]))) for side in ("start", "end"))
+                self.watched[:, (begin <= at) & (at <= end)] = False
+        barred = analysis.outages[analysis.outages["cause"].isin(["machine_stopped", *_FAILED])]
+        self.watched &= ~self._covered(barred.assign(end=barred["end_latest"].fillna(horizon)), "start_earliest", "end")
         lost = analysis.gaps[(analysis.gaps["data_type"] == "Heartbeat") & (analysis.gaps["lost_low"] > 0)]
         apart = lost["cause"].isin(["machine_stopped", "disconnected", *_FAILED]) | lost["first_after"].isna()
-        self.gaps = _covered(lost[~apart], "last_before", "first_after")
-        barred = analysis.outages[analysis.outages["cause"].isin(["machine_stopped", *_FAILED])]
-        barred = barred.assign(end=barred["end_latest"].fillna(horizon))
-        self.barred = _covered(barred, "start_earliest", "end")
-        unknown = [u for u in analysis.run.get("unknown", []) if u["table"] == "Heartbeat"]
-        self.unknown = set()
-        for stretch in unknown:
-            first, last = (int(_hour(pd.Timestamp(stretch[end]))) for end in ("start", "end"))
-            self.unknown |= set(range(first, last + 1))
+        self.gaps = self.watched & self._covered(lost[~apart], "last_before", "first_after")
 
-    def watched(self, machine, hour):
-        first, after = self.span.get(machine, (0, 0))
-        return first <= hour < after and hour not in self.unknown and (machine, hour) not in self.barred
-
-    def days(self, machine, hour):
-        """Give the watched hours of a machine at the same time of day."""
-        first, after = self.span.get(machine, (0, 0))
-        return [h for h in range(int(first + (hour - first) % 24), int(after), 24) if self.watched(machine, h)]
+    def places(self, cases):
+        """Give the row and the column of each case; those outside are left out."""
+        row, column = self.machines.get_indexer(pd.MultiIndex.from_frame(cases[_MACHINE])), cases["hour"] - self.start
+        inside = (row >= 0) & column.between(0, 24 * self.days - 1).to_numpy()
+        return row[inside], column.to_numpy("int64")[inside]
 
     def beside(self, cases):
         """Sum over upgrades the share of other machines with a gap in the same hour."""
-        busy = set(cases[[*_MACHINE, "hour"]].itertuples(index=False, name=None))
-        shares = {}
-        for hour in sorted(set(cases["hour"])):
-            others = [m for m in self.span if self.watched(m, hour) and (*m, hour) not in busy]
-            shares[hour] = sum((m, hour) in self.gaps for m in others) / len(others) if others else np.nan
-        found = cases["hour"].map(shares)
-        return float(found.sum()) if len(cases) and found.notna().all() else None
+        column = cases["hour"].to_numpy("int64") - self.start
+        if not len(cases) or column.min() < 0 or column.max() >= 24 * self.days:
+            return None
+        others = self.watched.copy()
+        others[self.places(cases)] = False
+        counts = others.sum(axis=0)[column]
+        return float(((self.gaps & others).sum(axis=0)[column] / counts).sum()) if counts.all() else None
 
-
-def _covered(stretches, begin, end):
-    """Give the clock hours that stretches touch, as pairs of machine and hour."""
-    first, last = _hour(stretches[begin]), _hour(stretches[end])
-    keys = stretches[_MACHINE].itertuples(index=False, name=None)
-    return {(key, hour) for key, a, b in zip(keys, first, last, strict=True) for hour in range(int(a), int(b) + 1)}
+    def _covered(self, stretches, begin, end):
+        """Mark the clock hours that stretches touch."""
+        row = self.machines.get_indexer(pd.MultiIndex.from_frame(stretches[_MACHINE]))
+        steps = np.zeros((len(self.machines), 24 * self.days + 1), dtype="int32")
+        for ends, step in ((_hour(stretches[begin]), 1), (_hour(stretches[end]) + 1, -1)):
+            column = (ends - self.start).clip(0, 24 * self.days).to_numpy("int64")
+            np.add.at(steps, (row[row >= 0], column[row >= 0]), step)
+        return np.cumsum(steps, axis=1)[:, :-1] > 0
 
 
 def _counted(cases, hours, real):
@@ -821,31 +825,42 @@ def _counted(cases, hours, real):
 
     The hours of real upgrades are left out where placebo times are counted.
     """
-    true = {(r, c, h) for r, c, h in real[[*_MACHINE, "hour"]].itertuples(index=False)}
-    placebo = cases is not real
-    rows, used = [], 0
-    for (resource, computer, _), own in cases.groupby([*_MACHINE, cases["hour"] % 24]):
-        machine = (resource, computer)
-        days = [h for h in hours.days(machine, int(own["hour"].iloc[0])) if not (placebo and (*machine, h) in true)]
-        at = [h for h in own["hour"] if h in days]
-        used += len(at)
-        if at and len(days) > len(at):
-            rows.append((len(days), sum((machine, h) in hours.gaps for h in days), len(at),
-                         sum((machine, h) in hours.gaps for h in at)))  # fmt: skip
-        else:
-            used -= len(at)
-    return rows, used
+    watched = hours.watched
+    if cases is not real:
+        watched = watched.copy()
+        watched[hours.places(real)] = False
+    row, column = hours.places(cases)
+    of_day, own = np.unique(np.stack([row, column % 24], axis=1), axis=0, return_inverse=True)
+    at = watched[row, column]
+    days, gaps = (
+        cells.reshape(len(cells), hours.days, 24).sum(axis=1)[tuple(of_day.T)]
+        for cells in (watched, watched & hours.gaps)
+    )
+    upgrades, shown = (
+        np.bincount(own.ravel(), weights=seen, minlength=len(of_day)).astype("int64")
+        for seen in (at, at & hours.gaps[row, column])
+    )
+    rows = np.stack([days, gaps, upgrades, shown], axis=1)[(upgrades > 0) & (days > upgrades)]
+    return rows, int(rows[:, 2].sum())
 
 
 def _tested(rows):
-    """Sum hypergeometric laws exactly."""
+    """Sum hypergeometric laws exactly; each comes as often as there are machines to which it applies."""
     from scipy.stats import hypergeom
 
-    law, seen, drawn = np.ones(1), 0, 0
-    for days, gaps, upgrades, shown in rows:
-        law = np.convolve(law, hypergeom.pmf(np.arange(upgrades + 1), days, gaps, upgrades))
-        law /= law.sum()
-        seen, drawn = seen + shown, drawn + upgrades
+    law = np.ones(1)
+    for (days, gaps, upgrades), times in zip(*np.unique(rows[:, :3], axis=0, return_counts=True), strict=True):
+        power = hypergeom.pmf(np.arange(upgrades + 1), days, gaps, upgrades)
+        while times:
+            law = _summed(law, power) if times % 2 else law
+            power, times = _summed(power, power), times // 2
+    seen, drawn = int(rows[:, 3].sum()), int(rows[:, 2].sum())
     expected = float(law @ np.arange(len(law)))
-    p = float(min(law[seen:].sum(), 1.0)) if rows else None
+    p = float(min(law[seen:].sum(), 1.0)) if len(rows) else None
     return {"upgrades": drawn, "gaps": seen, "expected": expected, "p_value": p}
+
+
+def _summed(one, other):
+    """Give the law of the sum of two numbers from theirs."""
+    law = np.convolve(one, other)
+    return law / law.sum()

@@ -1,5 +1,6 @@
 """Runs of versions and the changes between them."""
 
+import functools
 import re
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pandas as pd
 _MACHINE = ["resource_id", "computer"]
 
 
+@functools.lru_cache(maxsize=4096)  # a fleet has few versions, and its tables name them in every row
 def version_key(version: str) -> tuple[int, ...]:
     """Give what versions are compared by: numbers part by part; what follows a dash does not count.
 

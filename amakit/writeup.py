@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MACHINE = ["resource_id", "computer"]
 _VERDICTS = ("recovered", "none_expected", "undetermined", "possible_loss")
 #: Rows of a table on the page; the worst come first, and all are in the result tables.
-_MOST = 2000
+_MOST = 500
 #: Characters of a query on the page; all of them are in ``run.json``.
 _LONGEST = 4_000
 

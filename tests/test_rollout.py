@@ -303,8 +303,8 @@ def test_the_exact_law_is_that_of_drawing_again_and_again():
     cases, _ = rollout._cases(given)
     draw, sums = np.random.default_rng(0), np.zeros(20_000)
     for resource, computer, hour in cases[["resource_id", "computer", "hour"]].itertuples(index=False):
-        machine = (resource, computer)
-        own = np.array([(machine, h) in hours.gaps for h in hours.days(machine, hour)])
+        row, at = hours.machines.get_loc((resource, computer)), slice((hour - hours.start) % 24, None, 24)
+        own = hours.gaps[row, at][hours.watched[row, at]]
         sums += own[draw.integers(0, len(own), len(sums))]
     assert told["expected"] == pytest.approx(sums.mean(), abs=0.05)
     assert told["p_value"] == pytest.approx((sums >= told["gaps"]).mean(), abs=0.015)

@@ -1,0 +1,62 @@
+"""Pages at size: what stands in them is bounded, however large the fleet; counted, never timed."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from amakit import charts, releases
+from amakit.progress import Progress
+from amakit.writeup import Writeup
+
+FIGURES = {
+    "inventory": charts.inventory, "timeline": charts.timeline, "adoption": charts.adoption, "clock": charts.clock,
+    "around": charts.around, "incident": charts.incident, "downtimes": charts.downtimes, "causes": charts.causes,
+    "alerts": charts.alerts, "rollout": charts.rollout, "arrivals": charts.arrivals, "behind": charts.behind,
+}  # fmt: skip
+TABLES = ["changes_table", "unsteady_table", "lost_table", "others_table", "together_table", "alerts_table",
+          "timeline_table", "periodic_table", "events_table", "doubts_table", "evidence_table", "activity_table",
+          "attempts_table", "lags_table", "state_table", "batches_table", "stragglers_table"]  # fmt: skip
+
+
+@cache
+def drawn(machines):
+    path = Path(__file__).parent.parent / "benchmarks" / "pages.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_pages", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fleet(machines)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_chart_of_a_fleet_four_times_as_large_has_no_more_traces(name):
+    """Versions and causes make traces; both fleets have them all."""
+    assert len(FIGURES[name](drawn(2000)).data) <= len(FIGURES[name](drawn(500)).data) + 1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_chart_of_a_large_fleet_stays_small(name):
+    assert len(FIGURES[name](drawn(2000)).to_json()) < 1_500_000
+
+
+def test_machines_that_share_a_line_are_all_counted_on_the_axis():
+    figure = charts.timeline(drawn(2000))
+    assert figure.data[0].z.shape[0] == len(set(figure.data[0].y)) == 1000
+    assert figure.layout.yaxis.title.text.startswith("2,000 machines, 2 in each row")
+    assert charts.timeline(drawn(500)).data[0].z.shape[0] == 500
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_on_a_page_of_a_large_fleet_is_cut(name):
+    told = Progress(drawn(2000), releases=releases.known())
+    assert 0 < len(getattr(told, name)()) <= 500
+
+
+def test_the_facts_hold_every_outage():
+    given = drawn(500)
+    told = Writeup(given).facts()["outages"]
+    assert len(told) == len(given.outages)
+    lost = sum(one["lost"].get("Heartbeat", {"lost": 0})["lost"] for one in told if not one["ongoing"])
+    own = given.gaps[(given.gaps["data_type"] == "Heartbeat") & ~given.gaps["ongoing"].astype("bool")]
+    assert lost == own["lost"].sum()
