@@ -200,7 +200,10 @@ def fleet(
                 hovertemplate=f"%{{customdata[0]}}<br>{_cause(name, words)}<br>%{{x}}<br>{words['blind']} "
                               "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
             )  # fmt: skip
-    figure.update_layout(margin_t=80 if many else 110)
+    # hung on the title, the legend may wrap as the page is narrow and never reaches the rows
+    top = 60 + 21 * -(-sum(trace.type != "heatmap" for trace in figure.data) // 4)
+    height = 640 if many else 80 + top + 15 * max(len(rows), 4)
+    figure.update_layout(height=height, margin_t=top, legend=_under_title(height))
     figure.update_xaxes(
         showspikes=True,
         spikemode="across",
@@ -235,7 +238,8 @@ def theme(dark: bool = False) -> go.layout.Template:
     >>> shown.update_layout(template=theme(dark=True)).layout.template.layout.font.color
     '#A4ADB8'
     """
-    ink = "#A4ADB8" if dark else "#595959"
+    # the lighter of greys that can be read on white, so that a figure which knows no paper can be read on black, too
+    ink = "#A4ADB8" if dark else "#737373"
     axis = {"gridcolor": _GREY, "zeroline": False, "automargin": True}
     return go.layout.Template(layout={
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink}, "colorway": _COLOURS[:8],

@@ -42,7 +42,7 @@ _BESIDE = pd.Timedelta(minutes=5)
 #: Text of charts in the ink of JupyterLab, whose theme the kernel does not know; what lies in a bar keeps its own.
 _STYLE = """<style>
 .amakit-chart .main-svg :is(.gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .cbaxis text,
-  .annotation-text, .textpoint text) { fill: var(--jp-ui-font-color1, #595959) !important; }
+  .annotation-text, .textpoint text) { fill: var(--jp-ui-font-color1, #737373) !important; }
 .amakit-chart image { image-rendering: pixelated; }
 .amakit-table { max-height: 24rem; overflow: auto; }
 .amakit-table.jp-RenderedHTMLCommon :is(td, th) { text-align: left; vertical-align: top; max-width: 36rem; }

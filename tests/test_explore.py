@@ -286,7 +286,7 @@ def test_every_chart_has_a_caption_and_one_template_for_either_paper(found, monk
               and not name.startswith("_")}  # fmt: skip
     assert {name for name, _, _ in drawn} == public - {"live", "redraw", "row_names", "theme"}
     for name, figure, caption in drawn:
-        assert figure.layout.template.layout.font.color == "#595959", name
+        assert figure.layout.template.layout.font.color == "#737373", name
         assert figure.layout.title.text, name
         assert re.search(r"\d|no ", caption), name
         if figure.layout.xaxis.type == "date":

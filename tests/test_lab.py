@@ -143,6 +143,14 @@ def test_the_notebook_runs_without_an_error_and_asks_nothing_of_the_network(shee
     assert sheet.complaints == []
 
 
+def test_the_legend_of_the_map_ends_above_its_rows(sheet):
+    below = sheet.evaluate("""() => {
+        const chart = document.querySelector('.amakit-chart .js-plotly-plot')
+        const rows = chart.getBoundingClientRect().top + chart._fullLayout._size.t
+        return rows - chart.querySelector('.legend .bg').getBoundingClientRect().bottom }""")
+    assert below >= 0
+
+
 def test_a_widget_that_is_changed_redraws_the_charts(sheet):
     before = marks(sheet)
     assert len(before) > 2
