@@ -226,7 +226,7 @@ def test_on_dark_paper_the_text_of_charts_is_light(made, opened):
         opened(made / f"{NAME}.html", scheme).eval_on_selector(".chart .xtick text", "t => getComputedStyle(t).fill")
         for scheme in ("light", "dark")
     ]
-    assert colours == ["rgb(89, 89, 89)", "rgb(164, 173, 184)"]
+    assert colours == ["rgb(115, 115, 115)", "rgb(164, 173, 184)"]
 
 
 def test_tables_are_searched_and_sorted_by_keyboard(made, found, opened):
