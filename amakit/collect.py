@@ -639,7 +639,7 @@ def _by_line(rows, fleet):
 def _intervals(days):
     """Estimate the interval of each line, in seconds, from its days.
 
-    Of the third of its days whose beats lie most evenly around the middle: a missing beat and a doubled row both
+    Of the two fifths of its days whose beats lie most evenly around the middle: a missing beat and a doubled row both
     pull the sum to one side.  Fewer than four days prove nothing, and give none.
     """
     many = days[days["Beats"] >= 10]
