@@ -10,21 +10,21 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from amakit.errors import AmakitError, Unanswered, UsageError, nearest
+from amakit.address import Address, address
+from amakit.errors import AmakitError, Unanswered, UsageError, nearest, withheld, withhold
 from amakit.patience import apart, pace
 from amakit.queries import counted
 from amakit.schemas import frame_of
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, TokenCredential
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,6 @@ _WORKSPACE_ID = re.compile(
     r"/workspaces/(?P<name>[a-z0-9][a-z0-9-]{0,61}[a-z0-9])/?",
     re.IGNORECASE,
 )
-_HOST = re.compile(r"(https?://)?([\w-]+\.)*[\w-]+(:\d{1,5})?/?", re.ASCII)
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def cloud_of(name: str = "", environ: Mapping[str, str] = os.environ) -> str:
@@ -124,7 +122,7 @@ def cloud_of(name: str = "", environ: Mapping[str, str] = os.environ) -> str:
     return by_host[host]
 
 
-def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[str, str]:
+def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[Address, str]:
     """Split what names a remote workspace into the cluster that serves it and the database in there.
 
     Parameters
@@ -138,8 +136,8 @@ def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[str
 
     Returns
     -------
-    tuple of (str, str)
-        Cluster URL and database name.
+    tuple of (Address, str)
+        The cluster and the name of the database.
 
     Raises
     ------
@@ -153,22 +151,22 @@ def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[str
 
     Examples
     --------
-    >>> endpoint("http://127.0.0.1:31415/logs")
-    ('http://127.0.0.1:31415', 'logs')
+    >>> cluster, database = endpoint("http://127.0.0.1:31415/logs")
+    >>> print(cluster, database)
+    http://127.0.0.1:31415 logs
     >>> logs = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/Ops"
-    >>> endpoint(logs)[1], endpoint(logs, "usgov")[0][:43]
-    ('Ops', 'https://adx.monitor.azure.us/subscriptions/')
+    >>> endpoint(logs)[1], endpoint(logs, "usgov")[0].host
+    ('Ops', 'adx.monitor.azure.us')
     >>> endpoint("https://adx.monitor.azure.com" + logs)[1]
     'Ops'
     """
     arm = _WORKSPACE_ID.fullmatch(workspace)
     if arm:
-        if host and not _HOST.fullmatch(host):
+        base = host or CLOUDS[cloud_of(cloud)].host
+        cluster = address(base if "://" in base else f"https://{base}")
+        if cluster.path:
             raise UsageError(f"endpoint {host!r} is no host; write for example adx.monitor.azure.com")
-        base = (host or CLOUDS[cloud_of(cloud)].host).rstrip("/")
-        base = base if "://" in base else f"https://{base}"
-        _encrypted(base, base)
-        return f"{base}{quote(workspace.rstrip('/'), safe='/()')}", arm["name"]
+        return replace(cluster, path=tuple(workspace.strip("/").split("/"))), arm["name"]
     if workspace.lower().startswith("/subscriptions/"):
         raise UsageError(
             f"workspace {workspace!r} is not the id of one; copy it from the portal's 'JSON view', as in /subscriptions"
@@ -177,44 +175,28 @@ def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[str
         )
     if host:
         raise UsageError(f"endpoint {host!r} goes with the ARM id of a workspace; {workspace!r} names its host itself")
-    try:
-        parts = urlsplit(workspace)
-        port_is_one = parts.port is None or parts.port > 0  # reading it fails for what is no port
-    except ValueError:
-        parts, port_is_one = urlsplit(""), False
-    path = parts.path.strip("/")
-    strange = parts.query or parts.fragment or parts.username is not None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not path or not port_is_one or strange:
+    cluster = address(workspace)
+    if not cluster.path:
         raise UsageError(
             f"workspace {workspace!r} is no Kusto endpoint; write http://127.0.0.1:PORT/DATABASE, "
             "https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
         )
-    _encrypted(workspace, workspace)
-    base = f"{parts.scheme}://{parts.netloc}"
-    arm = _WORKSPACE_ID.fullmatch(unquote(parts.path))
-    if arm:
-        return base + parts.path.rstrip("/"), arm["name"]
-    parent, _, database = path.rpartition("/")
-    return base + (f"/{parent}" if parent else ""), unquote(database)
+    if _is_log_analytics(cluster):
+        return cluster, cluster.path[-1]
+    return replace(cluster, path=cluster.path[:-1]), cluster.path[-1]
 
 
-def _encrypted(url, named):
-    """Refuse what would be asked in the open, and loopback with what looks like a right to a token."""
-    parts = urlsplit(url)
-    local = parts.hostname in _LOOPBACK
-    if parts.scheme == "http" and not local:
-        raise UsageError(f"workspace {named!r} would be asked without encryption; write https://")
-    if parts.scheme == "https" and local:
-        raise UsageError(f"workspace {named!r} is on this machine, where nobody signs in; write http://")
+def _is_log_analytics(cluster):
+    return _WORKSPACE_ID.fullmatch("/" + "/".join(cluster.path)) is not None
 
 
-def trusted(cluster: str, cloud: str = "") -> str:
+def trusted(cluster: Address, cloud: str = "") -> str:
     """Tell to which cloud an endpoint belongs, before anybody signs in for it.
 
     Parameters
     ----------
-    cluster : str
-        URL, as `endpoint` gives it.
+    cluster : Address
+        As `endpoint` gives it.
     cloud : str
         The cloud that was asked for; empty where it may follow from the host.
 
@@ -230,9 +212,9 @@ def trusted(cluster: str, cloud: str = "") -> str:
 
     Examples
     --------
-    >>> trusted("https://adx.monitor.azure.cn/subscriptions/0")
+    >>> trusted(address("https://adx.monitor.azure.cn/subscriptions/0"))
     'china'
-    >>> trusted("https://logs.example.com/x")
+    >>> trusted(address("https://logs.example.com/x"))
     Traceback (most recent call last):
     amakit.errors.UsageError: 'logs.example.com' is no host of Azure Data Explorer or Azure Monitor, so no token is \
 sent there; check the address
@@ -240,13 +222,13 @@ sent there; check the address
     from azure.kusto.data.exceptions import KustoError
     from azure.kusto.data.kusto_trusted_endpoints import well_known_kusto_endpoints
 
-    host = urlsplit(cluster).hostname
-    if host in _LOOPBACK:
+    host = cluster.host
+    if cluster.loopback:
         return ""
     found = []
     for name, known in CLOUDS.items():
         try:
-            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)  # type: ignore[arg-type]
+            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)
         except KustoError:
             continue
         found.append(name)
@@ -323,26 +305,37 @@ def _tell(address, code, _until):
     print(f"to sign in, open {address} and type the code {code}", file=sys.stderr)
 
 
-class _Kept:
+class CachedCredential:
     """A credential that is asked for a new token only when the last one is about to end.
 
-    The client asks before every query, and ``az`` takes a second for each.
+    The client asks before every query, and ``az`` takes a second for each.  Its tokens stand in no message.
+
+    Parameters
+    ----------
+    sign_in : str or azure.core.credentials.TokenCredential
+        One of `CREDENTIALS`, or a credential.
+    cloud : str
+        A key of `CLOUDS`.
     """
 
-    def __init__(self, inner: "TokenCredential") -> None:
-        self._inner, self._tokens, self._lock = inner, {}, threading.Lock()
+    def __init__(self, sign_in: "str | TokenCredential", cloud: str) -> None:
+        self._inner = credential(sign_in, cloud) if isinstance(sign_in, str) else sign_in
+        self._tokens, self._lock = {}, threading.Lock()
 
     def __repr__(self) -> str:
         return type(self._inner).__name__
 
-    def get_token(self, *scopes, **options):
+    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
+        """Give a token that holds for five minutes at least."""
         with self._lock:
             kept = self._tokens.get(scopes)
             if kept is None or kept.expires_on - pd.Timestamp.now("UTC").timestamp() < 300:
                 kept = self._tokens[scopes] = self._inner.get_token(*scopes, **options)
+                withhold(kept.token)
             return kept
 
-    def close(self):
+    def close(self) -> None:
+        """Close the credential."""
         getattr(self._inner, "close", lambda: None)()
 
 
@@ -375,11 +368,11 @@ class KustoEngine:
         if cloud:
             cloud_of(cloud)
         self.cluster, self._database = endpoint(workspace, cloud_of(cloud) if arm and not host else "public", host)
-        self.log_analytics = bool(_WORKSPACE_ID.fullmatch(unquote(urlsplit(self.cluster).path)))
+        self.log_analytics = _is_log_analytics(self.cluster)
         self._cloud = trusted(self.cluster, cloud or (cloud_of() if arm and not host else ""))
         self._credential = None
         if self._cloud:
-            self._credential = _Kept(credential(sign_in, self._cloud) if isinstance(sign_in, str) else sign_in)
+            self._credential = CachedCredential(sign_in, self._cloud)
         self._workspace = workspace
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._making, self._made, self._reached = threading.Lock(), None, False
@@ -396,11 +389,11 @@ class KustoEngine:
         """
         if self._credential is not None:
             self._guarded(self._client)
-            yield "endpoint", f"{urlsplit(self.cluster).hostname} is trusted in the cloud {self._cloud!r}"
+            yield "endpoint", f"{self.cluster.host} is trusted in the cloud {self._cloud!r}"
             self._guarded(lambda: self._credential.get_token(f"{self._audience}/.default"))
             yield "credential", f"{self._credential!r} has a token for {self._audience}"
         else:
-            yield "endpoint", self.cluster
+            yield "endpoint", str(self.cluster)
             yield "credential", "none, as on this machine nobody signs in"
         frame = self.run("print Answer = 1")
         yield "permission", f"queries are answered in the database {self._database!r}" if len(frame) else "no answer"
@@ -518,12 +511,12 @@ class KustoEngine:
         except (AmakitError, MemoryError):
             raise
         except (KustoAuthenticationError, ClientAuthenticationError) as error:
-            raise self._not_signed_in(getattr(error, "exception", error)) from error
+            raise self._not_signed_in(getattr(error, "exception", error)) from without_secrets(error)
         except KustoNetworkError as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(error) from without_secrets(error)
         except KustoError as error:
             self._reached = True
-            raise self._refusal(error) from error
+            raise self._refusal(error) from without_secrets(error)
         except TimeoutError as error:
             raise Unanswered(f"it did not answer within {DEADLINE:.0f} seconds", large="work") from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -552,10 +545,14 @@ class KustoEngine:
                 answer.frames = response_json
                 return answer
 
+        # as text it would be read as "key=value;key=value", so the path goes in as a property
         if self._credential is None:
-            return Client(KustoConnectionStringBuilder.with_no_authentication(self.cluster))
-        self._audience = self._metadata().kusto_service_resource_id
-        return Client(KustoConnectionStringBuilder.with_azure_token_credential(self.cluster, self._credential))
+            connection = KustoConnectionStringBuilder.with_no_authentication(self.cluster.base)
+        else:
+            self._audience = self._metadata().kusto_service_resource_id
+            connection = KustoConnectionStringBuilder.with_azure_token_credential(self.cluster.base, self._credential)
+        connection["Data Source"] = str(self.cluster)
+        return Client(connection)
 
     def _metadata(self):
         """Learn for whom tokens must be made out; the client itself would wait for that without a limit.
@@ -566,18 +563,25 @@ class KustoEngine:
         from azure.kusto.data._cloud_settings import CloudInfo, CloudSettings
 
         bounded = SimpleNamespace(get=lambda url, **options: requests.get(url, timeout=30, **options))
-        found = CloudSettings.get_cloud_info_for_cluster(self.cluster, None, bounded)
+        found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)
         own = CLOUDS[self._cloud]
         if found is CloudSettings.DEFAULT_CLOUD:
             plain = {name: getattr(found, name) for name in ("login_mfa_required", "kusto_client_app_id",
                      "kusto_client_redirect_uri", "first_party_authority_url")}  # fmt: skip
             found = CloudInfo(login_endpoint=own.authority, kusto_service_resource_id=own.audience, **plain)
-            CloudSettings.add_to_cache(self.cluster, found)
+            CloudSettings.add_to_cache(str(self.cluster), found)
         if found.login_endpoint.rstrip("/").lower() != own.authority:
             raise AmakitError(
                 f"{self._workspace} wants a sign-in at {found.login_endpoint}, which is not the cloud {self._cloud!r}; "
                 "check the address and --cloud"
             )
+        try:
+            trusted(address(found.kusto_service_resource_id), self._cloud)
+        except UsageError as error:
+            raise AmakitError(
+                f"{self._workspace} wants a token for {found.kusto_service_resource_id!r}, which is none of Azure Data "
+                "Explorer or Azure Monitor, so none is asked for; check the address and the proxy"
+            ) from error
         return found
 
     # -- what went wrong ----------------------------------------------------------------------------------
@@ -720,6 +724,16 @@ def pause(response: object) -> float:
         return 0.0
 
 
+def without_secrets(error: BaseException) -> BaseException:
+    """Take secrets out of an error and of those behind it: a traceback prints them all."""
+    for each in _causes(error):
+        said = [argument if isinstance(argument, str) else repr(argument) for argument in each.args]
+        if any(withheld(text) != text for text in (*said, str(each))):
+            each.args = (withheld(" ".join(said)),)
+            each.message = each.args[0]  # azure-core tells this instead of its arguments
+    return error
+
+
 def _causes(error):
     chain = []
     while error is not None and error not in chain:
@@ -749,5 +763,5 @@ def _reason(error, response):
 
 
 def _first_line(error):
-    line = " ".join(str(error).strip().split("\n")[0].split())
+    line = withheld(" ".join(str(error).strip().split("\n")[0].split()))
     return re.sub(r" expecting \{.*", "", line).rstrip(".!;:")  # what could stand there are 100 words

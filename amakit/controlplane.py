@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from amakit import __version__
+from amakit.address import address
 from amakit.analysis import save_frame
-from amakit.azure import CLOUDS, DEADLINE, cloud_of, credential
+from amakit.azure import CLOUDS, DEADLINE, CachedCredential, cloud_of, without_secrets
 from amakit.azure import pause as pause_of
 from amakit.collect import wide
-from amakit.errors import AmakitError, Unanswered, UsageError, nearest
+from amakit.errors import AmakitError, Unanswered, UsageError, nearest, withheld
 from amakit.intervals import Window, iso
 from amakit.patience import Patience, apart, pace
 from amakit.releases import listed
@@ -40,7 +41,6 @@ REACH = pd.Timedelta(days=90)
 
 #: The activity log's own words, and those that the table AzureActivity has for them.
 _STATUS = {"Started": "Start", "Accepted": "Accept", "Succeeded": "Success", "Failed": "Failure"}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SUBSCRIPTION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GROUP = re.compile(r"[\w.()-]{1,90}(?<!\.)")
 _RESOURCE = re.compile(r"/subscriptions/[\w-]+/[\w.()/ -]+")
@@ -233,11 +233,8 @@ class ControlPlane:
 
         logging.getLogger("azure").addHandler(logging.NullHandler())  # what matters of it is in the error
         scope = f"{CLOUDS[self._cloud].manager_audience}/.default" if self._cloud else ""
-        who = (
-            object()  # the client wants one; nothing asks it for a token
-            if not self._cloud
-            else credential(self._sign_in, self._cloud) if isinstance(self._sign_in, str) else self._sign_in
-        )  # fmt: skip
+        # the client wants a credential; on this machine nothing asks it for a token
+        who = CachedCredential(self._sign_in, self._cloud) if self._cloud else object()
         # of its own, so that it neither retries nor follows redirects nor registers providers behind our back
         policies = [
             UserAgentPolicy(f"amakit/{__version__}"),
@@ -278,9 +275,9 @@ class ControlPlane:
             raise
         except HttpResponseError as error:
             if isinstance(error, ClientAuthenticationError) and error.response is None:
-                raise self._not_signed_in(error) from error
+                raise self._not_signed_in(error) from without_secrets(error)
             self._reached = True
-            raise self._refusal(error) from error
+            raise self._refusal(error) from without_secrets(error)
         except ServiceRequestError as error:
             if self._reached:
                 raise Unanswered("the connection broke") from error
@@ -295,7 +292,7 @@ class ControlPlane:
         return answer
 
     def _not_signed_in(self, error):
-        line = " ".join(str(error).split("\n")[0].split()).rstrip(".")
+        line = withheld(" ".join(str(error).split("\n")[0].split())).rstrip(".")
         if _WRONG_TENANT.search(str(error)):
             return self._wrong_tenant()
         return AmakitError(
@@ -383,19 +380,19 @@ no token is sent there; check --endpoint and --cloud
     """
     if not host:
         return f"https://{CLOUDS[cloud].manager}", cloud
+    stranger = UsageError(
+        f"{host!r} is no host of Azure Resource Manager in the cloud {cloud!r}, so no token is sent there; check "
+        "--endpoint and --cloud"
+    )
     try:
-        parts = urlsplit(host if "://" in host else f"https://{host}")
-        named, port = parts.hostname or "", parts.port
-    except ValueError:
-        parts, named, port = urlsplit(""), "", None
-    if named in _LOOPBACK and parts.scheme == "http":
-        return f"http://{parts.netloc}", ""
-    if named != CLOUDS[cloud].manager or parts.scheme != "https" or port not in (None, 443) or parts.username:
-        raise UsageError(
-            f"{host!r} is no host of Azure Resource Manager in the cloud {cloud!r}, so no token is sent there; check "
-            "--endpoint and --cloud"
-        )
-    return f"https://{named}", cloud
+        asked = address(host if "://" in host else f"https://{host}")
+    except UsageError as error:
+        raise stranger from error
+    if asked.loopback:
+        return asked.base, ""
+    if asked.host != CLOUDS[cloud].manager or asked.port not in (None, 443) or asked.path:
+        raise stranger
+    return f"https://{asked.host}", cloud
 
 
 def save(rows: pd.DataFrame, folder: str | Path) -> Path:
@@ -486,7 +483,7 @@ def _said(response):
     try:
         told = json.loads(response.text())
         told = told.get("error", told)
-        return str(told.get("code") or ""), str(told.get("message") or "")
+        return withheld(str(told.get("code") or "")), withheld(str(told.get("message") or ""))
     except (ValueError, AttributeError, TypeError):
         return "", ""
 

@@ -1,9 +1,50 @@
 """The kinds of failure that a user can mend; the text of each is one sentence."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+#: What stands in no message of this process: tokens, as they are handed out.
+_WITHHELD: set[str] = set()
+_SECRETS = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD", "SYSTEM_ACCESSTOKEN")
+
+
+def withhold(secret: str) -> None:
+    """Keep a secret out of every message from now on.
+
+    Parameters
+    ----------
+    secret : str
+    """
+    if len(secret) > 7:  # what is shorter is a part of too many words
+        _WITHHELD.add(secret)
+
+
+def withheld(text: str) -> str:
+    """Take secrets out of a text: a service or a proxy may tell back what it was sent.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        With ``[withheld]`` in place of each token that was handed out, and of the secrets that azure-identity reads
+        from environment variables.
+
+    Examples
+    --------
+    >>> withhold("eyJ0.secret.x9")
+    >>> withheld("you sent Bearer eyJ0.secret.x9")
+    'you sent Bearer [withheld]'
+    """
+    secrets = {value for name in _SECRETS if len(value := os.environ.get(name, "")) > 7} | _WITHHELD
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "[withheld]")
+    return text
 
 
 class AmakitError(Exception):
@@ -20,6 +61,9 @@ class AmakitError(Exception):
     """
 
     place = ""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(withheld(text))
 
     def _render_traceback_(self):
         """Give the lines that IPython shows instead of a traceback, which is its own name for this method."""

@@ -1,5 +1,6 @@
 """A service that fails in every way it can: the same tables come out as from files, or one sentence."""
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from functools import partial
 
 import duckdb
@@ -21,12 +23,14 @@ from azure.core.credentials import AccessToken
 from click.testing import CliRunner
 from faulty import FAULTS, api_error, said, served
 from fleet import beats, write
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import amakit
 from amakit import azure, cli, patience
+from amakit.address import address
 from amakit.analysis import TABLES
+from amakit.azure import KustoEngine
 from amakit.errors import AmakitError, UsageError
 
 START, END = "2026-03-02", "2026-03-06"
@@ -137,7 +141,8 @@ ENDPOINTS = {
 @pytest.mark.parametrize("case", ENDPOINTS)
 def test_an_id_or_a_url_becomes_cluster_and_database(case):
     *given_, cluster, database = ENDPOINTS[case]
-    assert azure.endpoint(*given_) == (cluster, database)
+    found, name = azure.endpoint(*given_)
+    assert (str(found), name) == (cluster, database)
 
 
 MALFORMED = {
@@ -154,13 +159,21 @@ MALFORMED = {
     "a name with a space": (ARM + " 1", "copy it from the portal"),
     "a name that ends in a dash": (ARM + "-", "copy it from the portal"),
     "a subscription that is none": (ARM.replace("01234567", "my_sub"), "copy it from the portal"),
-    "no slash in front": (ARM[1:], "no Kusto endpoint"),
-    "no host": ("https:///logs", "no Kusto endpoint"),
-    "a user in the URL": ("https://me:pw@help.kusto.windows.net/Samples", "no Kusto endpoint"),
-    "a query in the URL": ("https://help.kusto.windows.net/Samples?a=b", "no Kusto endpoint"),
+    "no slash in front": (ARM[1:], "is no address"),
+    "no host": ("https:///logs", "is no address"),
+    "a user in the URL": ("https://me:pw@help.kusto.windows.net/Samples", "is no address"),
+    "a query in the URL": ("https://help.kusto.windows.net/Samples?a=b", "is no address"),
     "no encryption": ("http://help.kusto.windows.net/Samples", "write https://"),
     "encryption on this machine": ("https://127.0.0.1:8080/logs", "write http://"),
-    "nothing": ("", "no Kusto endpoint"),
+    "nothing": ("", "is no address"),
+    "no database": ("https://help.kusto.windows.net/", "no Kusto endpoint"),
+    "a backslash": ("https://evil.test\\.kusto.windows.net/db", "is no address"),
+    "a property of a connection string": ("https://x.kusto.windows.net/;Data Source=http://127.0.0.1:8080/db", "cannot stand in its path"),
+    "the same, encoded": ("https://x.kusto.windows.net/%3BData%20Source%3Dhttp%3A%2F%2F127.0.0.1%3A8080/db", "cannot stand in its path"),
+    "a path that climbs": ("https://x.kusto.windows.net/%2e%2e/db", "cannot stand in its path"),
+    "a port that is none": ("https://x.kusto.windows.net:99999/db", "is no address"),
+    "full-width letters": ("https://\uff45vil.kusto.windows.net/db", "is no address"),
+    "a dot at the end of the host": ("https://help.kusto.windows.net./db", "is no address"),
 }  # fmt: skip
 
 
@@ -208,7 +221,7 @@ def test_a_cloud_or_an_authority_that_is_none_is_refused():
      ("127.0.0.1", "")],
 )  # fmt: skip
 def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
-    assert azure.trusted(f"https://{host}/x") == cloud
+    assert azure.trusted(address(f"http{'' if host[0].isdigit() else 's'}://{host}/x")) == cloud
 
 
 @pytest.mark.parametrize(
@@ -226,7 +239,73 @@ def test_nobody_signs_in_for_another_host(host, monkeypatch):
 
 def test_a_host_of_another_cloud_is_refused():
     with pytest.raises(UsageError, match="belongs to 'usgov'"):
-        azure.trusted("https://adx.monitor.azure.us", "china")
+        azure.trusted(address("https://adx.monitor.azure.us"), "china")
+
+
+_PIECES = ["https://", "HTTPS://", "http://", "evil.test", "help.kusto.windows.net", ".kusto.windows.net", "127.0.0.1", "localhost",
+           "[::1]", "adx.monitor.azure.com", "\\", "/", "//", "@", "#", "?", ";", "%", "%5c", "%2f", "%00", ":", ":443", ":80@", ".", "..", " ",
+           "\t", "\n", "\u3002", "\uff0e", "\u2044", "Data Source=", ";Data Source=https://evil.test", "Fed=True;", "db", ARM]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=8).map("".join), st.sampled_from(["", "id"]))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("https://evil.test\\.kusto.windows.net/db", "")
+@example("https://x.kusto.windows.net/;Data Source=http://127.0.0.1:1/db", "")
+@example("https://help.kusto.windows.net/db", "")
+@example("help.kusto.windows.net", "id")
+def test_only_the_host_that_was_judged_is_asked(text, form):
+    """For any text: every name that a socket is opened for is trusted, or on this machine and asked without a token."""
+    from azure.kusto.data._cloud_settings import CloudSettings
+
+    asked, credential = [], FakeCredential()
+
+    def nowhere(host, *_rest, **_options):
+        asked.append(host)
+        raise socket.gaierror("no network in this test")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", nowhere)
+        patch.setattr(CloudSettings, "_cloud_cache", {})
+        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            patch.delenv(name, raising=False)
+        try:
+            workspace = KustoEngine(ARM if form else text, "public" if form else "", text if form else "", credential)
+        except UsageError:
+            return
+        with contextlib.suppress(AmakitError):
+            workspace.run("print 1")
+    host = workspace.cluster.host.strip("[]")
+    assert {name.decode() if isinstance(name, bytes) else name for name in asked} == {host}
+    assert workspace.cluster.loopback or host.endswith(
+        ("kusto.windows.net", "adx.monitor.azure.com", "ade.loganalytics.io")
+    )
+    assert not (workspace.cluster.loopback and credential.scopes)
+
+
+@pytest.mark.parametrize(
+    "audience", ["https://graph.microsoft.com", "https://management.azure.com", "https://evil.test", "api://x", ""]
+)
+def test_no_token_is_asked_for_another_audience(cloud, audience, monkeypatch):
+    from azure.kusto.data._cloud_settings import CloudInfo, CloudSettings
+
+    known = CloudSettings.DEFAULT_CLOUD
+    told = CloudInfo(**{**known.__dict__, "kusto_service_resource_id": audience})
+    monkeypatch.setattr(CloudSettings, "get_cloud_info_for_cluster", classmethod(lambda *_: told))
+    done = run("query", OPS, "Heartbeat | count")
+    assert (done.exit_code, cloud.credential.scopes) == (1, [])
+    assert "which is none of Azure Data Explorer or Azure Monitor" in one_sentence(done.stderr.strip())
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500])
+def test_a_service_that_tells_the_token_back_gets_it_nowhere(cloud, status, caplog):
+    body = la_error("BadArgumentError", f"you sent Authorization: Bearer {TOKEN} " * 3)
+    cloud.fault = lambda number, text: said(status, body)
+    with caplog.at_level(logging.DEBUG):
+        done = run("query", OPS, "Heartbeat | count")
+        loud = run("--debug", "query", OPS, "Heartbeat | count")
+    told = [done.output, loud.output, caplog.text, "".join(traceback.format_exception(loud.exception))]
+    assert (done.exit_code, loud.exit_code) == (1, 1)
+    assert not any(TOKEN[:12] in text for text in told), told
 
 
 def test_a_token_is_never_sent_to_this_machine(service):

@@ -269,7 +269,7 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
     "https://me:secret@management.azure.com", "http://localhost.example.org", "ftp://127.0.0.1",
 ])  # fmt: skip
 def test_no_token_goes_to_another_host(host, monkeypatch):
-    monkeypatch.setattr(controlplane, "credential", lambda *_: pytest.fail("a credential was made"))
+    monkeypatch.setattr(azure, "credential", lambda *_: pytest.fail("a credential was made"))
     assert "no token is sent there" in failed(ControlPlane, SUBSCRIPTION, "public", host)
 
 
@@ -626,7 +626,7 @@ def cloud(rows, tmp_path, monkeypatch):
         for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(proxy, raising=False)
         server.token, server.credential = TOKEN, FakeCredential()
-        monkeypatch.setattr(controlplane, "credential", lambda *_: server.credential)
+        monkeypatch.setattr(azure, "credential", lambda *_: server.credential)
         yield server
 
 

@@ -22,7 +22,7 @@ ROOMS = [
     "still", "tables", "progress", "writeup",
     "narrative", "charts", "facts", "blindness", "rollout", "snapshots", "copies", "pseudonyms", "controlplane",
     "analysis", "events", "causes", "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
-    "azure", "local", "demo", "patience", "summary", "queries", "schemas", "intervals", "words", "errors", "__init__",
+    "azure", "local", "demo", "address", "patience", "summary", "queries", "schemas", "intervals", "words", "errors", "__init__",
 ]  # fmt: skip
 #: The only rooms that know a heavy library.
 DOORS = {
