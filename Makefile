@@ -29,10 +29,11 @@ lab: $(READY)  ## start JupyterLab on the notebooks
 docs: $(READY)  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --nitpicky --quiet docs docs/_build/html
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(READY)  ## run amakit and its peers side by side on large fleets (an hour, 8 GB in BENCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt

@@ -13,22 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from amakit import charts, explore, gallery, narrative, progress, releases, rollout, writeup
+    from amakit import charts, prose, study
     from amakit.analysis import Analysis, analyze
     from amakit.errors import AmakitError, UsageError
-    from amakit.report import parameters
-    from amakit.snapshots import snapshot
-    from amakit.workspace import Workspace, connect
+    from amakit.report.parameters import parameters
+    from amakit.share.snapshot import snapshot
+    from amakit.source.workspace import Workspace, connect
 
 __version__ = "0.1.0"
 
-__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "explore",
-           "gallery", "narrative", "parameters", "progress", "releases", "rollout", "snapshot", "writeup"]  # fmt: skip
+__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "parameters", "prose",
+           "snapshot", "study"]  # fmt: skip
 
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
-    "Workspace": "workspace", "connect": "workspace", "parameters": "report",
-    "snapshot": "snapshots", "load_ipython_extension": "magic", "unload_ipython_extension": "magic",
+    "Workspace": "source.workspace", "connect": "source.workspace", "parameters": "report.parameters",
+    "snapshot": "share.snapshot", "load_ipython_extension": "lab.magic", "unload_ipython_extension": "lab.magic",
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
         """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
         if name in _HOMES:
             return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
-        if name in ("charts", "explore", "gallery", "narrative", "progress", "releases", "rollout", "writeup"):
+        if name in ("charts", "prose", "study"):
             return import_module(f"amakit.{name}")
         raise AttributeError(f"module 'amakit' has no attribute {name!r}")
 

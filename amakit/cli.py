@@ -77,7 +77,7 @@ def _remote(command):
 @contextmanager
 def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
-    from amakit.workspace import connect
+    from amakit.source.workspace import connect
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
@@ -123,8 +123,8 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
-    from amakit.analysis import survey
-    from amakit.snapshots import changed
+    from amakit.fetch.survey import survey
+    from amakit.share.snapshot import changed
 
     if found := changed(workspace):
         for line in found:
@@ -162,7 +162,7 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
 
 def _show(frame, out=None):
     """Write a frame to a file, or give it as a table on a terminal and as CSV in a pipe."""
-    from amakit.analysis import save_frame
+    from amakit.output import save_frame
 
     if out:
         save_frame(frame, out)
@@ -178,13 +178,13 @@ def _show(frame, out=None):
 @click.option("-p", "values", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="A value for a parameter.")
 def kql(name: str | None, values: dict[str, str]) -> None:
     """List the packaged queries, or print one, rendered if values are given."""
-    from amakit import queries
+    from amakit.kql import catalog
 
     if name is None:
-        for each in queries.packaged().values():
+        for each in catalog.packaged().values():
             click.echo(f"{each.name}\n    {each.question}")
         return
-    click.echo(queries.render_text(name, values) if values else queries.query(name).source)
+    click.echo(catalog.render_text(name, values) if values else catalog.query(name).source)
 
 
 @main.command()
@@ -253,8 +253,8 @@ def snapshot(
     """
     if key and not anonymise:
         raise UsageError(f"the key {key!r} is of no use without --anonymise; add that, or leave the key out")
-    from amakit.pseudonyms import owner_key
-    from amakit.snapshots import snapshot as run
+    from amakit.share.pseudonyms import owner_key
+    from amakit.share.snapshot import snapshot as run
 
     with _connected(workspace, cloud, endpoint, credential) as ws:
         taken = run(ws, folder, start, end, machines, owner_key(key) if anonymise else None)
@@ -263,9 +263,9 @@ def snapshot(
 
 
 def _plan(start, end):
-    from amakit.collect import plan
+    from amakit.fetch.dry_run import plan
     from amakit.intervals import window
-    from amakit.patience import LIMITS
+    from amakit.source.retry import LIMITS
 
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")
@@ -324,12 +324,12 @@ def report(
     os.environ.update({f"AMAKIT_{name.upper()}": value for name, value in remote.items() if value})  # for the kernel
     watched = sys.stderr.isatty()
     if each or (len(machines) > 1 and not together):
-        from amakit.series import reports
+        from amakit.report.batch import reports
 
         tell = (lambda line: click.echo(line, err=True)) if watched else None
         paths = reports(*asked, anonymise=anonymise, key=key, each=each or "machine", tell=tell)
     else:
-        from amakit.report import report as run
+        from amakit.report.run import report as run
 
         paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
     for path in paths:
@@ -359,7 +359,7 @@ def releases(
 
     The list is a table on a terminal, CSV in a pipe.  It is never complete: a version that is not in it is normal.
     """
-    from amakit.releases import known, seen
+    from amakit.study.releases import known, seen
 
     if workspace and location:
         raise UsageError("--workspace and --location ask for different lists; leave one of them out")
@@ -368,7 +368,7 @@ def releases(
         with _connected(workspace, cloud, endpoint, credential) as ws:
             found = seen(ws.query(_VERSIONS.format("| where TimeGenerated > ago(30d)" if ws.live else "")), found)
     elif location is not None:
-        from amakit.controlplane import ControlPlane
+        from amakit.control_plane.resource_manager import ControlPlane
 
         with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
             found = plane.deployed(location, found)
@@ -410,7 +410,7 @@ def activity(
     """
     import pandas as pd
 
-    from amakit.controlplane import ControlPlane, save
+    from amakit.control_plane.resource_manager import ControlPlane, save
     from amakit.intervals import window
 
     wanted, parts = window(start, end), []

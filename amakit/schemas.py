@@ -15,6 +15,9 @@ from amakit.errors import AmakitError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+#: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
+MACHINE = ["resource_id", "computer"]
+
 #: One row per machine, and so on: columns in order with their KQL types.  Scripts of other people lean on
 #: these; an empty field means unknown.
 RESULTS = {
@@ -320,3 +323,29 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     typed = frame_of({column: frame[column] for column in types}, types)
     order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
     return typed.sort_values(order, ignore_index=True, kind="stable")
+
+
+def machine_labels(machines: pd.DataFrame) -> pd.Series:
+    """Give each row the name that people call its machine by; where two share it, with their resource group.
+
+    Parameters
+    ----------
+    machines : pandas.DataFrame
+        Has resource_id and computer.
+
+    Returns
+    -------
+    pandas.Series of str
+        On the index of ``machines``.
+
+    Examples
+    --------
+    >>> machine_labels(pd.DataFrame({"computer": ["app", "app", "db"], "resource_id":
+    ...     ["/subscriptions/0/resourcegroups/east/x", "/subscriptions/0/resourcegroups/west/x", "/r/db"]})).tolist()
+    ['app · east', 'app · west', 'db']
+    """
+    pairs = machines[MACHINE].drop_duplicates()
+    twins = set(pairs.loc[pairs.duplicated("computer", keep=False), "computer"])
+    group = machines["resource_id"].fillna("").str.extract(r"/resourcegroups/([^/]+)", expand=False)
+    both = machines["computer"] + " · " + group.fillna(machines["resource_id"])
+    return machines["computer"].where(~machines["computer"].isin(twins), both)

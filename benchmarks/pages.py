@@ -217,11 +217,11 @@ def _run(horizon):
 #: Takes the place of the analysis in every kernel that is started with this file on its path.
 _SLIPPED_IN = """
 import os, pickle
-import amakit.report
+import amakit.report.run
 def analyze(*asked):
     with open(os.environ["AMAKIT_DRAWN"], "rb") as file:
         return pickle.load(file)
-amakit.report.analyze = analyze
+amakit.report.run.analyze = analyze
 """
 #: What a reader does, in the page: how long it blocks at most, in milliseconds.
 _WATCHED = """
@@ -243,7 +243,7 @@ _COUNTED = """() => ({
 
 def written(analysis, notebook, out):
     """Write one page as `amakit report` does, with an analysis that is there already; give the seconds."""
-    from amakit.report import report
+    from amakit.report.run import report
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sitecustomize.py").write_text(_SLIPPED_IN)
@@ -271,13 +271,13 @@ def cells(analysis, notebook):
 
     import nbformat
 
-    from amakit import report
+    from amakit.report.run import run
 
     space, took = {"In": []}, []
-    asked, report.analyze = report.analyze, lambda *_: analysis
+    asked, run.analyze = run.analyze, lambda *_: analysis
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for cell in nbformat.read(report.find(notebook), as_version=4).cells:
+            for cell in nbformat.read(run.find(notebook), as_version=4).cells:
                 if cell.cell_type != "code":
                     continue
                 begun, tree = time.perf_counter(), ast.parse(cell.source)
@@ -293,7 +293,7 @@ def cells(analysis, notebook):
                         value._repr_mimebundle_()
                 took.append((time.perf_counter() - begun, cell.source.split("\n")[-1]))
     finally:
-        report.analyze = asked
+        run.analyze = asked
     return sorted(took, reverse=True)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 import amakit
 from amakit import demo
-from amakit.queries import literal
+from amakit.kql.literals import literal
 
 MACHINE = "web-02"
 #: Published dashboards and alerts, as KQL over one machine; ``{machine}``, ``{start}`` and ``{end}`` are literals.

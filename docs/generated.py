@@ -12,9 +12,9 @@ from types import ModuleType
 import compare
 
 import amakit
-from amakit import queries
+from amakit.kql import catalog
+from amakit.report.stills import picture
 from amakit.schemas import RESULTS, meanings
-from amakit.still import picture
 
 HERE = Path(__file__).parent
 #: The windows of the demo that the pages show.
@@ -57,7 +57,7 @@ def columns():
 
 def kql():
     """Show each packaged query: what it answers, what it reads, what it costs, and its text."""
-    every = queries.packaged().values()
+    every = catalog.packaged().values()
     overview = markdown(
         [(f"[`{q.name}`](#{q.name})", q.question, ", ".join(q.reads), q.cost) for q in every],
         ["query", "answers", "reads", "cost"],

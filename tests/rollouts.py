@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from amakit import transitions
 from amakit.analysis import Analysis
+from amakit.find import versions
 from amakit.intervals import window
 from amakit.schemas import RESULTS, result
 
@@ -66,7 +66,7 @@ def analysis(runs, outages=(), gaps=(), length=40.0, silent=()):
     machines["state"] = np.where(machines["computer"].isin(list(silent)), "silent", "reporting")
     machines["known_s"] = (days(length) - machines["first_seen"]).dt.total_seconds()
     machines = machines.assign(environment="Azure", active_s=machines["known_s"], note="")
-    changes = transitions.transitions(runs).assign(cause="upgrade")
+    changes = versions.transitions(runs).assign(cause="upgrade")
     table = {"machines": machines, "transitions": changes, "outages": pd.DataFrame(list(outages), columns=list(RESULTS["outages"])),
              "gaps": pd.DataFrame(list(gaps), columns=list(RESULTS["gaps"])),
              "events": pd.DataFrame(columns=list(RESULTS["events"]))}  # fmt: skip

@@ -27,11 +27,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit import azure, cli, patience
-from amakit.address import address
+from amakit import cli
 from amakit.analysis import TABLES
-from amakit.azure import KustoEngine
 from amakit.errors import AmakitError, UsageError
+from amakit.source import kusto, retry, sign_in
+from amakit.source.address import address
+from amakit.source.kusto import KustoEngine
 
 START, END = "2026-03-02", "2026-03-06"
 SLOTS = [("web-01", 10), ("web-02", 13), ("db-01", 17)]
@@ -94,9 +95,9 @@ def expected(folder):
 def no_waiting(monkeypatch):
     """No test waits: pauses are noted instead."""
     pauses = []
-    quick = patience.Patience(sleep=pauses.append)
-    monkeypatch.setattr("amakit.workspace.Patience", lambda: quick)
-    monkeypatch.setattr(azure, "pace", patience.Pace(10**9))
+    quick = retry.Patience(sleep=pauses.append)
+    monkeypatch.setattr("amakit.source.workspace.Patience", lambda: quick)
+    monkeypatch.setattr(kusto, "pace", retry.Pace(10**9))
     return pauses
 
 
@@ -141,7 +142,7 @@ ENDPOINTS = {
 @pytest.mark.parametrize("case", ENDPOINTS)
 def test_an_id_or_a_url_becomes_cluster_and_database(case):
     *given_, cluster, database = ENDPOINTS[case]
-    found, name = azure.endpoint(*given_)
+    found, name = kusto.endpoint(*given_)
     assert (str(found), name) == (cluster, database)
 
 
@@ -181,7 +182,7 @@ MALFORMED = {
 def test_what_is_no_id_and_no_url_is_refused(case):
     workspace, advice = MALFORMED[case]
     with pytest.raises(UsageError) as caught:
-        azure.endpoint(workspace)
+        kusto.endpoint(workspace)
     assert advice in one_sentence(str(caught.value)).replace("\\n", "")
 
 
@@ -189,12 +190,12 @@ def test_what_is_no_id_and_no_url_is_refused(case):
 def test_a_host_that_is_none_is_refused(host):
     if host:
         with pytest.raises(UsageError):
-            azure.endpoint(ARM, "public", host)
+            kusto.endpoint(ARM, "public", host)
 
 
 def test_a_host_of_its_own_goes_with_an_id_only():
     with pytest.raises(UsageError, match="names its host itself"):
-        azure.endpoint("https://help.kusto.windows.net/Samples", "public", "adx.monitor.azure.com")
+        kusto.endpoint("https://help.kusto.windows.net/Samples", "public", "adx.monitor.azure.com")
 
 
 @pytest.mark.parametrize(
@@ -203,15 +204,15 @@ def test_a_host_of_its_own_goes_with_an_id_only():
      ("https://login.partner.microsoftonline.cn", "china"), ("https://login.chinacloudapi.cn/", "china")],
 )  # fmt: skip
 def test_the_cloud_follows_from_the_authority_in_the_environment(authority, cloud):
-    assert azure.cloud_of("", {"AZURE_AUTHORITY_HOST": authority}) == cloud
-    assert azure.cloud_of("china", {"AZURE_AUTHORITY_HOST": authority}) == "china"
+    assert kusto.cloud_of("", {"AZURE_AUTHORITY_HOST": authority}) == cloud
+    assert kusto.cloud_of("china", {"AZURE_AUTHORITY_HOST": authority}) == "china"
 
 
 def test_a_cloud_or_an_authority_that_is_none_is_refused():
     with pytest.raises(UsageError, match="public, usgov or china"):
-        azure.cloud_of("german")
+        kusto.cloud_of("german")
     with pytest.raises(UsageError, match="say --cloud"):
-        azure.cloud_of("", {"AZURE_AUTHORITY_HOST": "login.example.com"})
+        kusto.cloud_of("", {"AZURE_AUTHORITY_HOST": "login.example.com"})
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_a_cloud_or_an_authority_that_is_none_is_refused():
      ("127.0.0.1", "")],
 )  # fmt: skip
 def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
-    assert azure.trusted(address(f"http{'' if host[0].isdigit() else 's'}://{host}/x")) == cloud
+    assert kusto.trusted(address(f"http{'' if host[0].isdigit() else 's'}://{host}/x")) == cloud
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
      "api.loganalytics.io", "10.0.0.4", "localhost.example.com", "127.0.0.1.example.com"],
 )  # fmt: skip
 def test_nobody_signs_in_for_another_host(host, monkeypatch):
-    monkeypatch.setattr(azure, "credential", lambda *_: pytest.fail("a credential was made"))
+    monkeypatch.setattr(sign_in, "credential", lambda *_: pytest.fail("a credential was made"))
     with pytest.raises(UsageError, match="no token is sent there"):
         amakit.connect(f"https://{host}/logs")
     with pytest.raises(UsageError, match="no token is sent there"):
@@ -239,7 +240,7 @@ def test_nobody_signs_in_for_another_host(host, monkeypatch):
 
 def test_a_host_of_another_cloud_is_refused():
     with pytest.raises(UsageError, match="belongs to 'usgov'"):
-        azure.trusted(address("https://adx.monitor.azure.us"), "china")
+        kusto.trusted(address("https://adx.monitor.azure.us"), "china")
 
 
 _PIECES = ["https://", "HTTPS://", "http://", "evil.test", "help.kusto.windows.net", ".kusto.windows.net", "127.0.0.1", "localhost",
@@ -324,17 +325,17 @@ def test_a_token_is_never_sent_to_this_machine(service):
      ("browser", "InteractiveBrowserCredential", "china"), ("environment", "EnvironmentCredential", "usgov")],
 )  # fmt: skip
 def test_a_credential_is_made_by_its_name(name, kind, cloud):
-    made = azure.credential(name, cloud, {})
+    made = kusto.credential(name, cloud, {})
     assert type(made).__name__ == kind
     if name in ("device", "browser"):
-        assert azure.CLOUDS[cloud].authority.endswith(made._authority.removeprefix("https://"))
+        assert kusto.CLOUDS[cloud].authority.endswith(made._authority.removeprefix("https://"))
     made.close()
 
 
 def test_a_service_principal_signs_in_at_its_own_cloud(monkeypatch):
     for key in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.setenv(f"AZURE_{key}", "11111111-1111-1111-1111-111111111111")
-    made = azure.credential("environment", "china")
+    made = kusto.credential("environment", "china")
     assert made._credential._authority.endswith("login.partner.microsoftonline.cn")
     made.close()
 
@@ -343,7 +344,7 @@ def test_a_workload_identity_without_its_variables_is_a_sentence(monkeypatch):
     for key in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(UsageError, match="credential 'workload' cannot be used here"):
-        azure.credential("workload")
+        kusto.credential("workload")
 
 
 def test_options_for_a_service_are_refused_for_files(folder):
@@ -483,10 +484,10 @@ def test_a_cap_of_400_rows_gives_the_same_tables(service, expected, right):
 
 @pytest.mark.parametrize("name", ["heartbeat_machines", "heartbeat_days", "perf_streams", "heartbeat_late"])
 def test_machines_are_halved_where_time_does_not_help(service, name, monkeypatch):
-    monkeypatch.setattr(azure, "FEW", 1)
+    monkeypatch.setattr(kusto, "FEW", 1)
     values = {"start": pd.Timestamp(START, tz="UTC"), "end": pd.Timestamp("2026-03-03", tz="UTC"), "machines": []}
     values |= {"delay": -pd.Timedelta(seconds=1)} if name == "heartbeat_late" else {}
-    wanted = amakit.queries.query(name).parameters
+    wanted = amakit.kql.catalog.query(name).parameters
     with amakit.connect(service.address) as workspace:
         if name == "heartbeat_late":
             names = workspace.ask("heartbeat_machines", start=values["start"], end=values["end"])
@@ -505,15 +506,15 @@ def test_machines_are_halved_where_time_does_not_help(service, name, monkeypatch
 
 
 def test_every_packaged_query_may_be_cut_by_columns_that_it_returns():
-    for name, wanted in amakit.queries.packaged().items():
+    for name, wanted in amakit.kql.catalog.packaged().items():
         kind, *columns = wanted.parts
         assert kind in ("instants", "hours", "days", "slices", "none"), name
         assert set(columns) <= set(wanted.returns), name
 
 
 def test_a_service_that_hangs_is_left_behind(service, monkeypatch):
-    monkeypatch.setattr(azure, "DEADLINE", 0.2)
-    monkeypatch.setattr("amakit.workspace.Patience", lambda: patience.Patience(tries=2, sleep=lambda _: None))
+    monkeypatch.setattr(kusto, "DEADLINE", 0.2)
+    monkeypatch.setattr("amakit.source.workspace.Patience", lambda: retry.Patience(tries=2, sleep=lambda _: None))
     service.delay = 1.5
     with amakit.connect(service.address) as workspace, pytest.raises(AmakitError) as caught:
         workspace.query("Heartbeat | count")
@@ -537,7 +538,7 @@ def test_no_more_than_four_at_once(service):
 
 def test_queries_are_paced(service, monkeypatch):
     pauses = []
-    monkeypatch.setattr(azure, "pace", patience.Pace(5, 30, lambda: 0.0, pauses.append))
+    monkeypatch.setattr(kusto, "pace", retry.Pace(5, 30, lambda: 0.0, pauses.append))
     with amakit.connect(service.address) as workspace:
         for _ in range(5):
             workspace.query("print 1")  # and its count
@@ -770,7 +771,7 @@ def cloud(running, certificate, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(CloudSettings, "_cloud_cache", {})
         server.credential = FakeCredential()
-        monkeypatch.setattr(azure, "credential", lambda *_: server.credential)
+        monkeypatch.setattr(sign_in, "credential", lambda *_: server.credential)
         yield server
 
 

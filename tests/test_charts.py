@@ -11,8 +11,8 @@ from fleet import at, beats, write
 
 import amakit
 from amakit import charts
-from amakit.narrative import Narrator
-from amakit.words import plain, texts
+from amakit.prose.language import plain, texts
+from amakit.prose.narrative import Narrator
 
 
 @pytest.fixture(scope="module")

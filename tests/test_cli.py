@@ -199,12 +199,12 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_a_file_is_replaced_whole_or_left_alone(folder, tmp_path, monkeypatch):
-    from amakit import analysis, connect
+    from amakit import analyze, connect, output
 
-    found = analysis.analyze(connect(folder), "2026-03-01", "2026-03-08")
+    found = analyze(connect(folder), "2026-03-01", "2026-03-08")
     found.save(tmp_path)
     kept = (tmp_path / "transitions.csv").read_bytes()
-    monkeypatch.setattr(analysis, "_csv", lambda frame, target: (Path(target).write_text("half"), 1 / 0))
+    monkeypatch.setattr(output, "_csv", lambda frame, target: (Path(target).write_text("half"), 1 / 0))
     with pytest.raises(ZeroDivisionError):
         found.save(tmp_path)
     assert (tmp_path / "transitions.csv").read_bytes() == kept

@@ -26,14 +26,16 @@ from click.testing import CliRunner
 from faulty import _Nothing
 
 import amakit
-from amakit import azure, cli, controlplane, patience
+from amakit import cli
 from amakit.analysis import TABLES
-from amakit.controlplane import ControlPlane, manager, save
+from amakit.control_plane import resource_manager
+from amakit.control_plane.resource_manager import ControlPlane, manager, save
 from amakit.demo import write as demo
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
-from amakit.releases import known
 from amakit.schemas import tables
+from amakit.source import retry, sign_in
+from amakit.study.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
 TOKEN = "eyJ0eXAi.very-secret-token.x9"
@@ -220,9 +222,9 @@ def arm(running):
 def still(monkeypatch):
     """No test waits, pauses are noted instead; and it is the day after the demo ends."""
     pauses = []
-    monkeypatch.setattr(controlplane, "Patience", lambda: patience.Patience(sleep=pauses.append))
-    monkeypatch.setattr(controlplane, "pace", patience.Pace(10**9))
-    monkeypatch.setattr(controlplane, "_now", lambda: pd.Timestamp("2026-03-11", tz="UTC"))
+    monkeypatch.setattr(resource_manager, "Patience", lambda: retry.Patience(sleep=pauses.append))
+    monkeypatch.setattr(resource_manager, "pace", retry.Pace(10**9))
+    monkeypatch.setattr(resource_manager, "_now", lambda: pd.Timestamp("2026-03-11", tz="UTC"))
     for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_AUTHORITY_HOST", "AMAKIT_RELEASES"):
         monkeypatch.delenv(name, raising=False)
     return pauses
@@ -257,7 +259,7 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
 
     theirs = {"public": AzureClouds.AZURE_PUBLIC_CLOUD, "usgov": AzureClouds.AZURE_US_GOVERNMENT,
               "china": AzureClouds.AZURE_CHINA_CLOUD}  # fmt: skip
-    for name, cloud in azure.CLOUDS.items():
+    for name, cloud in sign_in.CLOUDS.items():
         wanted = get_arm_endpoints(theirs[name])
         assert manager(name) == (wanted["resource_manager"].rstrip("/"), name)
         assert [f"{cloud.manager_audience}/.default"] == wanted["credential_scopes"]
@@ -269,7 +271,7 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
     "https://me:secret@management.azure.com", "http://localhost.example.org", "ftp://127.0.0.1",
 ])  # fmt: skip
 def test_no_token_goes_to_another_host(host, monkeypatch):
-    monkeypatch.setattr(azure, "credential", lambda *_: pytest.fail("a credential was made"))
+    monkeypatch.setattr(sign_in, "credential", lambda *_: pytest.fail("a credential was made"))
     assert "no token is sent there" in failed(ControlPlane, SUBSCRIPTION, "public", host)
 
 
@@ -304,7 +306,7 @@ def test_the_tests_bring_what_the_extra_brings():
 
 def test_the_kit_works_without_the_extra():
     code = ("import sys; sys.modules['azure.mgmt'] = None\n"
-            "from amakit import controlplane, cli; cli.main(['releases', '--os', 'Linux'])")  # fmt: skip
+            "from amakit.control_plane import resource_manager; from amakit import cli; cli.main(['releases', '--os', 'Linux'])")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -474,7 +476,7 @@ def test_the_end_does_not_belong_to_the_window_and_other_providers_do_not_count(
 
 
 def test_more_than_ninety_days_back_is_refused_and_the_last_day_is_not_widened(arm, plane, monkeypatch):
-    monkeypatch.setattr(controlplane, "_now", lambda: pd.Timestamp("2026-06-01 00:30", tz="UTC"))
+    monkeypatch.setattr(resource_manager, "_now", lambda: pd.Timestamp("2026-06-01 00:30", tz="UTC"))
     text = failed(plane.activity, window("2026-03-03", "2026-03-05"))
     assert "more than 90 days back" in text
     assert "begin at 2026-03-03T01:00:00Z or later" in text
@@ -529,7 +531,7 @@ PASSING = {
 def whole(running):
     running.renew()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(controlplane, "_now", lambda: pd.Timestamp("2026-03-11", tz="UTC"))
+        patch.setattr(resource_manager, "_now", lambda: pd.Timestamp("2026-03-11", tz="UTC"))
         with contextlib.closing(ControlPlane(SUBSCRIPTION, host=running.base)) as plane:
             return plane.activity(WINDOW)
 
@@ -595,7 +597,7 @@ def cloud(rows, tmp_path, monkeypatch):
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key, names = ec.generate_private_key(ec.SECP256R1()), [c.manager for c in azure.CLOUDS.values()]
+    key, names = ec.generate_private_key(ec.SECP256R1()), [c.manager for c in sign_in.CLOUDS.values()]
     name, now = (
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
         pd.Timestamp.now("UTC").to_pydatetime(),
@@ -626,18 +628,18 @@ def cloud(rows, tmp_path, monkeypatch):
         for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(proxy, raising=False)
         server.token, server.credential = TOKEN, FakeCredential()
-        monkeypatch.setattr(azure, "credential", lambda *_: server.credential)
+        monkeypatch.setattr(sign_in, "credential", lambda *_: server.credential)
         yield server
 
 
 @pytest.mark.parametrize("name", ["public", "usgov"])
 def test_the_token_is_for_the_cloud_of_its_manager_and_is_nowhere_else(name, cloud, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
-    cloud.base = f"https://{azure.CLOUDS[name].manager}"
+    cloud.base = f"https://{sign_in.CLOUDS[name].manager}"
     done = run("activity", tmp_path / "logs", "--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION,
                "--cloud", name)  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert set(cloud.credential.scopes) == {f"{azure.CLOUDS[name].manager_audience}/.default"}
+    assert set(cloud.credential.scopes) == {f"{sign_in.CLOUDS[name].manager_audience}/.default"}
     assert all(headers["Authorization"] == f"Bearer {TOKEN}" for headers in cloud.headers)
     assert TOKEN not in caplog.text + done.output
 

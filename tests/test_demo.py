@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from amakit import AmakitError, UsageError, demo
+from amakit.demo import folder as demo_folder
 
 CAUSES = {
     "upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted", "disconnected", "unexplained",
@@ -355,7 +356,7 @@ def test_a_failure_in_mid_write_leaves_nothing(tmp_path, monkeypatch, error):
     def fail(folder, records):
         raise error
 
-    monkeypatch.setattr(demo, "_write_truth", fail)
+    monkeypatch.setattr(demo_folder, "_write_truth", fail)
     with pytest.raises(AmakitError, match=r"cannot be written: .*(No space left|disk is full).*choose another place"):
         demo.write(tmp_path / "new", machines=1, days=1)
     assert list(tmp_path.iterdir()) == []
@@ -392,7 +393,7 @@ def test_two_at_once_share_one_cache(tmp_path, monkeypatch):
         barrier.wait()
         return write(folder)
 
-    monkeypatch.setattr(demo, "write", meet)
+    monkeypatch.setattr(demo_folder, "write", meet)
     threads = [threading.Thread(target=lambda: folders.append(demo.cached())) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -401,15 +402,15 @@ def test_two_at_once_share_one_cache(tmp_path, monkeypatch):
     assert folders == [folders[0]] * 2
     assert list((tmp_path / "cache").iterdir()) == [folders[0]]
     assert (folders[0] / "Heartbeat.parquet").exists()
-    monkeypatch.setattr(demo, "write", None)
+    monkeypatch.setattr(demo_folder, "write", None)
     assert demo.cached() == folders[0], "the third finds it"
 
 
 def test_a_cache_that_cannot_be_written_moves_to_the_temporary_directory(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(demo.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
-    monkeypatch.setattr(demo, "write", partial(demo.write, machines=1, days=1))
+    monkeypatch.setattr(demo_folder.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(demo_folder, "write", partial(demo.write, machines=1, days=1))
     folder = demo.cached()
     assert Path(tmp_path / "tmp") in folder.parents
     assert (folder / "_demo.json").exists()

@@ -25,7 +25,9 @@ from scores import run as score_of
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
-from amakit import cli, queries, releases, schemas
+from amakit import cli, schemas
+from amakit.kql import catalog
+from amakit.study import releases
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
@@ -277,12 +279,12 @@ def test_the_pages_hold_every_query_command_column_and_public_name(built):
         return (built / name).read_text(encoding="utf-8")
 
     assert all(f"<h2>{name}" in re.sub(r"<code.*?>|<span.*?>|</?code>|</span>", "", page("_generated/queries.html"))
-               for name in queries.packaged())  # fmt: skip
+               for name in catalog.packaged())  # fmt: skip
     assert all(f'id="amakit-{name}"' in page("reference/command_line.html") for name in cli.main.commands)
     assert all(
         f">{column}<" in page("reference/results.html") for table in schemas.RESULTS.values() for column in table
     )
-    for name in ("amakit.connect", "amakit.analyze", "amakit.charts.timeline", "amakit.rollout.turnbull"):
+    for name in ("amakit.connect", "amakit.analyze", "amakit.charts.timeline", "amakit.study.survival.turnbull"):
         assert (built / "_generated" / "api" / f"{name}.html").exists()
     assert page("_generated/charts.html").count('<div class="chart"><svg') >= 12
     assert "synthetic" in page("_generated/charts.html")

@@ -7,10 +7,11 @@ from fleet import at, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amakit import connect, demo, events
-from amakit.collect import horizon
+from amakit import connect, demo
+from amakit.fetch.coverage import horizon
+from amakit.find import sources
 from amakit.intervals import Window, window
-from amakit.queries import render
+from amakit.kql.catalog import render
 from amakit.schemas import RESULTS
 
 DAYS = window("2026-03-02", "2026-03-05")
@@ -50,7 +51,7 @@ def away(start=NOON, end=BACK, cause="upgrade", computer="a", resource="/vm/a", 
 def check(folder, outages, span=DAYS, machines=MACHINES, **tables):
     """Write the tables and give the evidence."""
     with connect(write(folder, **tables)) as workspace:
-        return events.evidence(workspace, outages, span, machines)
+        return sources.evidence(workspace, outages, span, machines)
 
 
 def held(times, start=NOON, end=BACK):
@@ -170,7 +171,7 @@ def test_only_the_time_that_was_certainly_in_the_outage_counts(tmp_path):
 
 def test_brackets_that_cross_leave_the_time_between_their_midpoints(tmp_path):
     outage = away(end=NOON + seconds(60), bracket=40)
-    found = events._stretches(outage, DAYS.end).iloc[0]
+    found = sources._stretches(outage, DAYS.end).iloc[0]
     assert (found["start"], found["end"]) == (NOON, NOON + seconds(60))
     nothing = away(end=NOON, bracket=40)
     found = check(tmp_path, nothing, Syslog=rows(times_every(30))).iloc[0]
@@ -228,7 +229,7 @@ def test_numbers_that_begin_anew_are_no_holes(tmp_path):
 def test_copies_are_no_records_and_rows_without_a_number_are_passed_over(tmp_path):
     frame = numbered(gone=2, interval=60)
     frame = pd.concat([frame, frame, frame.assign(EventRecordId="")])
-    assert check(tmp_path, away(), WindowsEvent=frame).iloc[0]["records_probability"] < events.ALPHA
+    assert check(tmp_path, away(), WindowsEvent=frame).iloc[0]["records_probability"] < sources.ALPHA
 
 
 def test_continuity_by_hand():
@@ -237,7 +238,7 @@ def test_continuity_by_hand():
         "outage": 7, "side": [0, 1, 2], "Source": "a", "Channel": "System", "Records": [50, 0, 49], "Low": [1, 0, 54],
         "High": [50, 0, 103], "Bins": [1, 0, 1], "Spans": [50, 0, 50], "Evenness": [50, 0, 49**2 / 50],
     })  # fmt: skip
-    found = events.continuity(sides[sides["side"] != 1]).iloc[0]
+    found = sources.continuity(sides[sides["side"] != 1]).iloc[0]
     assert (found["outage"], found["numbers"], found["found"]) == (7, 3, 0)
     yes, no = 97.5, 1.5
     by_hand = no * (no + 1) * (no + 2) / ((yes + no) * (yes + no + 1) * (yes + no + 2))
@@ -283,7 +284,7 @@ def test_tables_without_rows_of_the_machine_or_without_a_time_are_passed_over(tm
     folder = write(tmp_path, Syslog=rows(times_every(30), "b", "/vm/b"), Perf=rows(times_every(60)))
     (folder / "Odd_CL.csv").write_text("Computer,Text\na,b\n", encoding="utf-8")
     with connect(folder) as workspace:
-        found = events.verdicts(workspace, away(), DAYS, MACHINES)
+        found = sources.verdicts(workspace, away(), DAYS, MACHINES)
     assert found.empty
     assert list(found.columns) == list(RESULTS["events"])
 
@@ -296,14 +297,14 @@ _counts = st.lists(st.integers(0, 40), min_size=13, max_size=60)
 def judged(x, bins, missing=0):
     """The verdict on one outage as long as a bin, from the bins around it."""
     bins = np.asarray(bins, dtype="float64")
-    mean, spread = events.rate([bins.sum()], [(bins**2).sum()], [bins.size])
-    few, none = (events.tail([n], mean, spread, (bins <= n).mean()) for n in (x, 0))
+    mean, spread = sources.rate([bins.sum()], [(bins**2).sum()], [bins.size])
+    few, none = (sources.tail([n], mean, spread, (bins <= n).mean()) for n in (x, 0))
     found = pd.DataFrame({
         "cause": "upgrade", "ongoing": False, "rows_inside": [x], "expected": mean, "probability": few,
         "none_probability": none, "records_probability": np.nan, "bins": bins.size, "replayed": False,
         "stamped": False, "covered": True,
     })  # fmt: skip
-    return few[0], events.judge(found)[0]
+    return few[0], sources.judge(found)[0]
 
 
 @given(_counts, st.integers(0, 60), st.integers(0, 60))
@@ -329,7 +330,7 @@ def test_more_records_found_never_make_a_loss_more_likely(around, numbers, found
         side | {"side": 1, "Low": 1001, "High": 1001, "Records": found - 1},
         side | {"side": 2, "Low": 1001 + numbers, "High": 2000 + numbers},
     ])  # fmt: skip
-    fewer, more = (events.continuity(frame) for frame in (sides, sides.assign(
+    fewer, more = (sources.continuity(frame) for frame in (sides, sides.assign(
         Records=sides["Records"] + (sides["side"] == 1))))  # fmt: skip
     assert (fewer["probability"].to_numpy() <= more["probability"].to_numpy() + 1e-12).all()
 
@@ -356,18 +357,18 @@ def test_false_alarms_are_as_rare_as_stated(kind, bins):
     for mean in (2, 8, 30, 200):
         drawn = streams(kind, mean, bins, 5000, rng).astype("float64")
         around, inside = drawn[:, :-1], drawn[:, -1]
-        fit = events.rate(around.sum(axis=1), (around**2).sum(axis=1), np.full(5000, bins))
-        p = events.tail(inside, *fit, (around <= inside[:, None]).mean(axis=1))
-        alarms, tests = alarms + np.sum(p < events.ALPHA), tests + p.size
-    assert alarms <= tests * events.ALPHA + 2 * np.sqrt(tests * events.ALPHA)
+        fit = sources.rate(around.sum(axis=1), (around**2).sum(axis=1), np.full(5000, bins))
+        p = sources.tail(inside, *fit, (around <= inside[:, None]).mean(axis=1))
+        alarms, tests = alarms + np.sum(p < sources.ALPHA), tests + p.size
+    assert alarms <= tests * sources.ALPHA + 2 * np.sqrt(tests * sources.ALPHA)
 
 
 @pytest.mark.parametrize(("kind", "mean", "power"), [("poisson", 10, 0.98), (20, 20, 0.95), (5, 60, 0.9)])
 def test_a_total_loss_is_seen(kind, mean, power):
     drawn = streams(kind, mean, 288, 2000, np.random.default_rng(6)).astype("float64")[:, :-1]
-    fit = events.rate(drawn.sum(axis=1), (drawn**2).sum(axis=1), np.full(2000, 288))
-    p = events.tail(np.zeros(2000), *fit, (drawn == 0).mean(axis=1))
-    assert np.mean(p < events.ALPHA) >= power
+    fit = sources.rate(drawn.sum(axis=1), (drawn**2).sum(axis=1), np.full(2000, 288))
+    p = sources.tail(np.zeros(2000), *fit, (drawn == 0).mean(axis=1))
+    assert np.mean(p < sources.ALPHA) >= power
 
 
 # -- the same rows told otherwise -----------------------------------------------------------------------------------
@@ -425,8 +426,8 @@ def test_shifting_all_times_shifts_nothing_but_times(crowd, tmp_path, shift):
 def test_how_many_windows_a_query_carries_changes_nothing(crowd, tmp_path, monkeypatch):
     frames, outages = crowd
     first = found_in(tmp_path / "1", frames, outages)
-    monkeypatch.setattr(events, "_PARTS", 8)
-    monkeypatch.setattr(events, "_REACH", pd.Timedelta(hours=30))
+    monkeypatch.setattr(sources, "_PARTS", 8)
+    monkeypatch.setattr(sources, "_REACH", pd.Timedelta(hours=30))
     pd.testing.assert_frame_equal(found_in(tmp_path / "1", frames, outages), first)
 
 
@@ -440,7 +441,7 @@ def test_a_server_gives_the_same_as_a_folder(crowd, tmp_path, kusto_server):
             connection.execute(f"CREATE TABLE {table} AS FROM '{tmp_path}/folder/{table}.parquet'")
     with kusto_server(tmp_path / "logs.duckdb") as address, connect(address) as workspace:
         machines = outages[["resource_id", "computer"]].drop_duplicates()
-        second = events.evidence(workspace, outages, DAYS, machines)
+        second = sources.evidence(workspace, outages, DAYS, machines)
     second = second.sort_values(["computer", "outage_start", "data_type"], ignore_index=True)
     pd.testing.assert_frame_equal(second, first, check_dtype=False)
 
@@ -546,7 +547,7 @@ def test_event_records_equals_pandas(lines, asked):
 
 
 def test_a_printed_query_reads_its_windows_from_a_file(asked, tmp_path):
-    from amakit.queries import render_text
+    from amakit.kql.catalog import render_text
 
     asked.head(3).to_csv(tmp_path / "w.csv", index=False)
     values = {"table": "SecurityEvent", "start": "2026-03-02", "end": "2026-03-05", "shared": "/set,/nothing"}
@@ -573,7 +574,7 @@ def test_the_verdicts_on_a_demo_fleet_agree_with_what_happened(seed, tmp_path):
     outages = true.assign(**edges, ongoing=true["ongoing"] == "true", evidence="")
     with connect(folder) as workspace:
         span = window("2026-03-02", "2026-03-07")
-        found = events.verdicts(workspace, outages, span)
+        found = sources.verdicts(workspace, outages, span)
         assert sum(record.rows for record in workspace.log) < 20 * len(found)
     ids = ["resource_id", "computer", "outage_start"]
     both = told(folder, "events").merge(found, how="outer", on=[*ids, "data_type"], indicator=True)

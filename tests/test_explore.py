@@ -12,9 +12,10 @@ from fleet import beats, write
 
 import amakit
 from amakit import charts
-from amakit.explore import Choice, Explorer, chosen, settled
-from amakit.gallery import gallery
-from amakit.words import texts
+from amakit.charts.gallery import gallery
+from amakit.lab.explorer import Explorer
+from amakit.lab.selection import Choice, chosen, settled
+from amakit.prose.language import texts
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 CHART = "application/vnd.plotly.v1+json"
@@ -163,7 +164,7 @@ def test_an_expired_sign_in_is_one_sentence(view, monkeypatch):
     def refused(_):
         raise amakit.AmakitError(said)
 
-    monkeypatch.setattr("amakit.explore.connect", refused)
+    monkeypatch.setattr("amakit.lab.explorer.connect", refused)
     before = view.analysis
     field(view, workspace="/subscriptions/0/resourceGroups/r/providers/x/workspaces/w")
     assert told(view._status) == said

@@ -12,9 +12,11 @@ from incident import ARC, SET, analysis, gap, outage, table
 from nbconvert.filters import markdown2html
 
 import amakit
-from amakit import blindness, charts, facts
-from amakit.narrative import Narrator
-from amakit.report import report
+from amakit import charts
+from amakit.prose import facts
+from amakit.prose.narrative import Narrator
+from amakit.report.run import report
+from amakit.study import alert_coverage
 
 METHODS = ["cost", "events", "downtimes", "others", "together", "alerts", "gap_limits"]
 TABLES = ["lost_table", "others_table", "together_table", "alerts_table"]
@@ -281,7 +283,7 @@ def judged(*rows, **options):
     frame = pd.DataFrame(rows)
     for column in ("last_before", "first_after"):
         frame[column] = pd.to_datetime(frame[column], utc=True)
-    return blindness.verdicts(frame, at("2026-03-03"), **options)
+    return alert_coverage.verdicts(frame, at("2026-03-03"), **options)
 
 
 def test_an_alert_fires_surely_maybe_or_never():
@@ -304,7 +306,7 @@ def fires_when_evaluated(length, width, frequency):
 @pytest.mark.parametrize("frequency", [1, 5])
 def test_verdicts_on_alerts_agree_with_walking_over_all_alignments(length, frequency):
     found = judged(silence(length), frequency=frequency).iloc[0]
-    for width in blindness.WINDOWS:
+    for width in alert_coverage.WINDOWS:
         assert found[f"alert {width}"] == fires_when_evaluated(length, width, frequency)
 
 
@@ -322,7 +324,7 @@ def test_the_hourly_share_shows_only_an_hour_without_any_heartbeat(last, first, 
     frame = pd.DataFrame([row])
     for column in ("last_before", "first_after"):
         frame[column] = pd.to_datetime(frame[column], utc=True)
-    assert blindness.verdicts(frame, at("2026-03-03"))["hourly share"].tolist() == [verdict]
+    assert alert_coverage.verdicts(frame, at("2026-03-03"))["hourly share"].tolist() == [verdict]
 
 
 def test_the_hourly_count_needs_two_missing_in_one_hour():
@@ -343,7 +345,7 @@ def test_silences_come_from_heartbeats_of_any_agent_and_from_arrival_where_the_n
             gap(away, "Heartbeat", "11:00:00", "11:01:00", 0) | {"last_before": pd.NaT, "first_after": pd.NaT},
             gap(gone, "Heartbeat", "19:59:00", "", 240, ongoing=True)]  # fmt: skip
     found = analysis([twice, away, gone, blank], rows)
-    silent = blindness.silences(found.outages, found.gaps, at("2026-03-03"))
+    silent = alert_coverage.silences(found.outages, found.gaps, at("2026-03-03"))
     bounds = silent.set_index("computer")[["silence_low_s", "silence_high_s"]]
     assert bounds.loc["a"].tolist() == [180, 180]
     assert bounds.loc["b"].tolist() == [1680, 1920]
@@ -352,20 +354,20 @@ def test_silences_come_from_heartbeats_of_any_agent_and_from_arrival_where_the_n
 
 
 def test_the_safe_window_trips_on_no_upgrade_and_one_minute_less_might(demo):
-    silent = blindness.silences(demo.outages, demo.gaps, at("2026-03-16"))
+    silent = alert_coverage.silences(demo.outages, demo.gaps, at("2026-03-16"))
     upgrades = silent[silent["cause"] == "upgrade"]
-    safe = blindness.safe_window(upgrades)
+    safe = alert_coverage.safe_window(upgrades)
     for less, verdicts in ((0, {"misses"}), (1, {"misses", "depends"})):
-        found = blindness.verdicts(upgrades, at("2026-03-16"), [safe - less])
+        found = alert_coverage.verdicts(upgrades, at("2026-03-16"), [safe - less])
         assert set(found[f"alert {safe - less}"]) == verdicts
     assert f"no upgrade here would trip is {safe} min" in Narrator(demo).alerts()
-    assert blindness.safe_window(upgrades.assign(silence_high_s=np.inf)) is None
-    assert blindness.safe_window(upgrades.iloc[:0]) is None
+    assert alert_coverage.safe_window(upgrades.assign(silence_high_s=np.inf)) is None
+    assert alert_coverage.safe_window(upgrades.iloc[:0]) is None
 
 
 def together(*rows):
     found = analysis(list(rows))
-    return blindness.together(found.outages, found.machines, at("2026-03-03"))
+    return alert_coverage.together(found.outages, found.machines, at("2026-03-03"))
 
 
 def test_a_pair_that_overlaps_for_sure():

@@ -17,12 +17,12 @@ from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 
 import amakit
-from amakit import azure
-from amakit.cells import fill
 from amakit.errors import AmakitError, UsageError
-from amakit.queries import packaged
+from amakit.kql.catalog import packaged
+from amakit.kql.placeholders import fill
+from amakit.lab.display import of_analysis
 from amakit.schemas import RESULTS, meanings
-from amakit.summary import of_analysis
+from amakit.source import kusto
 
 SETTINGS = settings(max_examples=150, deadline=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
@@ -332,7 +332,7 @@ def test_a_failed_sign_in_leaves_the_connection_as_it_was(shell, logs, monkeypat
         )
 
     run(shell, f"%kql -w '{logs}'")
-    monkeypatch.setattr(azure.KustoEngine, "tables", expired)
+    monkeypatch.setattr(kusto.KustoEngine, "tables", expired)
     _, printed, error = run(shell, "%kql -w http://127.0.0.1:9/logs")
     assert printed == f"AmakitError: {error}\n"
     assert len(run(shell, "%%kql\nHeartbeat")[0]) == 2

@@ -6,7 +6,7 @@ import nbformat
 import papermill
 import pytest
 
-from amakit.report import Parameters, notebooks
+from amakit.report.parameters import Parameters, notebooks
 
 BOOKS = {name: nbformat.read(path, as_version=4) for name, path in notebooks().items()}
 SHARED = ["workspace", "start", "end", "machines", "timezone", "language", "out_dir", "anonymise",

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from simulator import simulate
 
 import amakit
-from amakit.causes import Case, decide
-from amakit.outages import candidates, holes
-from amakit.streams import schedule
+from amakit.find.causes import Case, decide
+from amakit.find.outages import candidates, holes
+from amakit.find.schedules import schedule
 
 UNDO = "/subscriptions/0/resourcegroups/rg/vm/"
 
@@ -389,7 +389,7 @@ def test_slices_of_any_length_give_the_same_tables(fleet, monkeypatch, days):
 
 def test_few_windows_in_a_query_give_the_same_tables(fleet, monkeypatch):
     folder, truth, found = fleet
-    monkeypatch.setattr("amakit.collect._WINDOWS_PER_QUERY", 7)
+    monkeypatch.setattr("amakit.fetch.requests.WINDOWS_PER_QUERY", 7)
     for sliced, once in zip(frames(analyzed(folder, truth.start, truth.end)), frames(found), strict=True):
         pd.testing.assert_frame_equal(sliced, once)
 

@@ -16,20 +16,6 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-#: The rooms of the house, from the roof down: each may import only from rooms below it.
-ROOMS = [
-    "__main__", "cli", "magic", "cells", "series", "explore", "gallery", "report", "running", "pages", "chromium",
-    "still", "tables", "progress", "writeup",
-    "narrative", "charts", "facts", "blindness", "rollout", "snapshots", "copies", "pseudonyms", "controlplane",
-    "analysis", "events", "causes", "gaps", "outages", "releases", "transitions", "streams", "collect", "workspace",
-    "azure", "local", "demo", "address", "patience", "summary", "queries", "schemas", "intervals", "words", "errors", "__init__",
-]  # fmt: skip
-#: The only rooms that know a heavy library.
-DOORS = {
-    "plotly": {"charts", "pages"}, "nbconvert": {"pages"}, "papermill": {"running"}, "matplotlib": {"still"},
-    "azure": {"azure", "controlplane"}, "duckdb_kql": {"local"}, "ipywidgets": {"explore"}, "anywidget": {"explore"},
-    "IPython": {"errors", "magic"},
-}  # fmt: skip
 
 
 def name_of(requirement):
@@ -40,20 +26,6 @@ def name_of(requirement):
 DIRECT = {name_of(d) for d in [*PROJECT["project"]["dependencies"],
                                *PROJECT["project"]["optional-dependencies"]["test"],
                                *PROJECT["project"]["optional-dependencies"]["docs"]]}  # fmt: skip
-
-
-def parsed(room):
-    return ast.walk(ast.parse((ROOT / "amakit" / f"{room}.py").read_text(encoding="utf-8")))
-
-
-def imported(room):
-    for node in parsed(room):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "amakit":
-            yield from (f"amakit.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
 
 
 def test_conda_and_pip_name_the_same_direct_dependencies():
@@ -70,20 +42,35 @@ def test_the_lock_pins_every_direct_dependency_and_holds_no_address():
     assert all(re.fullmatch(r"[\w.\-]+==[\w.+!]+( ; .+)?", line) for line in lines)
 
 
-def test_every_room_is_on_the_list():
-    assert {p.stem for p in (ROOT / "amakit").glob("*.py")} == set(ROOMS)
+def test_imports_go_one_way():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("room", [r for r in ROOMS if r != "__init__"])
-def test_imports_go_down_only(room):
-    below = set(ROOMS[ROOMS.index(room) + 1 :])
-    own = {name.split(".")[1] for name in imported(room) if name.startswith("amakit.")} & set(ROOMS)
-    assert own <= below
+def first_line(path):
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")[0].rstrip(".")
 
 
-@pytest.mark.parametrize("library", DOORS)
-def test_heavy_libraries_come_in_by_their_doors(library):
-    assert {room for room in ROOMS for name in imported(room) if name.split(".")[0] == library} == DOORS[library]
+def test_the_map_in_the_readme_is_that_of_the_tree():
+    rows = re.findall(
+        r"^\| `(\w+)/?` \| (.+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    package = ROOT / "amakit"
+    tree = {p.parent.name: first_line(p) for p in package.glob("*/__init__.py")}
+    tree |= {p.stem: first_line(p) for p in package.glob("*.py") if not p.stem.startswith("__")}
+    assert dict(rows) == tree
+    (layers,) = (c["layers"] for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    assert [name for name, _ in rows] == [name.removeprefix("amakit.") for name in layers]
+
+
+def test_folders_stay_small():
+    """Four to eight files to a folder, so that a stranger finds the one that answers."""
+    package = ROOT / "amakit"
+    counts = {folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])
+              for folder in [package, *(p.parent for p in package.glob("*/__init__.py"))]}  # fmt: skip
+    assert {folder.name: count for folder, count in counts.items() if count > 9} == {}
 
 
 def test_importing_the_kit_loads_no_heavy_library():

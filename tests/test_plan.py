@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import amakit
-from amakit import collect
+from amakit.fetch import dry_run, heartbeats, requests, samples, silences
 from amakit.intervals import Window, window
 
 _SPEC = importlib.util.spec_from_file_location("fleets", Path(__file__).parent.parent / "benchmarks" / "fleets.py")
@@ -91,8 +91,8 @@ def test_a_missing_beat_is_seen_under_jitter_and_doubled_rows(tmp_path):
         db.execute("INSERT INTO day SELECT * FROM day WHERE Computer = 'vm-00007' LIMIT 1 OFFSET 702")
         db.execute(f"COPY day TO '{path}' (FORMAT parquet)")
     with amakit.connect(tmp_path) as workspace:
-        first = collect.fleet(workspace, window(START, END))
-        found = collect.silences(first)
+        first = heartbeats.fleet(workspace, window(START, END))
+        found = silences.silences(first)
     at = lost["TimeGenerated"].item().tz_localize("UTC")
     assert found["computer"].tolist() == ["vm-00007"]
     assert found["last"].item() < at < found["first"].item()
@@ -105,17 +105,17 @@ def test_stretches_of_time_without_a_window_are_not_asked_for(calm, monkeypatch)
     days = {
         day
         for outage in calm.found.outages.itertuples()
-        for day in (outage.start_earliest - collect.REACH / 216, outage.end_latest + collect.REACH / 216)
+        for day in (outage.start_earliest - samples.REACH / 216, outage.end_latest + samples.REACH / 216)
     }
     assert sliced.queries["heartbeat_days"] == DAYS
     assert sliced.queries["heartbeat_rows"] <= len({day.floor("D") for day in days})
 
 
 def test_the_plan_bounds_what_is_asked(calm, monkeypatch):
-    monkeypatch.setattr("amakit.collect._WINDOWS_PER_QUERY", 7)
+    monkeypatch.setattr("amakit.fetch.requests.WINDOWS_PER_QUERY", 7)
     monkeypatch.setattr(Window, "slices", lambda self, _=15, whole=Window.slices: whole(self, 4))
     asked = analyzed(calm.folder).queries
-    planned = collect.plan(window(START, END), silences=MACHINES).groupby("Query")[["Least", "Most"]].sum()
+    planned = dry_run.plan(window(START, END), silences=MACHINES).groupby("Query")[["Least", "Most"]].sum()
     here = planned[planned.index.str.startswith("heartbeat")]
     counted = pd.Series(asked).reindex(here.index, fill_value=0)
     assert counted["heartbeat_rows"] == 3  # 20 windows, seven at a time
@@ -130,11 +130,11 @@ def test_large_fleets_and_long_windows_stay_within_the_limits_of_the_service(
     calm, machines, days, upgrades, least, most
 ):
     span = Window(START, START + pd.Timedelta(days=days))
-    planned = collect.plan(span, silences=upgrades)
+    planned = dry_run.plan(span, silences=upgrades)
     assert planned["Least"].sum() == least
     assert planned["Most"].sum() <= most
     assert max(part.end - part.start for part in span.slices()) == pd.Timedelta(days=15)
     # rows of the largest answers: 500,000 are the limit
     per_day = calm.rows["heartbeat_days"] / MACHINES / DAYS
     assert machines * 15 * per_day < 0.5 * 500_000
-    assert collect._WINDOWS_PER_QUERY * calm.rows["heartbeat_rows"] / MACHINES < 0.1 * 500_000
+    assert requests.WINDOWS_PER_QUERY * calm.rows["heartbeat_rows"] / MACHINES < 0.1 * 500_000

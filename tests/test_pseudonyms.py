@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit import blindness, charts
-from amakit.analysis import Analysis, machine_labels
+from amakit import charts
+from amakit.analysis import Analysis
 from amakit.errors import AmakitError
-from amakit.narrative import Narrator
-from amakit.pseudonyms import Pseudonyms, anonymised, owner_key, pseudonym
-from amakit.queries import literal
+from amakit.kql.literals import literal
+from amakit.prose.narrative import Narrator
+from amakit.schemas import machine_labels
+from amakit.share.pseudonyms import Pseudonyms, anonymised, owner_key, pseudonym
+from amakit.study import alert_coverage
 
 KEY = bytes(range(32))
 SUBSCRIPTION = "0b1e2d3c-4a5f-4687-9a0b-c0de00000001"
@@ -304,7 +306,7 @@ def test_one_key_gives_the_same_and_another_gives_others(real, shown):
 
 def test_groups_and_labels_still_meet(real, shown):
     def stretches(analysis):
-        found = blindness.together(analysis.outages, analysis.machines, analysis.window.end)
+        found = alert_coverage.together(analysis.outages, analysis.machines, analysis.window.end)
         columns = ["kind", "members", "start", "end", "certain_s", "possible_s", "at_once", "at_once_high"]
         return found[columns].sort_values(columns, ignore_index=True)
 
@@ -352,7 +354,7 @@ def test_who_comes_second_takes_the_first_one_s_key(tmp_path, monkeypatch):
 
 
 def test_processes_that_start_at_once_end_with_one_key(tmp_path):
-    code = f"from amakit.pseudonyms import owner_key; print(owner_key({str(tmp_path / 'key')!r}).hex())"
+    code = f"from amakit.share.pseudonyms import owner_key; print(owner_key({str(tmp_path / 'key')!r}).hex())"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {process.communicate()[0] for process in started} == {(tmp_path / "key").read_bytes().hex() + "\n"}
 

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amakit.errors import UsageError
-from amakit.local import LocalEngine
-from amakit.queries import literal, packaged, query, render
+from amakit.kql.catalog import packaged, query, render
+from amakit.kql.literals import literal
 from amakit.schemas import tables
+from amakit.source.files import LocalEngine
 
 SETTINGS = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -15,10 +15,11 @@ from nbconvert.filters import markdown2html
 from pypdf import PdfReader
 
 import amakit
-from amakit.chromium import chromium
-from amakit.pages import FORMS, page, write
-from amakit.report import notebooks, parameters, report
-from amakit.tables import Table
+from amakit.report.pages import FORMS, page, write
+from amakit.report.parameters import notebooks, parameters
+from amakit.report.pdf import chromium
+from amakit.report.run import report
+from amakit.report.tables import Table
 
 NAME = "01_version_transitions"
 WEEKS = {"start": "2026-03-02", "end": "2026-03-16"}
@@ -72,7 +73,7 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(made, found):
     assert text.count("<tr") == len(found.transitions) + 2 + len(
         found.transitions.groupby(["resource_id", "computer"]).filter(lambda part: len(part) > 1).drop_duplicates(
             ["resource_id", "computer"])) + sum(
-        len(part) == 1 and amakit.transitions.rolled_back(part).any()
+        len(part) == 1 and amakit.find.versions.rolled_back(part).any()
         for _, part in found.transitions.groupby(["resource_id", "computer"]))  # fmt: skip
     assert "Synthetic data." in text
     saved = pd.read_csv(made / "transitions.csv")
@@ -164,7 +165,7 @@ def test_a_long_table_is_cut_on_paper_and_says_so(tmp_path):
 
 
 def test_a_chromium_that_prints_nothing_is_told(tmp_path, monkeypatch):
-    from amakit.chromium import printed
+    from amakit.report.pdf import printed
 
     (tmp_path / "page.html").write_text("<p>hello")
     monkeypatch.setenv("AMAKIT_CHROMIUM", sys.executable)

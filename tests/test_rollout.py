@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, stop, vm
 
-from amakit import charts, rollout
-from amakit.progress import Progress
-from amakit.still import picture
+from amakit import charts
+from amakit.prose.rollout import Progress
+from amakit.report.stills import picture
+from amakit.study import excess_gaps, lags, stragglers, survival
 
 SEEDS = 200
 
@@ -23,8 +24,8 @@ def covered(seeds, **kind):
     truth = kind.get("median", 15.0)
     for seed in range(seeds):
         given, known, _ = fleet(seed, **kind)
-        table = rollout.lags(given, known, "release")
-        row = rollout.summary(table, draws=100).iloc[0]
+        table = lags.lags(given, known, "release")
+        row = survival.summary(table, draws=100).iloc[0]
         held.append(row["median_low"] <= truth <= row["median_high"])
         found.append(row["median"])
         came = table[table["state"] == "upgraded"]
@@ -53,10 +54,10 @@ def test_so_it_does_where_brackets_are_wide_and_some_came_before_the_window():
 
 def test_a_release_known_to_the_month_widens_the_interval_by_the_month():
     given, known, _ = fleet(1)
-    exact = rollout.summary(rollout.lags(given, known, "release")).iloc[0]
+    exact = survival.summary(lags.lags(given, known, "release")).iloc[0]
     wide = known.assign(released_earliest=known["released_earliest"] - pd.Timedelta(days=10),
                         released_latest=known["released_latest"] + pd.Timedelta(days=10))  # fmt: skip
-    month = rollout.summary(rollout.lags(given, wide, "release")).iloc[0]
+    month = survival.summary(lags.lags(given, wide, "release")).iloc[0]
     assert month["median"] == pytest.approx(exact["median"])
     assert month["median_low"] == pytest.approx(exact["median_low"] - 10)
     assert month["median_high"] == pytest.approx(exact["median_high"] + 10)
@@ -65,9 +66,9 @@ def test_a_release_known_to_the_month_widens_the_interval_by_the_month():
 def test_stopped_time_is_taken_out_and_told():
     runs = [run("a", "1.1", 0, 4), run("a", "1.2", 9, 40), run("b", "1.1", 0, 10), run("b", "1.2", 10, 40)]
     given = analysis(runs, [stop("a", 4, 9)])
-    table = rollout.lags(given, releases(release("1.2", "2026-01-02"))).set_index("computer")
+    table = lags.lags(given, releases(release("1.2", "2026-01-02"))).set_index("computer")
     assert table["stopped"].tolist() == [0.0, 0.0]  # from the first sighting, which is its own
-    table = rollout.lags(given, releases(release("1.2", "2026-01-02")), "release").set_index("computer")
+    table = lags.lags(given, releases(release("1.2", "2026-01-02")), "release").set_index("computer")
     assert table.loc["a", ["low", "high", "stopped"]].tolist() == [3, 3, 5]
     assert table.loc["b", ["low", "high", "stopped"]].tolist() == [9, 9, 0]
 
@@ -80,7 +81,7 @@ def test_each_state_and_each_reason_to_leave_a_machine_out():
         run("else", "1.1", 0, 40, resource=""), run("win", "1.1", 0, 40, os_type="Windows"),
     ]  # fmt: skip
     given = analysis(runs, silent=["dead", "gone"])
-    dated = rollout.lags(given, releases(release("1.2", "2026-01-04")), "release").set_index("computer")
+    dated = lags.lags(given, releases(release("1.2", "2026-01-04")), "release").set_index("computer")
     assert dated["state"].to_dict() == {
         "old": "before", "up": "upgraded", "wait": "waiting", "late": "waiting", "born": "before", "dead": "waiting",
         "gone": "waiting", "back": "upgraded", "else": "waiting"}  # fmt: skip
@@ -89,15 +90,15 @@ def test_each_state_and_each_reason_to_leave_a_machine_out():
     assert dated.loc["old", "low"] == -np.inf
     assert dated["undone"][dated["undone"]].index.tolist() == ["back"]
     assert set(dated.index[dated["never_changed"]]) == {"wait", "late", "dead", "gone"}
-    assert (rollout.lags(given, releases(), "release")["left_out"] == "no origin").all()
-    assert (rollout.lags(given, releases(), "fleet")["left_out"] == "no origin").all()  # it was there before
+    assert (lags.lags(given, releases(), "release")["left_out"] == "no origin").all()
+    assert (lags.lags(given, releases(), "fleet")["left_out"] == "no origin").all()  # it was there before
     without = analysis([r for r in runs if r["computer"] != "old"], silent=["dead", "gone"])
-    first = rollout.lags(without, releases(), "fleet").set_index("computer")
+    first = lags.lags(without, releases(), "fleet").set_index("computer")
     assert (first["origin_earliest"] == days(5.1)).all()
     assert first.loc["up", "high"] == 0
-    own = rollout.lags(without, releases(), "group").set_index("computer")
+    own = lags.lags(without, releases(), "group").set_index("computer")
     assert own.loc["else", "left_out"] == "no origin"  # it has no place
-    by = rollout.summary(rollout.lags(without, releases(), "fleet"), ["resource_type"]).set_index("resource_type")
+    by = survival.summary(lags.lags(without, releases(), "fleet"), ["resource_type"]).set_index("resource_type")
     assert by["machines"].to_dict() == {"virtual_machine": 4, "other": 1}
 
 
@@ -121,7 +122,7 @@ def test_the_interval_censored_estimate_is_that_of_the_obvious_way(seed):
     high = low + draw.integers(0, 6, 14)
     high[draw.random(14) < 0.2] = np.inf
     low[draw.random(14) < 0.15] = -np.inf
-    left, right, mass = rollout.turnbull(low, high, tolerance=1e-9)
+    left, right, mass = survival.turnbull(low, high, tolerance=1e-9)
     inner, wanted = obvious(low, high)
     assert list(zip(left, right, strict=True)) == inner
     assert np.allclose(mass, wanted, atol=2e-3)
@@ -135,10 +136,10 @@ def test_without_intervals_it_is_the_estimate_of_kaplan_and_meier():
     draw = np.random.default_rng(3)
     low = draw.exponential(5, 40)
     high = np.where(draw.random(40) < 0.3, np.inf, low)
-    left, right, mass = rollout.turnbull(low, high, tolerance=1e-12)
+    left, right, mass = survival.turnbull(low, high, tolerance=1e-12)
     frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": low, "high": high,
                           "origin_earliest": 0, "origin_latest": 0})  # fmt: skip
-    steps = rollout.curve(frame)
+    steps = survival.curve(frame)
     exact = left == right
     jumps = steps["share"].diff().fillna(steps["share"].iloc[0])
     assert set(steps["method"]) == {"kaplan_meier"}
@@ -149,24 +150,24 @@ def test_without_intervals_it_is_the_estimate_of_kaplan_and_meier():
 @pytest.mark.parametrize(("low", "high"), [([], []), ([np.nan], [1.0]), ([2.0], [1.0])])
 def test_what_is_no_interval_is_refused(low, high):
     with pytest.raises(ValueError, match="intervals"):
-        rollout.turnbull(low, high)
+        survival.turnbull(low, high)
 
 
 def test_an_unknown_origin_is_refused():
     given, known, _ = fleet(0, machines=3)
     with pytest.raises(ValueError, match="'relase' is not known"):
-        rollout.lags(given, known, "relase")
+        lags.lags(given, known, "relase")
 
 
 def test_a_fleet_without_upgrades_has_no_lags_and_no_curve():
     given = analysis([run("a", "1.1", 0, 40)])
-    for origin in rollout.ORIGINS:
-        table = rollout.lags(given, releases(), origin)
+    for origin in lags.ORIGINS:
+        table = lags.lags(given, releases(), origin)
         assert table.empty
-        assert rollout.curve(table).empty
-        assert rollout.summary(table).empty
-        assert rollout.batches(table).empty
-    told = rollout.self_controlled(given)
+        assert survival.curve(table).empty
+        assert survival.summary(table).empty
+        assert lags.batches(table).empty
+    told = excess_gaps.self_controlled(given)
     assert (told["upgrades"], told["p_value"], told["placebo"]) == (0, None, {})
 
 
@@ -174,11 +175,11 @@ def test_nobody_has_followed_yet_and_everybody_has():
     frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [3.0, 4.0], "high": np.inf,
                           "origin_earliest": 0, "origin_latest": 0, "state": "waiting", "undone": False,
                           "never_changed": False})  # fmt: skip
-    row = rollout.summary(frame).iloc[0]
+    row = survival.summary(frame).iloc[0]
     assert (row["median"], row["median_high"]) == (np.inf, np.inf)
-    row = rollout.summary(frame.assign(high=frame["low"], state="upgraded")).iloc[0]
+    row = survival.summary(frame.assign(high=frame["low"], state="upgraded")).iloc[0]
     assert (row["median"], row["ninety"]) == (3.0, 4.0)
-    row = rollout.summary(frame.assign(left_out="new")).iloc[0]
+    row = survival.summary(frame.assign(left_out="new")).iloc[0]
     assert np.isnan(row["median"])
     assert row["left_out"] == 2
 
@@ -187,14 +188,14 @@ def test_where_most_came_before_they_were_watched_the_median_is_open_downwards()
     frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [-np.inf] * 8 + [9.0] * 2,
                           "high": [8.0] * 8 + [np.inf] * 2, "origin_earliest": 0, "origin_latest": 0, "state": "before",
                           "undone": False, "never_changed": False})  # fmt: skip
-    row = rollout.summary(frame).iloc[0]
+    row = survival.summary(frame).iloc[0]
     assert (row["median_low"], row["median"]) == (-np.inf, 8.0)
 
 
 def test_batches_are_the_upgrades_between_pauses():
     at = [2, 2.1, 2.2, 5, 5.1, 9]
     runs = [r for n, t in enumerate(at) for r in (run(f"m{n}", "1.1", 0, t), run(f"m{n}", "1.2", t + 0.01, 40))]
-    found = rollout.batches(rollout.lags(analysis([*runs, run("w", "1.1", 0, 40)]), releases()))
+    found = lags.batches(lags.lags(analysis([*runs, run("w", "1.1", 0, 40)]), releases()))
     assert found["machines"].tolist() == [3, 2, 1]
     assert found["share"].tolist() == [3 / 7, 2 / 7, 1 / 7]
 
@@ -223,8 +224,8 @@ def left_behind():
 
 
 def test_the_reason_why_a_machine_is_behind_is_its_own():
-    found = rollout.stragglers(left_behind(), LISTED).set_index("computer")
-    assert set(found.index) == {*rollout.REASONS}
+    found = stragglers.stragglers(left_behind(), LISTED).set_index("computer")
+    assert set(found.index) == {*stragglers.REASONS}
     first = {name: reasons[0] for name, reasons in found["reasons"].items()}
     assert first.pop("known_bad") in ("known_bad", "waiting")
     assert first.pop("unsupported") in ("unsupported", "waiting")
@@ -251,13 +252,13 @@ def test_reasons_are_right_on_seeded_fleets():
             outages += [stop(name, at + k, at + k + 0.01, "rolled_back") for k in range(2) if kind == "retrying"]
             quiet += [name] if kind in ("silent", "stopped") else []
             truth |= {name: kind} if kind != "fine" else {}
-        found = rollout.stragglers(analysis(runs, outages, silent=quiet), LISTED).set_index("computer")["reasons"]
+        found = stragglers.stragglers(analysis(runs, outages, silent=quiet), LISTED).set_index("computer")["reasons"]
         assert found.str[0].to_dict() == truth
 
 
 def test_a_machine_that_upgraded_after_its_start_is_seen():
     runs = [run("a", "1.1", 0, 4), run("a", "1.2", 9, 40), run("b", "1.1", 0, 20), run("b", "1.2", 20.1, 40)]
-    found = rollout.after_start(analysis(runs, [stop("a", 4, 9), stop("b", 4, 9)]))
+    found = stragglers.after_start(analysis(runs, [stop("a", 4, 9), stop("b", 4, 9)]))
     assert found["computer"].tolist() == ["a"]
 
 
@@ -279,7 +280,7 @@ def restless(seed, effect, machines=60, length=20.0):
 
 
 def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed():
-    told = [rollout.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
+    told = [excess_gaps.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
     share = np.mean([one["p_value"] <= 0.05 for one in told])
     print(f"without an effect: {share:.3f} of fleets at 5 %; gaps {np.mean([o['gaps'] for o in told]):.2f}, "
           f"expected {np.mean([o['expected'] for o in told]):.2f}")  # fmt: skip
@@ -288,7 +289,7 @@ def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed(
 
 
 def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
-    told = [rollout.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
+    told = [excess_gaps.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
     assert all(one["p_value"] < 0.01 for one in told)
     placebo = [p["p_value"] for one in told for p in one["placebo"].values()]
     print(f"with an effect: largest p {max(o['p_value'] for o in told):.1e}; placebo at 5 %: "
@@ -298,9 +299,9 @@ def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
 
 def test_the_exact_law_is_that_of_drawing_again_and_again():
     given = restless(4, 0.1, machines=12)
-    told = rollout.self_controlled(given, shifts=0)
-    hours = rollout._Hours(given)
-    cases, _ = rollout._cases(given)
+    told = excess_gaps.self_controlled(given, shifts=0)
+    hours = excess_gaps._Hours(given)
+    cases, _ = excess_gaps._cases(given)
     draw, sums = np.random.default_rng(0), np.zeros(20_000)
     for resource, computer, hour in cases[["resource_id", "computer", "hour"]].itertuples(index=False):
         row, at = hours.machines.get_loc((resource, computer)), slice((hour - hours.start) % 24, None, 24)
@@ -313,7 +314,7 @@ def test_the_exact_law_is_that_of_drawing_again_and_again():
 def test_hours_in_which_the_machine_was_stopped_are_no_evidence():
     runs = [run("a", "1.1", 0, 4.5), run("a", "1.2", 4.51, 40)]
     given = analysis(runs, [stop("a", 4.4, 4.505)], [gap("a", 4.4, 4.505, "machine_stopped")])
-    told = rollout.self_controlled(given)
+    told = excess_gaps.self_controlled(given)
     assert (told["upgrades"], told["left_out"]) == (0, 1)
 
 
@@ -372,7 +373,7 @@ def test_the_claim_of_several_weeks_is_set_against_the_bounds(released, said):
 
 
 def test_the_sentence_on_gaps_holds_its_numbers():
-    told = rollout.self_controlled(given := restless(0, 0.5, machines=20))
+    told = excess_gaps.self_controlled(given := restless(0, 0.5, machines=20))
     said = Progress(given, releases=releases()).effect()
     assert said.startswith(f"**{told['gaps']} of {told['upgrades']} upgrades show a gap")
     assert "less than 1 in 1,000. Upgrades cause gaps here." in said

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from amakit import charts, releases
-from amakit.progress import Progress
-from amakit.writeup import Writeup
+from amakit import charts
+from amakit.prose.incident import Writeup
+from amakit.prose.rollout import Progress
+from amakit.study import releases
 
 FIGURES = {
     "inventory": charts.inventory, "timeline": charts.timeline, "adoption": charts.adoption, "clock": charts.clock,

@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from fleet import beats, write
 
 import amakit
-from amakit import copies, demo, snapshots
+from amakit import demo
 from amakit.cli import main
 from amakit.errors import AmakitError, UsageError
-from amakit.local import MANIFEST, PARTIAL
-from amakit.pseudonyms import anonymised, owner_key, pseudonym
 from amakit.schemas import result
-from amakit.snapshots import changed, snapshot
+from amakit.share import pieces
+from amakit.share import snapshot as snapshots
+from amakit.share.pseudonyms import anonymised, owner_key, pseudonym
+from amakit.share.snapshot import changed, snapshot
+from amakit.source.exports import MANIFEST, PARTIAL
 
 TABLES = ("machines", "transitions", "outages", "gaps", "events")
 WINDOW = ("2026-03-02T11:30", "2026-03-03T10:37")  # both lie inside outages
@@ -177,7 +179,7 @@ def test_a_service_gives_a_snapshot_that_tells_the_same(torn, tmp_path, kusto_se
     with duckdb.connect(tmp_path / "logs.duckdb") as database:
         for path in torn.glob("*.parquet"):
             database.execute(f"CREATE TABLE {path.stem} AS FROM '{path}'")
-    monkeypatch.setattr(copies, "_ROWS", 2000)
+    monkeypatch.setattr(pieces, "_ROWS", 2000)
     with kusto_server(tmp_path / "logs.duckdb") as address, amakit.connect(address) as ws:
         files = snapshot(ws, tmp_path / "s", "2026-03-02", "2026-03-03")["files"]
     assert not any("AnswerRows" in file["query"] for file in files)
@@ -219,7 +221,7 @@ def test_names_that_could_break_a_query_do_not_and_bytes_repeat(small, tmp_path)
 def test_an_interruption_leaves_what_is_done_and_the_rest_is_fetched_later(small, tmp_path, monkeypatch, at):
     source, _ = small
     window = ("2026-03-01T12:00", "2026-03-03")
-    stored, calls = snapshots._stored, []
+    stored, calls = snapshot._stored, []
 
     def breaking(folder, piece, *rest):
         if len(calls) == at:

@@ -6,7 +6,7 @@ import pytest
 from nbconvert.filters import markdown2html
 
 from amakit.errors import UsageError
-from amakit.tables import Table, page_texts
+from amakit.report.tables import Table, page_texts
 
 HOSTILE = ["<script>alert(1)</script>", "a|b", "two\nlines", "*b* _i_ `c` [l](http://x) $m$ ~~s~~", "\u202eevil", "=cmd|' /C calc'!A0",
            "&amp;", "\\", "<img src=x onerror=alert(1)>", "# h", "http://evil.example/"]  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit.transitions import version_key
+from amakit.find.versions import version_key
 
 COLUMNS = ["resource_id", "computer", "from_version", "to_version", "kind", "last_old", "first_new"]
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from amakit.errors import AmakitError, UsageError
-from amakit.queries import packaged
+from amakit.kql.catalog import packaged
 from amakit.schemas import tables
-from amakit.workspace import connect
+from amakit.source.workspace import connect
 
 UTC = dt.UTC
 

@@ -13,9 +13,10 @@ from incident import ARC, RG, act, analysis, event, gap, outage
 from nbconvert.filters import markdown2html
 
 import amakit
-from amakit import charts, facts
-from amakit.words import evidence, texts
-from amakit.writeup import Writeup, document
+from amakit import charts
+from amakit.prose import facts
+from amakit.prose.incident import Writeup, document
+from amakit.prose.language import evidence, texts
 
 SENTENCES = ["verdict", "timeline", "periodic", "event_rows", "evidence", "attempts", "unshown", "actions", "made",
              "around"]  # fmt: skip

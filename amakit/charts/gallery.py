@@ -1,0 +1,54 @@
+"""Every chart of an analysis with its caption: what a page of examples, or a deck of slides, is made from."""
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from amakit import charts
+from amakit.prose.incident import Writeup
+from amakit.prose.rollout import Progress
+from amakit.study import releases
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+
+
+def gallery(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> list[tuple[str, go.Figure, str]]:
+    """Draw every chart of an analysis, each with the sentence that says what it shows.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    language : {'en', 'ja'}
+    timezone : str
+        Zone in which times are told.
+
+    Returns
+    -------
+    list of (str, plotly.graph_objects.Figure, str)
+        The name of the function in `amakit.charts`, its figure, and a caption in Markdown.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> [name for name, _, _ in gallery(found)][:4]
+    ['inventory', 'timeline', 'adoption', 'clock']
+    """
+    known, zone = releases.known(), (language, timezone)
+    say, progress = Writeup(analysis, *zone), Progress(analysis, *zone, known)
+    return [
+        ("inventory", charts.inventory(analysis, language), say.inventory()),
+        ("timeline", charts.timeline(analysis, *zone), say.changes()),
+        ("adoption", charts.adoption(analysis, *zone), say.adoption()),
+        ("clock", charts.clock(analysis, *zone), say.timing()),
+        ("incident", charts.incident(analysis, *zone), say.timeline()),
+        ("fleet", charts.fleet(analysis, None, None, *zone), say.timeline()),
+        ("around", charts.around(analysis, None, *zone), say.around()),
+        ("downtimes", charts.downtimes(analysis, language), say.downtimes()),
+        ("causes", charts.causes(analysis, language), say.others()),
+        ("alerts", charts.alerts(analysis, language), say.alerts()),
+        ("rollout", charts.rollout(analysis, known, *zone), progress.spread()),
+        ("arrivals", charts.arrivals(analysis, known, *zone), progress.arrived()),
+        ("behind", charts.behind(analysis, known, language), progress.standing()),
+    ]

@@ -1,0 +1,359 @@
+"""How every chart looks: colours, patterns, axes, labels, and figures as widgets."""
+
+import base64
+import html
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from amakit.analysis import Analysis
+from amakit.find.versions import version_key
+from amakit.prose.language import texts, visible
+from amakit.schemas import MACHINE, machine_labels
+
+COLOURS = [
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
+    "#004A75", "#8F6200", "#00614A", "#8A4A6F", "#2A77A3", "#8A3C00", "#6E6600", "#4D4D4D",
+]  # fmt: skip
+PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
+GREY = "rgba(128,128,128,0.25)"
+#: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
+MOST_ROWS = 60
+#: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
+CAUSE_COLOURS = [COLOURS[n] for n in (0, 1, 5, 3, 4, 2, 6, 7)]
+CAUSE_SYMBOLS = ["circle", "triangle-left", "x", "square", "diamond", "triangle-up", "cross"]
+
+
+def theme(dark: bool = False) -> go.layout.Template:
+    """Give the one style of all charts as a template of plotly.
+
+    Charts have it already, the dark one where the default template of plotly is a dark one when they are made:
+    ``plotly.io.templates.default = "plotly_dark"``.  Their paper is clear, so that they stand on any page or slide.
+
+    Parameters
+    ----------
+    dark : bool
+        Whether text is for dark paper.
+
+    Returns
+    -------
+    plotly.graph_objects.layout.Template
+
+    Examples
+    --------
+    >>> import amakit
+    >>> shown = inventory(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> shown.update_layout(template=theme(dark=True)).layout.template.layout.font.color
+    '#A4ADB8'
+    """
+    # the lighter of greys that can be read on white, so that a figure which knows no paper can be read on black, too
+    ink = "#A4ADB8" if dark else "#737373"
+    axis = {"gridcolor": GREY, "zeroline": False, "automargin": True}
+    return go.layout.Template(layout={
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink}, "colorway": COLOURS[:8],
+        "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "y": 1, "yref": "container", "yanchor": "top",
+                  "pad": {"t": 12}},
+        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "bargap": 0.15,
+        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        "hoverlabel": {"bgcolor": "#FFFFFF", "bordercolor": "#8C8C8C", "font": {"color": "#1F2328"}, "align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8C8C8C", "activecolor": "#0072B2",
+                    "remove": ["select2d", "lasso2d"]},
+        "xaxis": axis, "yaxis": axis,
+    })  # fmt: skip
+
+
+def row_names(analysis: Analysis) -> pd.Series:
+    """Give the name that each machine has in a chart, where names are cut and made safe.
+
+    Returns
+    -------
+    pandas.Series of str
+        On the index of ``analysis.machines``.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
+    >>> row_names(found).tolist()
+    ['web-37.corp.contoso.example']
+    """
+    rows = analysis.machines[MACHINE].merge(machine_rows(analysis), how="left", on=MACHINE)
+    return pd.Series(rows["label"].to_numpy(), index=analysis.machines.index)
+
+
+def live(figure: go.Figure) -> go.FigureWidget:
+    """Turn a figure into a widget, which tells of clicks and can be drawn anew.
+
+    Parameters
+    ----------
+    figure : Figure of plotly
+
+    Returns
+    -------
+    FigureWidget of plotly
+    """
+    widget = go.FigureWidget(_light(figure))
+    widget.layout.autosize = True
+    widget._config = {"responsive": True, "displaylogo": False}  # as wide as its place; there is no public way
+    return widget
+
+
+def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
+    """Draw another figure in a widget; what was there is gone, the widget stays where it is.
+
+    Parameters
+    ----------
+    widget : FigureWidget of plotly
+        As `live` gives it; it is changed.
+    figure : Figure of plotly
+    """
+    figure = _light(figure)
+    widget.layout.shapes = widget.layout.images = ()  # they hang on axes that go with their traces
+    widget.data = ()  # a layout is cheap to change where there is nothing to draw
+    widget.layout = figure.layout
+    widget.layout.autosize = True
+    widget.add_traces(figure.data)
+
+
+def _light(figure):
+    """Lay a raster under the marks as an image: a widget would send it number by number, there and back.
+
+    What is left of the heatmap is one cell for each row, which tells of its machine and is clicked, and the colour bar.
+    """
+    from PIL import Image
+
+    for raster in list(figure.select_traces({"type": "heatmap"})):
+        shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
+        image = Image.fromarray(raster.z, "P")
+        image.putpalette([part for shade in shades for part in shade], "RGBA")
+        file = io.BytesIO()
+        image.save(file, format="png")
+        step = (raster.x[1] - raster.x[0]) / np.timedelta64(1, "ms")
+        start = pd.Timestamp(raster.x[0]) - pd.Timedelta(milliseconds=step / 2)
+        figure.add_layout_image(
+            source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"), layer="below",
+            xref="x", yref="y", x=start, y=-0.5, sizex=step * raster.z.shape[1], sizey=raster.z.shape[0],
+            sizing="stretch", yanchor="top",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", showlegend=False,
+            marker={"color": [0], "cmin": raster.zmin, "cmax": raster.zmax, "colorscale": raster.colorscale,
+                    "colorbar": raster.colorbar.to_plotly_json(), "showscale": True},
+        )  # fmt: skip
+        ends = [start, start + pd.Timedelta(milliseconds=step * raster.z.shape[1])]
+        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False,
+                      hovertemplate="%{y}<extra></extra>")  # fmt: skip
+    return figure
+
+
+def _rgba(shade):
+    """Read a colour of the palette, or one that is written as rgba()."""
+    if shade.startswith("#"):
+        return [*(int(shade[n : n + 2], 16) for n in (1, 3, 5)), 255]
+    *colour, share = re.findall(r"[\d.]+", shade)
+    return [*map(int, colour), round(255 * float(share))]
+
+
+def empty_figure(title, height):
+    """Make an empty figure in the one style of the kit: dark where plotly's own default template is a dark one."""
+    from plotly.io import templates
+
+    return go.Figure(layout={
+        "template": theme("dark" in (templates.default or "")), "height": height, "title": {"text": title},
+        "barmode": "overlay", "margin": {"l": 20, "r": 20, "t": 50, "b": 50},
+    })  # fmt: skip
+
+
+def figure_without_data(figure, words):
+    figure.add_annotation(text=words["nothing"], showarrow=False, font={"size": 16}, xref="paper", yref="paper",
+                          x=0.5, y=0.5)  # fmt: skip
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def time_axis(figure, words, timezone):
+    day, finer = "%m-%d\n%Y", "%H:%M\n%m-%d"
+    stops = [{"dtickrange": [None, 86_399_999], "value": finer}, {"dtickrange": [86_400_000, None], "value": day}]
+    return figure.update_xaxes(
+        title=words["time"].format(zone=timezone), type="date", tickformatstops=stops, hoverformat="%Y-%m-%d %H:%M:%S"
+    )
+
+
+def hatch(figure, analysis, labels, words, timezone):
+    """Hatch the time of which nothing is known of Heartbeat: in each row, or as a band where there are no rows."""
+    for stretch in analysis.run["unknown"]:
+        if stretch["table"] != "Heartbeat":
+            continue
+        start, end = wall_clock(pd.Series(pd.to_datetime([stretch["start"], stretch["end"]], utc=True)), timezone)
+        if not len(labels):
+            figure.add_vrect(x0=start, x1=end, fillcolor="rgba(128,128,128,0.3)", line_width=0, layer="above",
+                             annotation_text=words["unknown"], annotation_position="top left")  # fmt: skip
+            continue
+        seconds = (end - start).total_seconds()
+        figure.add_bar(
+            base=[start] * len(labels), x=[seconds * 1000] * len(labels), y=list(labels), orientation="h",
+            name=words["unknown"], legendgroup="unknown", width=0.9,
+            showlegend=not any(trace.legendgroup == "unknown" for trace in figure.data),
+            marker={"color": "rgba(128,128,128,0.25)", "line": {"width": 0},
+                    "pattern": {"shape": "/", "fgcolor": "#7F7F7F", "size": 6, "fillmode": "overlay"}},
+            hovertemplate=f"{words['unknown']}<extra></extra>",
+        )  # fmt: skip
+
+
+def version_styles(analysis):
+    """Give each product line and version its colour and pattern, the same in every chart."""
+    pairs = pd.concat([analysis.runs, analysis.machines])[["os_type", "version"]].drop_duplicates()
+    keys = sorted({(os, version_key(version)) for os, version in pairs.itertuples(index=False)})
+    spelled = {(os, version_key(v)): v for os, v in sorted(pairs.itertuples(index=False, name=None), reverse=True)}
+    return {
+        escaped(f"{key[0]} {spelled[key]}".strip()): {
+            "key": key,
+            "colour": COLOURS[n % len(COLOURS)],
+            "pattern": {"shape": PATTERNS[(n + n // len(COLOURS)) % len(PATTERNS)],  # no pair comes twice before 128
+                        "fgcolor": "white", "fgopacity": 0.45, "size": 8,
+                        "fillmode": "overlay"},
+        }
+        for n, key in enumerate(keys)
+    }  # fmt: skip
+
+
+def version_labels(frame, styles):
+    by_key = {style["key"]: name for name, style in styles.items()}
+    pairs = zip(frame["os_type"], frame["version"], strict=True)
+    return pd.Series([by_key[os, version_key(v)] for os, v in pairs], index=frame.index, dtype="str")
+
+
+def machine_rows(analysis):
+    """Give each machine its row, number and label, those that changed first at the top."""
+    machines = analysis.machines[["resource_id", "computer", "os_type"]].copy()
+    first = analysis.transitions.groupby(MACHINE)["first_new"].min().rename("changed")
+    machines = machines.merge(first, how="left", on=MACHINE)
+    machines = machines.sort_values(["os_type", "changed", "computer", "resource_id"], ignore_index=True)
+    label = machine_labels(machines).map(escaped)
+    again = label.groupby(label).cumcount()  # shortened names may meet; a row needs one of its own
+    label = label.where(again == 0, label + " (" + (again + 1).astype("str") + ")")
+    return machines.assign(label=label, row=range(len(machines))).drop(columns=["os_type", "changed"])
+
+
+def escaped(text, limit=40):
+    """Make text from outside safe for plotly, which reads a little HTML and, in hovers, ``%{…}``."""
+    return html.escape(visible(text, limit)).replace("%{", "&#37;{")
+
+
+def chart_words(language):
+    return texts(language)["charts"]
+
+
+def runs_in_window(analysis):
+    """Give the runs as far as they lie in the window."""
+    runs = analysis.runs[analysis.runs["beats"] > 0]
+    return runs.assign(first=runs["first"].clip(lower=analysis.window.start))
+
+
+def wall_clock(times, timezone):
+    """Turn instants into the wall clock of a zone: plotly draws what it is given and knows no zones."""
+    if isinstance(times, pd.Series):
+        return times.dt.tz_convert(timezone).dt.tz_localize(None).dt.as_unit("us")  # a widget draws no nanoseconds
+    return times.tz_convert(timezone).tz_localize(None).as_unit("us")
+
+
+def draw_versions(figure, analysis, rows, many, words, timezone):
+    """Draw the versions of some machines over time; give the stretches that were drawn."""
+    figure.update_layout(margin_t=50 if many else 110)
+    runs = _broken(runs_in_window(analysis), analysis).merge(rows, on=MACHINE)
+    if len(runs):
+        (_raster if many else _bars)(figure, analysis, rows, runs, version_styles(analysis), words, timezone)
+    return runs
+
+
+def _broken(runs, analysis):
+    """Break runs where the agent surely delivered nothing although its version stayed."""
+    away = analysis.outages[analysis.outages["cause"] != "disconnected"]
+    away = away[[*MACHINE, "start_latest", "end_earliest"]].dropna()
+    runs = runs.rename_axis("run").reset_index()
+    cuts = runs[["run", *MACHINE, "first", "last"]].merge(away, on=MACHINE)
+    cuts = cuts[(cuts["first"] < cuts["start_latest"]) & (cuts["end_earliest"] < cuts["last"])]
+    ends = {
+        "first": pd.concat([runs[["run", "first"]], cuts[["run", "end_earliest"]].set_axis(["run", "first"], axis=1)]),
+        "last": pd.concat([runs[["run", "last"]], cuts[["run", "start_latest"]].set_axis(["run", "last"], axis=1)]),
+    }
+    ends = {name: part.sort_values(["run", name], ignore_index=True) for name, part in ends.items()}
+    parts = ends["first"].assign(last=ends["last"]["last"]).merge(runs.drop(columns=["first", "last"]), on="run")
+    return parts[parts["first"] <= parts["last"]].drop(columns="run")
+
+
+def _bars(figure, analysis, rows, runs, styles, words, timezone):
+    label = version_labels(runs, styles)
+    for name, style in styles.items():
+        part = runs[label == name]
+        if part.empty:
+            continue
+        start, end = wall_clock(part["first"], timezone), wall_clock(part["last"], timezone)
+        figure.add_bar(
+            base=start, x=(end - start).dt.total_seconds() * 1000, y=part["label"], orientation="h", name=name,
+            marker=marker_of(style),
+            customdata=np.stack([part["label"], start.astype("str"), end.astype("str")], axis=-1),
+            hovertemplate=f"%{{customdata[0]}}<br>{name}<br>%{{customdata[1]}} – %{{customdata[2]}}<extra></extra>",
+        )  # fmt: skip
+
+
+def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
+    """Draw the fleet as one image: 0 is silence, n the n-th version."""
+    edges = np.linspace(0, analysis.window.seconds, columns + 1)
+    number = {name: n for n, name in enumerate(styles, start=1)}
+    value = version_labels(runs, styles).map(number).to_numpy()
+    from_start = (runs["first"] - analysis.window.start).dt.total_seconds().to_numpy()
+    to_end = (runs["last"] - analysis.window.start).dt.total_seconds().to_numpy()
+    left = np.searchsorted(edges, from_start, side="right") - 1
+    right = np.searchsorted(edges, to_end, side="left").clip(left + 1)
+    cells = np.zeros((len(rows), columns), dtype="uint8")
+    for row, a, b, n in zip(runs["row"], left, right, value, strict=True):
+        cells[row, a:b] = n
+    starts = np.flatnonzero(~rows["label"].duplicated())
+    if len(starts) < len(rows):
+        votes = [np.add.reduceat(cells == n, starts, axis=0, dtype="uint16") for n in range(len(styles) + 1)]
+        cells = np.argmax(votes, axis=0).astype("uint8")
+    shades = ["rgba(128,128,128,0.12)", *(COLOURS[(n - 1) % len(COLOURS)] for n in number.values())]
+    steps = np.repeat(np.linspace(0, 1, len(shades) + 1), 2)[1:-1]
+    moments = wall_clock(analysis.window.start + pd.to_timedelta((edges[:-1] + edges[1:]) / 2, unit="s"), timezone)
+    figure.add_heatmap(
+        z=cells, x=moments, y=rows["label"].unique(), zmin=-0.5, zmax=len(shades) - 0.5,
+        colorscale=[[float(step), shade] for step, shade in zip(steps, np.repeat(shades, 2), strict=True)],
+        colorbar={"tickvals": list(range(len(shades))), "thickness": 14,
+                  "ticktext": ["0 –", *(f"{n} {name}" for name, n in number.items())]},
+        hovertemplate=f"%{{y}}<br>%{{x}}<br>{words['version']} %{{z}}<extra></extra>",
+    )  # fmt: skip
+
+
+def marker_of(style):
+    return {"color": style["colour"], "pattern": style["pattern"], "line": {"width": 0}}
+
+
+def under_title(height):
+    """Place the legend under the title where labels stand right above the plot."""
+    return {"y": 1 - 40 / height, "yref": "container", "yanchor": "top", "x": 0, "xref": "container"}
+
+
+def cause_label(cause, words):
+    return words.get(f"cause {cause}", escaped(cause))
+
+
+def tick_step(most):
+    """Space ticks of whole numbers: ten of them at most."""
+    return next(step for n in range(12) for step in (10**n, 2 * 10**n, 5 * 10**n) if most / step <= 10)
+
+
+def downtimes_in_words(outages, words):
+    """Tell how long outages lasted, with their bounds, in minutes and seconds."""
+    ends = outages[["downtime_s", "downtime_low_s", "downtime_high_s"]]
+    told = ends.map(lambda s: words["goes on"] if pd.isna(s) else f"{round(s) // 60}:{round(s) % 60:02}")
+    bounds = " (" + told["downtime_low_s"] + "–" + told["downtime_high_s"] + ")"
+    return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
+
+
+def version_changes(outages):
+    """Tell the version before and after; one that stayed once."""
+    old, new = (outages[name].map(escaped) for name in ("from_version", "to_version"))
+    return old.where(old == new, old + " → " + new.where(new != "", "–"))

@@ -1,0 +1,244 @@
+"""The first pass: who reported, by day and version."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from amakit.errors import AmakitError, UsageError, nearest
+from amakit.intervals import Window
+from amakit.schemas import MACHINE
+
+if TYPE_CHECKING:
+    from amakit.source.workspace import Workspace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amakit.fetch.coverage import data_span
+from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
+
+#: How far before the window a machine is looked for that is silent in it, and the version it had then.
+LOOKBACK = pd.Timedelta(days=14)
+#: How far behind the window is looked for machines that were silent at its end and came back.
+LOOKAHEAD = pd.Timedelta(hours=1)
+#: How far around a stretch samples are read, from the fastest streams to the slowest.
+REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=30), pd.Timedelta(days=6)]
+_SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The first pass over Heartbeat, from which everything finer is asked.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    window : Window
+    days : pandas.DataFrame
+        One row per agent, version and day, as ``heartbeat_days`` gives them, and the machine that it belongs
+        to: resource_id and computer in lower case.
+    before, after : pandas.DataFrame
+        One row per agent that reported in the 14 days before the window, or within the hour after it.
+    asked : tuple of str
+        The machines that were asked for; empty for all.
+    """
+
+    workspace: "Workspace"
+    window: Window
+    days: pd.DataFrame
+    before: pd.DataFrame
+    after: pd.DataFrame
+    asked: tuple
+
+
+def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> Fleet:
+    """Make the first pass over Heartbeat.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    window : Window
+    machines : iterable of str
+        Computer names or resource ids in any case; none means all.
+
+    Returns
+    -------
+    Fleet
+
+    Raises
+    ------
+    UsageError
+        When a machine that was asked for is not in the workspace, or there is nothing in the window.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> from amakit.intervals import window
+    >>> found = fleet(connect("demo"), window("2026-03-02", "2026-03-04"))
+    >>> len(found.days[["resource_id", "computer"]].drop_duplicates())
+    40
+    """
+    asked = sorted({m.strip().lower() for m in machines})
+    before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
+    after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
+    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
+    if asked:
+        _refuse_unknown(workspace, window, asked, days, before)
+        before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
+    if days.empty and before.empty and workspace.unknown:
+        raise AmakitError(
+            f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
+            "later"
+        )
+    if days.empty and before.empty:
+        raise UsageError(
+            f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
+        )
+    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"], names=["part", None]))
+    parts = [
+        named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
+    ]
+    return Fleet(workspace, window, *parts, tuple(asked))
+
+
+def everybody(fleet: Fleet) -> pd.DataFrame:
+    """List the machines that reported in the window or around it.
+
+    When only some machines were asked for, the others are asked for here: a name that two machines share must not
+    be taken for one of them.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id and computer.
+    """
+    rows = pd.concat([fleet.days, fleet.before, fleet.after])
+    if fleet.asked:
+        rows = _whole_ids(pd.concat([rows, _inventory(fleet.workspace, fleet.window)], ignore_index=True))
+    return rows[MACHINE].drop_duplicates(ignore_index=True)
+
+
+def version_spans(fleet: Fleet) -> pd.DataFrame:
+    """Find when each agent reported which version, as finely as their order needs.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per stretch in which an agent reported one version: resource_id, computer, agent (its
+        SourceComputerId), version, first and last heartbeat (both in it), beats, os_type, environment.
+        Stretches of one agent do not overlap, except where two agents cannot be told apart.  What was
+        reported last before the window is a row with ``beats`` 0.
+
+    Examples
+    --------
+    >>> from amakit import connect
+    >>> from amakit.intervals import window
+    >>> spans = version_spans(fleet(connect("demo"), window("2026-03-02", "2026-03-04")))
+    >>> bool((spans["first"] <= spans["last"]).all())
+    True
+    """
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay"])
+    for step in (heartbeat_hours, single_heartbeats):
+        windows = overlaps(spans)
+        if windows.empty:
+            break
+        spans = pd.concat([_outside(spans, windows), step(fleet, windows)])
+    spans = pd.concat([fleet.before.assign(Beats=0, FirstBeat=fleet.before["LastBeat"]), spans], ignore_index=True)
+    spans = spans.rename(columns={
+        "Agent": "agent", "Version": "version", "FirstBeat": "first", "LastBeat": "last", "Beats": "beats",
+        "OSType": "os_type", "Environment": "environment",
+    })  # fmt: skip
+    spans[["os_type", "environment"]] = spans[["os_type", "environment"]].fillna("")
+    return spans[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
+
+
+def _inventory(workspace, window):
+    keys = [*KQL_MACHINE, "Agent"]
+    parts = pd.concat(by_slice(workspace, "heartbeat_machines", window)).sort_values("LastBeat", kind="stable")
+    first = parts.groupby(keys)["FirstBeat"].transform("min")
+    return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
+
+
+def _refuse_unknown(workspace, window, asked, days, before):
+    seen = {name for frame in (days, before) for key in KQL_MACHINE for name in frame[key].dropna()}
+    for name in asked:
+        if name not in seen:
+            everybody = pd.concat([before, _inventory(workspace, window)])
+            close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
+            raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
+
+
+def _what_there_is(workspace):
+    if workspace.kind == "kusto":
+        return "widen the window"
+    return f"its heartbeats reach from {data_span(workspace)}"
+
+
+def with_agents(spans, windows):
+    """Keep the agents whose windows these are: another agent of the machine has its days already."""
+    keys = [*KQL_MACHINE, "Agent"]
+    return spans.merge(windows[[*keys, *MACHINE]].drop_duplicates(), on=keys)
+
+
+def _outside(spans, windows):
+    """Take out the stretches that lie in a window: finer ones take their place."""
+    keys = [*KQL_MACHINE, "Agent"]
+    spans = spans.reset_index(drop=True)
+    pairs = spans.reset_index()[["index", *keys, "FirstBeat"]].merge(windows, on=keys)
+    inside = pairs[(pairs["FirstBeat"] >= pairs["Start"]) & (pairs["FirstBeat"] < pairs["End"])]
+    return spans.drop(index=inside["index"].unique())
+
+
+def joined_by_agent(rows, fleet):
+    """Name the agent of each row where several agents of its machine report at once; elsewhere they are one."""
+    spans = fleet.days.sort_values([*MACHINE, "FirstBeat"])
+    agents = spans.groupby([*MACHINE, "Agent"])[["FirstBeat", "LastBeat"]].agg({"FirstBeat": "min", "LastBeat": "max"})
+    agents = agents.reset_index().sort_values([*MACHINE, "FirstBeat"], ignore_index=True)
+    reached = agents.groupby(MACHINE)["LastBeat"].cummax().groupby([agents[k] for k in MACHINE]).shift()
+    several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
+    marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
+    return rows.assign(line=rows["Agent"].where(marked, ""))
+
+
+def _whole_ids(rows):
+    """Name the machine of each row; one without a resource id belongs to the machine that has its computer name.
+
+    Some builds leave the id empty just after they start.  Where several machines share the name, or none has
+    an id, the name alone stands.
+    """
+    known = rows.loc[rows["ResourceId"] != ""].groupby("Computer")["ResourceId"].agg(["first", "nunique"])
+    only = known.loc[known["nunique"] == 1, "first"].to_dict()
+    found = rows["Computer"].map(lambda name: only.get(name, "")).astype("str")
+    whole = rows["ResourceId"].where(rows["ResourceId"] != "", found)
+    return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
+
+
+def heartbeat_hours(fleet, windows):
+    hours = ask_in_windows(fleet.workspace, "heartbeat_hours", windows.assign(Interval=np.nan))
+    return with_agents(hours.drop(columns=["Hour", "Whole"]), windows)
+
+
+def single_heartbeats(fleet, windows):
+    """Fetch the single heartbeats and join those of one version that follow each other without a missing one.
+
+    Where version B stands between two beats of A that are one sample interval apart, A never stopped: then two
+    agents report under one identity, and their stretches do overlap.
+    """
+    beats = ask_in_windows(fleet.workspace, "heartbeat_rows", windows)
+    keys = [*KQL_MACHINE, "Agent", "Version"]
+    beats = beats.sort_values([*keys, "TimeGenerated"], ignore_index=True)
+    spacing = beats.groupby(keys)["TimeGenerated"].diff()
+    interval = spacing[spacing > pd.Timedelta(0)].median()
+    stretch = (~(spacing <= 1.5 * interval)).cumsum()
+    spans = beats.groupby([*keys, stretch])["TimeGenerated"].agg(FirstBeat="min", LastBeat="max", Beats="count")
+    return with_agents(spans.reset_index(keys), windows)

@@ -1,0 +1,89 @@
+"""One question cut into slices of time and batches of windows."""
+
+import pandas as pd
+
+from amakit.intervals import Window
+from amakit.kql.catalog import query
+from amakit.schemas import MACHINE, frame_of
+
+#: Windows that one query carries as a datatable; more make the text, not the scan, the cost.
+WINDOWS_PER_QUERY = 500
+
+
+def by_slice(workspace, name, window, **values):
+    """Ask a query over a window, at most 15 days at a time."""
+    return workspace.ask_all(name, [{"start": w.start, "end": w.end, **values} for w in window.slices()])
+
+
+def ask_in_slices(fleet, name, window, **values):
+    parts = pd.concat(by_slice(fleet.workspace, name, window, **values))
+    return parts.merge(spelled_names(fleet), on=KQL_MACHINE)
+
+
+def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
+    """Find where the stretches of different versions of one agent overlap, so that their order is not known.
+
+    Parameters
+    ----------
+    spans : pandas.DataFrame
+        Has ResourceId, Computer, Agent, Version, FirstBeat and LastBeat.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ResourceId, Computer, Agent, Start, End: half-open windows, each around stretches that touch.
+    """
+    keys = [*KQL_MACHINE, "Agent"]
+    spans = spans.sort_values([*keys, "FirstBeat", "LastBeat"], ignore_index=True)
+    reached = spans.groupby(keys)["LastBeat"].cummax().groupby([spans[k] for k in keys]).shift()
+    cluster = (~(spans["FirstBeat"] <= reached)).cumsum()
+    found = spans.groupby(cluster).agg(
+        **{key: (key, "first") for key in [*keys, *MACHINE] if key in spans},
+        Start=("FirstBeat", "min"), End=("LastBeat", "max"), Versions=("Version", "nunique"),
+    )  # fmt: skip
+    found["End"] += pd.Timedelta(microseconds=1)
+    return found[found["Versions"] > 1].drop(columns="Versions").reset_index(drop=True)
+
+
+def ask_in_windows(workspace, name, windows, **values):
+    """Ask a query that takes windows, so many at a time, the neighbours in time together."""
+    columns = query(name).returns
+    calls = []
+    windows = windows.sort_values("Start", ignore_index=True)
+    for at in range(0, len(windows), WINDOWS_PER_QUERY):
+        part = windows.iloc[at : at + WINDOWS_PER_QUERY]
+        whole = Window(part["Start"].min(), part["End"].max())
+        for cut in whole.slices():
+            inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
+            if inside.empty:
+                continue
+            table = inside[[c for c in (*KQL_MACHINE, "Start", "End", "Interval") if c in inside]].drop_duplicates()
+            calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
+    nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
+    return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
+
+
+def coalesced_windows(windows):
+    """Join the windows of a machine that touch."""
+    windows = windows.sort_values([*KQL_MACHINE, "Start"], ignore_index=True)
+    keys = [windows[key] for key in KQL_MACHINE]
+    reached = windows.groupby(KQL_MACHINE)["End"].cummax().groupby(keys).shift()
+    number = (~(windows["Start"] <= reached)).cumsum()
+    kept = {k: (k, "first") for k in (*KQL_MACHINE, "Interval") if k in windows}
+    return windows.groupby(number).agg(**kept, Start=("Start", "min"), End=("End", "max"))
+
+
+KQL_MACHINE = ["ResourceId", "Computer"]
+
+
+def spelled_names(fleet):
+    """Give the ids and names under which each machine's rows come, also those that lack the id.
+
+    They stand in the order in which machines are heard: where one of several under an id is taken, it is the first,
+    in whatever order an engine answers.
+    """
+    rows = pd.concat([
+        fleet.days.assign(Heard=fleet.days["FirstBeat"]), fleet.before.assign(Heard=fleet.before["LastBeat"]),
+        fleet.after.assign(Heard=fleet.after["FirstBeat"]),
+    ]).sort_values(["Heard", *MACHINE])  # fmt: skip
+    return rows[[*MACHINE, *KQL_MACHINE]].drop_duplicates()

@@ -1,0 +1,160 @@
+"""Samples of every stream, and evidence, around each silence."""
+
+import pandas as pd
+
+from amakit.fetch.heartbeats import LOOKAHEAD, REACHES, Fleet, joined_by_agent
+from amakit.fetch.requests import KQL_MACHINE, ask_in_slices, ask_in_windows, by_slice, coalesced_windows, spelled_names
+from amakit.fetch.silences import LATE
+from amakit.intervals import Window
+from amakit.kql.catalog import query
+from amakit.schemas import MACHINE, frame_of
+
+#: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
+STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
+_LISTED = [*MACHINE, "data_type", "stream", "First", "Last", "Samples"]
+_NEAR = REACHES[0]
+#: So far from a stretch a sample may still tell something about it.
+REACH = REACHES[-1]
+
+
+def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fetch the samples of every periodic stream around given stretches.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    around : pandas.DataFrame
+        resource_id, computer, last and first, as `silences` gives them; ``first`` may be missing.
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, pandas.DataFrame)
+        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; and the streams:
+        resource_id, computer, data_type, stream, First, Last, Samples over the whole window.
+
+    Notes
+    -----
+    A stream is read as far around a stretch as thirty of its intervals reach, at least forty minutes and at
+    most six days, so that its interval can be told on both sides.
+    """
+    heartbeats = _rows_around(fleet, "heartbeat_rows", around, _NEAR)
+    heartbeats = joined_by_agent(heartbeats, fleet).rename(columns={"line": "stream"}).assign(data_type="Heartbeat")
+    parts, streams = [heartbeats], []
+    for table, name in STREAMS.items():
+        if table not in fleet.workspace.tables:
+            continue
+        found = list_streams(fleet, table, name)
+        streams.append(found)
+        pad = 30 * (found["Last"] - found["First"]) / (found["Samples"] - 1).clip(lower=1)
+        tier = pad.map(lambda p: next((reach for reach in REACHES if p <= reach), REACHES[-1]))
+        for reach, part in found.groupby(tier):
+            rows = _rows_around(fleet, f"{name}_rows", around, reach, streams=sorted(set(part["stream"])))
+            rows = rows.rename(columns={"Stream": "stream"}).assign(data_type=table)
+            own = part[[*MACHINE, "stream"]]  # a stream of this name may be a fast one on another machine
+            parts.append(rows.merge(own, on=[*MACHINE, "stream"]))
+    columns = [*MACHINE, "data_type", "stream", "TimeGenerated"]
+    whole = pd.concat(parts, ignore_index=True)[columns].drop_duplicates()
+    listed = pd.concat(streams, ignore_index=True) if streams else pd.DataFrame(columns=_LISTED)
+    return whole.sort_values(columns, ignore_index=True), listed
+
+
+def activity(fleet: Fleet) -> pd.DataFrame:
+    """Fetch what the control plane did, from a day before the window to an hour after it.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        As the packaged query ``activity`` gives it; empty where the workspace has no AzureActivity.
+    """
+    columns = query("activity").returns
+    if "AzureActivity" not in fleet.workspace.tables:
+        return frame_of({column: [] for column in columns}, columns)
+    return pd.concat(by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
+
+
+def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Fetch what machines themselves tell of stops, starts and delays; a table that is not there tells nothing.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    around : pandas.DataFrame
+        resource_id, computer, last and first of the stretches in question.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, Said), ``uptime``
+        (resource_id, computer, TimeGenerated, Uptime in seconds) and ``late`` (resource_id, computer,
+        TimeGenerated, Received).
+    """
+    ws = fleet.workspace
+    said = []
+    if "Event" in ws.tables:
+        events = ask_in_slices(fleet, "system_events", _wide(fleet))
+        number = events["EventID"].astype("str")
+        said.append(events.assign(Said="Windows event " + number + " (" + events["Message"] + ")"))
+    if "Syslog" in ws.tables:
+        lines = ask_in_slices(fleet, "syslog_boots", _wide(fleet))
+        said.append(lines.assign(Said="Syslog: " + lines["Message"]))
+    system, uptime = _nothing("TimeGenerated", "Said"), _nothing("TimeGenerated", "Uptime")
+    if said:
+        system = pd.concat(said)[list(system.columns)]
+    if "Perf" in ws.tables:
+        uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*MACHINE, "TimeGenerated"])
+    slow = fleet.days[fleet.days["Delay"] > LATE.total_seconds()]
+    held_up = slow[KQL_MACHINE].assign(
+        Start=slow["Day"].clip(lower=fleet.window.start),
+        End=(slow["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+    )
+    late = ask_in_windows(ws, "heartbeat_late", coalesced_windows(held_up), delay=LATE).merge(
+        spelled_names(fleet), on=KQL_MACHINE
+    )
+    return {"system": system, "uptime": uptime, "late": late}
+
+
+def _nothing(*columns):
+    return pd.DataFrame(columns=[*MACHINE, *columns])
+
+
+def wide(window: Window) -> Window:
+    """Give the time in which causes of outages are looked for: the window, a day before it and an hour after it.
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> print(wide(window("2026-03-02", "2026-03-03")))
+    2026-03-01T00:00:00Z to 2026-03-03T01:00:00Z
+    """
+    return Window(window.start - pd.Timedelta(days=1), window.end + LOOKAHEAD)
+
+
+def _wide(fleet):
+    return wide(fleet.window)
+
+
+def _rows_around(fleet, name, around, pad, **values):
+    """Ask for rows around stretches, and name the machine of each."""
+    names = spelled_names(fleet)
+    if name.startswith("health"):  # AMAHealth names no computer
+        names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
+    ends = around["first"].fillna(around["last"])  # what comes long after the last heartbeat, other streams list
+    windows = around[MACHINE].assign(Start=around["last"] - pad, End=ends + pad).merge(names, on=MACHINE)
+    rows = ask_in_windows(fleet.workspace, name, coalesced_windows(windows), **values)
+    return rows.merge(names, on=KQL_MACHINE)
+
+
+def list_streams(fleet, table, name):
+    """List the streams of a table over the whole window."""
+    names = spelled_names(fleet)
+    asked = sorted(set(names[KQL_MACHINE].to_numpy().ravel()) - {""}) if fleet.asked else []
+    parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=asked)
+    if name == "health":
+        names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
+    rows = pd.concat(parts).merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
+    grouped = rows.groupby([*MACHINE, "data_type", "stream"])
+    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index()

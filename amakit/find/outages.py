@@ -1,0 +1,423 @@
+"""Outages: stretches in which an agent delivered no sample on any stream, with bracketed ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from amakit.find.schedules import Schedule, on_phase, schedule
+from amakit.schemas import MACHINE, RESULTS, frame_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from amakit.intervals import Window
+
+#: Streams up to this interval say whether an agent runs; slower ones have too little to say.
+FAST = 150.0
+#: The platform's rows of an operation lie this far around the outage that it makes.
+_LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
+#: An agent hands over what it has every half minute to two minutes.
+_UPLOAD = pd.Timedelta(minutes=2)
+_EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One stream beside an outage; times in seconds since 1970.
+
+    Attributes
+    ----------
+    data_type, stream : str
+    last, first : float
+        The samples around the outage; ``first`` is NaN where none came.
+    plan : Schedule
+        From the samples before it, or after it where too few came before.
+    kept : bool or None
+        Whether the stream resumed on its old schedule; None where that cannot be told.
+    """
+
+    data_type: str
+    stream: str
+    last: float
+    first: float
+    plan: Schedule
+    kept: bool | None
+
+
+@dataclass(frozen=True)
+class Hole:
+    """An outage as its streams show it: the four ends of its brackets in seconds since 1970, NaN for none.
+
+    ``seen`` is False where only the version tells of it: then no stream missed a sample.
+    """
+
+    start_earliest: float
+    start_latest: float
+    end_earliest: float
+    end_latest: float
+    tracks: tuple
+    seen: bool = True
+
+    @property
+    def ongoing(self) -> bool:
+        """Whether nothing came back."""
+        return bool(np.isnan(self.end_latest))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where an outage may be, in seconds since 1970.
+
+    Attributes
+    ----------
+    last, first : float
+        The heartbeats around it; ``first`` is NaN where none came.
+    previous, following : float
+        The end of the outage before, and the last heartbeat before the next stretch.
+    """
+
+    last: float
+    first: float
+    previous: float
+    following: float
+
+
+def candidates(silences: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
+    """Put together where an outage may be: every silence, and every change of version.
+
+    Parameters
+    ----------
+    silences : pandas.DataFrame
+        As `amakit.fetch.silences.silences` gives them.
+    changes : pandas.DataFrame
+        As `amakit.find.versions.transitions` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, last, first; of stretches of one machine that overlap only what they share.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02 10:00", "2026-03-02 10:05"], utc=True)
+    >>> silent = pd.DataFrame({"resource_id": "", "computer": "a", "agent": "", "last": t[:1], "first": t[1:]})
+    >>> change = pd.DataFrame({"resource_id": "", "computer": "a", "last_old": t[:1], "first_new": t[1:]})
+    >>> len(candidates(silent, change))
+    1
+    """
+    named = changes.rename(columns={"last_old": "last", "first_new": "first"})
+    found = pd.concat([silences, named])[[*MACHINE, "last", "first"]]
+    found = found.sort_values([*MACHINE, "last"], ignore_index=True)
+    far = found["first"].fillna(pd.Timestamp("2262-01-01", tz="UTC").as_unit("us"))
+    reached = far.groupby([found[k] for k in MACHINE]).cummax().groupby([found[k] for k in MACHINE]).shift()
+    number = (~(found["last"] < reached)).cumsum()
+    grouped = found.assign(far=far).groupby(number)
+    shared = grouped.agg(**{k: (k, "first") for k in MACHINE}, last=("last", "max"), far=("far", "min"))
+    unknown = shared["far"] >= pd.Timestamp("2262-01-01", tz="UTC")
+    shared = shared.assign(first=shared["far"].mask(unknown)).drop(columns="far")
+    return shared[shared["first"].isna() | (shared["last"] < shared["first"])].reset_index(drop=True)
+
+
+def attempts(operations: pd.DataFrame, fleet_machines: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Find the stretches around operations on the agent's extension in which no outage is known yet.
+
+    An attempt that failed before the new version sent a heartbeat may have cost less than one heartbeat; only
+    faster streams show it then.
+
+    Parameters
+    ----------
+    operations : pandas.DataFrame
+        resource_id, computer, began, ended.
+    fleet_machines : pandas.DataFrame
+        resource_id and computer of every machine that reports.
+    known : pandas.DataFrame
+        As `candidates` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, last, first.
+    """
+    near = operations.merge(fleet_machines, on="resource_id")
+    stretch = near.assign(last=near["began"] - _LEAD, first=near["ended"] + _TRAIL)
+    pairs = stretch.reset_index().merge(known, on=MACHINE, suffixes=("", "_known"))
+    overlap = (pairs["last_known"] < pairs["first"]) & ~(pairs["first_known"] <= pairs["last"])
+    free = stretch.drop(index=pairs.loc[overlap, "index"].unique())
+    return free[[*MACHINE, "last", "first"]].drop_duplicates(ignore_index=True)
+
+
+def holes(
+    found: pd.DataFrame, samples: pd.DataFrame, streams: pd.DataFrame, horizon: pd.Timestamp, changed: set[tuple]
+) -> dict[int, Hole]:
+    """Find the outage in each candidate stretch, and bracket its ends by all streams of its machine.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `candidates` gives them.
+    samples, streams : pandas.DataFrame
+        As `amakit.fetch.samples.samples_around` gives them.
+    horizon : pandas.Timestamp
+        Up to when data may be taken as complete.
+    changed : set of tuple
+        (resource_id, computer, last of the stretch) of the candidates at which the version changed.
+
+    Returns
+    -------
+    dict of int to Hole
+        By the index of ``found``; candidates that are no outage are left out.
+    """
+    seconds = samples["TimeGenerated"].astype("int64").to_numpy() / 1e6
+    tracks = {}
+    keys = [*MACHINE, "data_type", "stream"]
+    for name, index in samples.groupby(keys, sort=False).indices.items():
+        tracks.setdefault(name[:2], {})[name[2:]] = np.sort(seconds[index])
+    latest = streams.groupby(MACHINE)["Last"].max().to_dict() if len(streams) else {}
+    usual = {}
+    for row in streams[streams["Samples"] > 1].itertuples():
+        every = (row.Last - row.First).total_seconds() / (row.Samples - 1)
+        usual.setdefault((row.resource_id, row.computer), {})[row.data_type, row.stream] = every
+    result = {}
+    ordered = found.sort_values([*MACHINE, "last"])[[*MACHINE, "last", "first"]]
+    following = ordered.groupby(MACHINE)["last"].shift(-1)
+    previous = {}
+    for (index, resource, computer, last, first), coming in zip(ordered.itertuples(), following, strict=True):
+        machine = resource, computer
+        if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=FAST):
+            continue  # the other streams go on: the heartbeat is lost, the agent is not
+        stretch = Stretch(
+            last.timestamp(),
+            np.nan if pd.isna(first) else first.timestamp(),
+            previous.get(machine, -np.inf),
+            np.inf if pd.isna(coming) else coming.timestamp(),
+        )
+        hole = _hole(
+            tracks.get(machine, {}), usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed
+        )
+        if hole is not None:
+            result[index] = hole
+            previous[machine] = hole.end_latest
+    return result
+
+
+def _hole(streams, usual, stretch, horizon, changed):
+    """Bracket the outage in a stretch by all streams; None where there is none."""
+    if np.isnan(stretch.first):
+        before = [t[t <= horizon] for t in streams.values()]
+        left, right = max([stretch.last, *(t[-1] for t in before if len(t))]), np.nan
+    else:
+        found = _where(streams, stretch)
+        if found is None and not changed:
+            return None
+        if found is None:  # the version changed, and no stream shows when
+            left, right = stretch.last, stretch.first
+            return Hole(left, right, left, right, _tracks(streams, left, right, usual), seen=False)
+        left, right = found
+    tracks = _tracks(streams, left, right, usual)
+    hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
+    return hole if changed or np.isnan(right) or _is_outage(tracks, right, stretch) else None
+
+
+def _where(streams, stretch):
+    """Find the longest time without any sample that all streams which missed one, or lost their phase, share."""
+    left, right = stretch.last, stretch.first
+    inside, off = [], False
+    for times in streams.values():
+        inside.append(times[(times >= stretch.last) & (times <= stretch.first)])
+        plan = schedule(times[times <= stretch.last])
+        reach = np.inf if plan is None else plan.interval
+        near = times[(times >= stretch.last - reach) & (times <= stretch.first + reach)]
+        if plan is None or len(near) < 2 or near[0] < stretch.previous:
+            continue
+        wrong = np.abs(np.diff(near) - plan.interval)
+        at = int(np.argmax(wrong))
+        if wrong[at] > plan.tolerance() and near[at] < right and near[at + 1] > left:
+            left, right, off = max(left, near[at]), min(right, near[at + 1]), True
+    if not off:
+        return None
+    merged = np.unique(np.concatenate([*inside, [left, right]]))
+    merged = merged[(merged >= left) & (merged <= right)]
+    at = int(np.argmax(np.diff(merged)))
+    return float(merged[at]), float(merged[at + 1])
+
+
+def _tracks(streams, left, right, usual):
+    found = (_track(key, times, left, right, usual.get(key)) for key, times in streams.items())
+    return tuple(track for track in found if track is not None)
+
+
+def _track(key, times, left, right, usual):
+    before = times[times <= left]
+    after = times[times >= right] if not np.isnan(right) else times[:0]
+    plan = schedule(before) or schedule(after[:60])
+    if plan is None and usual is not None:  # too few samples near: what the whole window says is rougher
+        plan = Schedule(usual, 0.01 * usual, 0.01 * usual)
+    if plan is None or not len(before):
+        return None
+    first = after[0] if len(after) else np.nan
+    kept = on_phase(before[-1], first, plan) if len(after) else None
+    return Track(*key, float(before[-1]), float(first), plan, kept)
+
+
+def _inner(tracks, left, right, stretch):
+    """Give the latest start and the earliest end that the schedules allow.
+
+    A stream that was not seen since the outage before says nothing of the start, and one that comes back only
+    after the outage that follows says nothing of the end.
+    """
+    far = np.inf if np.isnan(right) else right
+    start, end = far, left
+    for track in tracks:
+        tolerance = track.plan.tolerance()
+        due = track.last + track.plan.interval + tolerance
+        if track.last >= stretch.previous and left <= due < far - 2 * tolerance:
+            start = min(start, due)
+        back = track.first - track.plan.interval - tolerance
+        if track.first <= stretch.following + track.plan.interval and left <= back <= far:
+            end = max(end, back)
+    if np.isnan(right):
+        return (start if np.isfinite(start) else left), np.nan
+    return min(start, far), max(end, left)
+
+
+def _is_outage(tracks, right, stretch):
+    """Say whether a hole without a change of version is more than one stream's lost sample."""
+    fast = [t for t in tracks if t.plan.interval <= FAST and t.last >= stretch.previous]
+    missed = [t for t in fast if t.last + t.plan.interval < right - t.plan.tolerance()]
+    restarted = [t for t in fast if t.kept is False]
+    return len(missed) >= 2 or (bool(missed) and (len(fast) == 1 or len(restarted) * 2 > len(fast)))
+
+
+def touches(hole: Hole, window: "Window") -> bool:
+    """Say whether an outage reaches into a window; attempts are read from a day before it, and may show others.
+
+    Parameters
+    ----------
+    hole : Hole
+    window : Window
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from amakit.intervals import window
+    >>> at = pd.Timestamp("2026-03-02", tz="UTC").timestamp()
+    >>> touches(Hole(at - 90, at - 80, at - 20, at, ()), window("2026-03-02", "2026-03-03"))
+    False
+    """
+    start, end = window.start.timestamp(), window.end.timestamp()
+    return hole.start_earliest < end and (hole.ongoing or hole.end_latest > start)
+
+
+def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the outages as rows, with the versions around them; their causes are not known yet.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `candidates` gives them.
+    holes : dict of int to Hole
+    runs : pandas.DataFrame
+        As `amakit.find.versions.runs` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        On the index of ``found``: the columns of the result table ``outages`` but for cause and evidence.
+    """
+    at = pd.Index(list(holes), dtype="int64")
+    own = found.loc[at, [*MACHINE, "last", "first"]].rename_axis("at").reset_index()
+    own = own.rename(columns={"last": "quiet", "first": "back"}).merge(runs, on=MACHINE)
+    before = own[own["first"] <= own["quiet"]].sort_values("last", kind="stable").groupby("at")["version"].last()
+    after = own[own["last"] >= own["back"]].sort_values("first", kind="stable").groupby("at")["spelled_first"].first()
+    edges = [np.array([getattr(hole, edge) for hole in holes.values()], dtype="float64") for edge in _EDGES]
+    columns = {
+        **{key: found.loc[at, key] for key in MACHINE},
+        "os_type": own.groupby("at")["os_type"].last().reindex(at),
+        "from_version": before.reindex(at).fillna(""), "to_version": after.reindex(at).fillna(""),
+        **dict(zip(_EDGES, map(instants, edges), strict=True)),
+        **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), _downtime(*edges), strict=True)),
+        "ongoing": [hole.ongoing for hole in holes.values()],
+    }  # fmt: skip
+    types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
+    return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
+
+
+def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 60.0) -> pd.DataFrame:
+    """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
+
+    Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
+    row must have come together, after two minutes or more.
+
+    Parameters
+    ----------
+    late : pandas.DataFrame
+        resource_id, computer, TimeGenerated, Received of late heartbeats.
+    outages : pandas.DataFrame
+        Where a hole explains the delay, there is no disconnection.
+    interval : float
+        Seconds between heartbeats.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows as `table` gives them, with cause ``disconnected`` and the evidence.
+    """
+    late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
+    same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
+    close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
+    together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
+    late["stretch"] = (~(same & close & together)).cumsum()
+    found = late.groupby("stretch").agg(
+        **{key: (key, "first") for key in MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
+        received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
+    )  # fmt: skip
+    found = found[found["beats"] >= 3].reset_index()
+    pairs = found.merge(outages, on=MACHINE)
+    covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
+    found = found[~found["stretch"].isin(pairs.loc[covered, "stretch"])]
+    rows = []
+    for part in found.itertuples():
+        taken = min(part.first + _UPLOAD, part.last)  # what was sent just before may have waited for its upload
+        ends = [part.first - pd.Timedelta(seconds=interval), taken, part.last, max(part.received, part.last)]
+        seconds = (float(v) for v in _downtime(*(end.timestamp() for end in ends)))
+        text = (f"{part.beats} heartbeats sent from {part.first:%Y-%m-%d %H:%M:%S} to {part.last:%H:%M:%S} were "
+                f"received together at {part.received:%H:%M:%S}; nothing is missing")  # fmt: skip
+        rows.append((part.resource_id, part.computer, *ends, *seconds, False, "disconnected", text))
+    columns = [*MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
+               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _downtime(start_earliest, start_latest, end_earliest, end_latest):
+    """Give the difference of the two midpoints, and the least and the most that the brackets allow."""
+    middle = (end_earliest + end_latest - start_earliest - start_latest) / 2
+    return np.maximum(middle, 0.0), np.maximum(end_earliest - start_latest, 0.0), end_latest - start_earliest
+
+
+def instants(seconds: "ArrayLike") -> pd.DatetimeIndex:
+    """Turn seconds since 1970 into instants; NaN into none."""
+    seconds = np.asarray(seconds, dtype="float64")
+    whole = np.where(np.isnan(seconds), np.iinfo("int64").min, np.round(np.nan_to_num(seconds) * 1e6)).astype("int64")
+    return pd.DatetimeIndex(whole.view("M8[us]"), tz="UTC")
+
+
+def phase_kept(hole: Hole) -> bool:
+    """Say whether the agent went on with its old schedule, as most of its fast streams show.
+
+    Parameters
+    ----------
+    hole : Hole
+
+    Returns
+    -------
+    bool
+        False also where it cannot be told, which makes bounds wider, not narrower.
+    """
+    told = [t.kept for t in hole.tracks if t.kept is not None and t.plan.interval <= FAST]
+    return bool(told) and sum(told) * 2 > len(told)

@@ -1,0 +1,1 @@
+"""JupyterLab: the explorer, the %%kql magic, and how objects show themselves."""

@@ -1,0 +1,567 @@
+"""One selection that every view follows: the fleet, a machine, its numbers, a query."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import anywidget
+import ipywidgets
+import pandas as pd
+import traitlets
+
+from amakit import charts
+from amakit.errors import AmakitError, UsageError, nearest
+from amakit.find.versions import version_key
+from amakit.intervals import iso
+from amakit.kql.literals import literal
+from amakit.prose import facts
+from amakit.prose.language import texts, visible
+from amakit.prose.narrative import Narrator
+from amakit.report.parameters import parameters
+from amakit.report.tables import Table
+from amakit.source.workspace import connect
+from amakit.study.alert_coverage import CAUSES
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+    from amakit.source.workspace import Workspace
+from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
+
+#: Rows of a table on the screen; the frames have all of them.
+_ROWS = 200
+#: What of the time around an outage the suggested query asks for.
+_BESIDE = pd.Timedelta(minutes=5)
+#: Text of charts in the ink of JupyterLab, whose theme the kernel does not know; what lies in a bar keeps its own.
+_STYLE = """<style>
+.amakit-chart .main-svg :is(.gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .cbaxis text,
+  .annotation-text, .textpoint text) { fill: var(--jp-ui-font-color1, #737373) !important; }
+.amakit-chart image { image-rendering: pixelated; }
+.amakit-table { max-height: 24rem; overflow: auto; }
+.amakit-table.jp-RenderedHTMLCommon :is(td, th) { text-align: left; vertical-align: top; max-width: 36rem; }
+.amakit-table.jp-RenderedHTMLCommon .number { text-align: right; }
+.amakit-table.jp-RenderedHTMLCommon .short { white-space: nowrap; }
+.amakit-numbers .lm-TabBar-tab { flex: 0 0 auto; max-width: none; }
+.amakit-error { color: var(--jp-error-color1, #b3261e); }
+</style>"""
+
+
+class Explorer:
+    """The views of one analysis, linked by one selection.
+
+    As the result of a cell it shows all of its parts; each is also an attribute that a cell can show by itself.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    workspace : Workspace, optional
+        To ask in KQL, and to analyse another window of.
+    language : {'en', 'ja'}
+    timezone : str
+        Zone in which times are told.
+    anonymise, allow_unknown : bool
+        As `amakit.report.parameters.Parameters` has them, for further analyses.  With pseudonyms no KQL is run: its answer
+        would tell names.
+
+    Attributes
+    ----------
+    scope, fleet, machine, numbers, ask : Part
+        Workspace and window; the map of the fleet with its filters; the streams of one machine around an outage; the
+        rows behind them; any KQL.
+    analysis : Analysis
+    choice : Choice
+        The selection.
+    shown : pandas.DataFrame
+        The outages that the filters leave.
+    answer : pandas.DataFrame or None
+        What the last query gave.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> view = Explorer(found)
+    >>> view.choose(cause="machine_stopped")
+    >>> set(view.shown["cause"]), view.choice.outage in view.shown.index
+    ({'machine_stopped'}, True)
+    """
+
+    def __init__(
+        self,
+        analysis: "Analysis",
+        workspace: "Workspace | None" = None,
+        language: str = "en",
+        timezone: str = "UTC",
+        anonymise: bool = False,
+        allow_unknown: bool = False,
+    ) -> None:
+        self.workspace = workspace
+        self.choice: Choice
+        self.answer: pd.DataFrame | None = None
+        self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
+                       "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
+        self._says = texts(language)["explore"]
+        self._figures, self._following, self._suggested = {}, False, ""
+        self._build()
+        self._take(analysis)
+
+    # -- what code calls, and widgets too ---------------------------------------------------------------------
+
+    def choose(self, **changes: object) -> None:
+        """Change the selection; every view follows.
+
+        A machine that the filters leave out lifts them.
+
+        Parameters
+        ----------
+        **changes
+            Fields of `Choice`.
+
+        Raises
+        ------
+        UsageError
+            When there is nothing of that kind in the analysis; the selection stays as it was.
+        """
+        choice = replace(self.choice, **changes)  # type: ignore[arg-type]
+        if "machine" in changes and "outage" not in changes:
+            choice = replace(choice, outage=None)
+        a = self.analysis
+        known = {
+            "os_type": {"", *a.machines["os_type"]}, "cause": {"", *a.outages["cause"]},
+            "pair": {(), *a.outages[["os_type", "from_version", "to_version"]].itertuples(index=False, name=None)},
+            "machine": {(), *self._rows}, "outage": {None, *a.outages.index},
+        }  # fmt: skip
+        for name, values in known.items():
+            if getattr(choice, name) not in values:
+                value = repr(getattr(choice, name))
+                raise UsageError(self._says["not here"].format(name=self._says[name], value=value))
+        if "machine" in changes and choice.machine not in {(), *machine_keys(chosen(a, choice)[0])}:
+            choice = Choice(machine=choice.machine, outage=choice.outage)  # the filters had left it out
+        before, self.choice = self.choice, settled(a, choice)
+        self._follow(before)
+
+    def analyse(self, workspace: str, start: str, end: str, machines: str | list[str] = "") -> None:
+        """Analyse another workspace or window, and show that instead.
+
+        Parameters
+        ----------
+        workspace : str
+            See `amakit.connect`.
+        start, end : str
+            The window; see `amakit.analyze`.
+        machines : str or list of str
+            Names or resource ids, parted by commas; all by default.
+
+        Raises
+        ------
+        AmakitError
+            When it cannot be done; the views stay as they were.
+        """
+        given = parameters(self._given | {"workspace": workspace, "start": start, "end": end, "machines": machines})
+        same = self.workspace is not None and workspace == self._named()
+        opened = self.workspace if same else connect(workspace)
+        try:
+            found = given.analyze(opened)  # type: ignore[arg-type]
+        except AmakitError:
+            if not same:
+                opened.close()  # type: ignore[union-attr]
+            raise
+        self.workspace = opened
+        self._take(found)
+
+    def query(self, kql: str) -> pd.DataFrame:
+        """Run any KQL on the workspace, and show its answer.
+
+        Parameters
+        ----------
+        kql : str
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        AmakitError
+            When it cannot be run.
+        """
+        if self._given["anonymise"]:
+            raise UsageError(self._says["no names"])
+        if self.workspace is None:
+            raise UsageError(self._says["no workspace"])
+        self.answer = self.workspace.query(kql)
+        self._answer.value = _table(self.answer.head(_ROWS).rename_axis(columns="#"), self._given["language"])
+        n = len(self.answer)
+        self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
+        return self.answer
+
+    def look(self) -> None:
+        """Turn the charts into widgets; a browser calls this when it shows a part."""
+        if not self._figures:
+            self._figures = {"fleet": charts.live(self._fleet_figure()), "machine": charts.live(self._machine_figure())}
+            self._listen()
+            self._ring()
+            for name, figure in self._figures.items():
+                self._places[name].children = [figure]
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        whole = ipywidgets.VBox([part.widget for part in self._parts()])
+        return whole._repr_mimebundle_()
+
+    # -- what is shown ----------------------------------------------------------------------------------------
+
+    def _fleet_figure(self):
+        machines, outages = chosen(self.analysis, self.choice)
+        return charts.fleet(self.analysis, machines, outages, self._given["language"], self._given["timezone"])
+
+    def _machine_figure(self):
+        found = self.analysis if self.choice.outage is not None else replace(
+            self.analysis, outages=self.analysis.outages.iloc[:0])  # fmt: skip
+        return charts.around(found, self.choice.outage, self._given["language"], self._given["timezone"])
+
+    def _left_line(self):
+        return self._say_of.left(*chosen(self.analysis, self.choice))
+
+    def _cost_line(self):
+        outage = self.choice.outage
+        return self._say_of.quiet(self.choice.machine) if outage is None else self._say_of.around(outage)
+
+    def _outages_table(self):
+        return self._say_of.rows_of(self.shown, self.choice.outage, _ROWS)
+
+    def _kql(self):
+        """Give the query that shows the heartbeats of the machine around the outage."""
+        if self.choice.outage is None:
+            return "Heartbeat\n| summarize Beats = count(), Last = max(TimeGenerated) by Computer, Version"
+        row = self.analysis.outages.loc[self.choice.outage]
+        end = row["start_latest"] + pd.Timedelta(hours=1) if pd.isna(row["end_latest"]) else row["end_latest"]
+        begin, end = (literal(at) for at in (row["start_earliest"] - _BESIDE, end + _BESIDE))
+        return (
+            f"Heartbeat\n| where TimeGenerated between ({begin} .. {end})\n"
+            f"| where Computer =~ {literal(row['computer'])}\n| project TimeGenerated, Computer, Version, Category\n"
+            "| order by TimeGenerated asc"
+        )
+
+    # -- widgets ----------------------------------------------------------------------------------------------
+
+    def _build(self):
+        """Make the widgets, empty."""
+        w, says = ipywidgets, self._says
+        wide, style = w.Layout(width="auto", flex="1 1 14rem"), {"description_width": "initial"}
+
+        def field(kind, name, **more):
+            return kind(description=says[name], layout=wide, style=style, **more)
+
+        self._fields = {name: field(w.Text, name) for name in ("workspace", "start", "end", "machines")}
+        fit = w.Layout(width="auto")
+        go = w.Button(description=says["analyse"], button_style="primary", layout=fit)
+        self._filters = {name: field(w.Dropdown, name) for name in ("os_type", "cause", "pair")}
+        self._machine = field(w.Combobox, "machine", continuous_update=False, ensure_option=False)
+        self._outage = field(w.Dropdown, "outage")
+        clear = w.Button(description=says["clear"], layout=fit)
+        self._text = w.Textarea(layout=w.Layout(width="auto", height="9rem"))
+        run = w.Button(description=says["run"], button_style="primary", layout=fit)
+        again = w.Button(description=says["follow"], layout=fit)
+        self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
+        self._tables = {name: w.HTML() for name in ("outages", "streams", "events")}
+        tabs = w.Tab(list(self._tables.values()), titles=[says[f"tab {name}"] for name in self._tables])
+        tabs.add_class("amakit-numbers")
+        self._places = {name: w.VBox().add_class("amakit-chart") for name in ("fleet", "machine")}
+        row = w.Layout(flex_flow="row wrap", align_items="center")
+        go.on_click(lambda _: self._try(self._status, self._analyse, go))
+        clear.on_click(lambda _: self._try(self._left, self.choose, **vars(Choice())))
+        run.on_click(lambda _: self._try(self._asked, self.query, run, kql=self._text.value))
+        again.on_click(lambda _: self._suggest())
+        for name, widget in (*self._filters.items(), ("machine", self._machine), ("outage", self._outage)):
+            widget.observe(lambda change, name=name: self._changed(name, change["new"]), "value")
+        eye = _Eye(self.look)
+        self.scope = Part(
+            w.VBox([w.HTML(_STYLE), w.Box([*self._fields.values(), go], layout=row), self._status, self._data]),
+            lambda: {"text/markdown": self._say_of.data()},
+        )
+        self.fleet = Part(
+            w.VBox([w.Box([*self._filters.values(), self._machine, clear], layout=row), self._left,
+                    self._places["fleet"], eye]),
+            lambda: _chart(self._fleet_figure(), self._left_line()),
+        )  # fmt: skip
+        self.machine = Part(
+            w.VBox([w.Box([self._outage], layout=row), self._cost, self._places["machine"], eye]),
+            lambda: _chart(self._machine_figure(), self._cost_line()),
+        )
+        self.numbers = Part(tabs, lambda: Table(self._outages_table(), self._given["language"])._repr_mimebundle_())
+        self.ask = Part(
+            w.VBox([self._text, w.Box([run, again], layout=row), self._asked, self._answer]),
+            lambda: {"text/markdown": _fenced(self._kql())},
+        )
+
+    def _parts(self):
+        return self.scope, self.fleet, self.machine, self.numbers, self.ask
+
+    def _take(self, analysis):
+        """Show an analysis from the beginning."""
+        self.analysis = analysis
+        self._say_of = _Teller(analysis, self._given["language"], self._given["timezone"])
+        self._rows = dict(zip(machine_keys(analysis.machines), charts.row_names(analysis), strict=True))
+        self._names = {key: html.unescape(row) for key, row in self._rows.items()}
+        self.choice = settled(analysis, Choice())
+        self._say(self._data, _bare(self._say_of.data().replace("\n\n", " ")))
+        self._offer()
+        self._follow(None)
+
+    def _named(self):
+        """Name the workspace as its field does: by its pseudonym where names are not to be told."""
+        return self.analysis.run["workspace"] if self._given["anonymise"] else str(self.workspace.name)
+
+    def _offer(self):
+        """Offer what the analysis holds."""
+        a, says = self.analysis, self._says
+        place = self._named() if self.workspace is not None else a.run["workspace"]
+        window = {"start": iso(a.window.start), "end": iso(a.window.end)}
+        for name, value in ({"workspace": place, "machines": ", ".join(a.run["machines"])} | window).items():
+            self._fields[name].value = value
+        away = a.outages
+        causes = away["cause"].value_counts()
+        changed = away[away["from_version"] != away["to_version"]]
+        pairs = changed.groupby(["os_type", "from_version", "to_version"]).size()
+        pairs = sorted(pairs.items(), key=lambda item: (item[0][0], *map(version_key, item[0][1:])))
+        systems = a.machines["os_type"].value_counts().sort_index()
+        told = {
+            "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
+            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in CAUSES if name in causes],
+            "pair": [(visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
+                     for (os, old, new), n in pairs],
+        }  # fmt: skip
+        self._following = True  # new options take the old value away
+        for name, options in told.items():
+            self._filters[name].options = [(says["all"], () if name == "pair" else ""), *options]
+        self._machine.options = list(self._names.values())
+
+    def _follow(self, before):
+        """Bring every view to the selection; what does not depend on what changed stays as it is."""
+        choice = self.choice
+        filtered = before is None or any(
+            getattr(before, name) != getattr(choice, name) for name in ("os_type", "cause", "pair"))  # fmt: skip
+        focused = before is None or (before.machine, before.outage) != (choice.machine, choice.outage)
+        _, self.shown = chosen(self.analysis, choice)
+        self._following = True
+        self._outage.options = self._say_of.options(rows_of_machine(choice.machine, self.shown)) or [("–", None)]
+        self._set({widget: getattr(choice, name) for name, widget in self._filters.items()}
+                  | {self._machine: self._names.get(choice.machine, ""), self._outage: choice.outage})  # fmt: skip
+        self._say(self._left, _bare(self._left_line()))
+        self._say(self._cost, _bare(self._cost_line()))
+        if filtered or focused:
+            self._tables["outages"].value = _table(self._outages_table(), self._given["language"])
+        if focused:
+            for name in ("streams", "events"):
+                frame = getattr(self._say_of, f"{name}_of")(choice.outage)
+                self._tables[name].value = _table(frame, self._given["language"]) or html.escape(self._says["no rows"])
+            if self._text.value == self._suggested:  # the reader's own query stays
+                self._suggest()
+        if self._figures:
+            if filtered:
+                charts.redraw(self._figures["fleet"], self._fleet_figure())
+                self._listen()
+            if focused:
+                charts.redraw(self._figures["machine"], self._machine_figure())
+            if filtered or focused:
+                self._ring()
+
+    def _suggest(self):
+        self._text.value = self._suggested = self._kql()
+
+    def _listen(self):
+        for trace in self._figures["fleet"].data:
+            trace.on_click(self._clicked)
+
+    def _ring(self):
+        """Frame the row of the machine that is looked at."""
+        figure = self._figures["fleet"]
+        others = [shape for shape in figure.layout.shapes if shape.name != "here"]
+        rows = [] if figure.layout.yaxis.categoryarray is None else list(figure.layout.yaxis.categoryarray)
+        if self._rows.get(self.choice.machine) in rows:
+            at = rows.index(self._rows[self.choice.machine])
+            others.append({"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": at - 0.5, "y1": at + 0.5,
+                           "line": {"color": "#D6006C", "width": 2}, "name": "here"})  # fmt: skip
+        figure.layout.shapes = others
+
+    def _clicked(self, trace, points, state):
+        """Look at what was clicked: a mark is an outage, anything else the machine in whose row it lies."""
+        if not points.point_inds:
+            return
+        if trace.type == "scatter" and trace.customdata is not None:
+            self._try(self._left, self.choose, outage=int(trace.customdata[points.point_inds[0]][-1]))
+        elif points.ys:
+            machine = next(key for key, row in self._rows.items() if row == points.ys[0])
+            self._try(self._left, self.choose, machine=machine)
+
+    def _changed(self, name, value):
+        if self._following:
+            return
+        if name == "machine":
+            self._try(self._left, self._find, name=value)
+        else:
+            self._try(self._left, self.choose, **{name: value})
+
+    def _find(self, name):
+        """Look at the machine of a name, in any case; a computer name without its domain will do."""
+        name = name.strip().lower()
+        known = {label.lower(): key for key, label in self._names.items()}
+        short = {}
+        for label, key in known.items():
+            short.setdefault(label.split(".")[0], []).append(key)
+        key = known.get(name) or (short[name][0] if len(short.get(name, [])) == 1 else None)
+        if name and key is None:
+            raise UsageError(self._says["unknown machine"].format(name=visible(name, 60), near=nearest(name, known)))
+        self.choose(machine=key or ())
+
+    def _analyse(self):
+        self.analyse(*(self._fields[name].value.strip() for name in ("workspace", "start", "end", "machines")))
+
+    def _try(self, place, what, button=None, **given):
+        """Do something for a widget; what goes wrong is one sentence, and everything else stays as it was."""
+        if button is not None:
+            button.disabled = True
+            self._say(place, self._says["busy"])
+        try:
+            what(**given)
+            if place is self._status:
+                self._say(place, "")
+        except AmakitError as error:
+            self._say(place, str(error), bad=True)
+            self._set({self._machine: self._names.get(self.choice.machine, "")})
+        finally:
+            if button is not None:
+                button.disabled = False
+
+    def _set(self, values):
+        """Give widgets their values as the selection has them, not as a reader who changes them."""
+        self._following = True
+        try:
+            for widget, value in values.items():
+                widget.value = value
+        finally:
+            self._following = False
+
+    def _say(self, place, sentence, bad=False):
+        text = html.escape(visible(sentence, 1000))
+        place.value = f'<p role="alert" class="amakit-error">{text}</p>' if bad else f'<p role="status">{text}</p>'
+
+
+class Part:
+    """A part of the explorer: a widget where one can be pressed, and what stands in its place on a page.
+
+    Attributes
+    ----------
+    widget : ipywidgets.Widget
+    """
+
+    def __init__(self, widget: ipywidgets.Widget, still: Callable[[], dict]) -> None:
+        self.widget, self._still = widget, still
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.widget._repr_mimebundle_() | self._still()
+
+
+class _Eye(anywidget.AnyWidget):
+    """Nothing to see; it tells that a browser shows what it lies in, and keeps charts as wide as that.
+
+    Plotly's widget draws before it has a place, and afterwards heeds changes of the window only.
+    """
+
+    _esm = """export default {render({model, el}) {
+      const fit = () => window.dispatchEvent(new Event("resize"));
+      const observer = new ResizeObserver(fit);
+      observer.observe(el);
+      document.addEventListener("plotlywidget-after-render", fit);
+      model.set("seen", true);
+      model.save_changes();
+      return () => { observer.disconnect(); document.removeEventListener("plotlywidget-after-render", fit); };
+    }}"""
+    seen = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self.observe(lambda _: then(), "seen")
+
+
+@dataclass(frozen=True)
+class _Teller(Narrator):
+    """Says what the tables of the explorer hold."""
+
+    def left(self, machines, outages):
+        """Say how much of the fleet the filters leave."""
+        a = self.analysis
+        return self._sentence(
+            "explore left", machines=self._number(len(machines)), all=self._machines(a.machines),
+            outages=self._number(len(outages)), total=self._count(len(a.outages), "outage"))  # fmt: skip
+
+    def quiet(self, machine):
+        """Say that there is no outage to look at, of a machine or at all."""
+        own = rows_of_machine(machine, self.analysis.machines)
+        return self._sentence("explore quiet", name=self._names(own)) if len(own) else self._sentence("explore nothing")
+
+    def options(self, outages):
+        """Name outages for a list to pick from, in order of time."""
+        cells = self._outage_cells(outages.sort_values("start_earliest", kind="stable"))
+        cells.insert(1, "cause", outages["cause"].map(self._cause))
+        return [(" · ".join([row.began, row.cause, row.pair, row.downtime]), row.Index) for row in cells.itertuples()]
+
+    def rows_of(self, outages, first, most):
+        """Give outages with their evidence, the one that is looked at on top."""
+        own = self._worst(outages)
+        own = own.loc[[*([first] if first in own.index else []), *own.index.drop(first, errors="ignore")]].head(most)
+        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
+        table.insert(1, "cause", own["cause"].map(self._cause))
+        return self._headed(table)
+
+    def streams_of(self, outage):
+        """Give what each stream lost in an outage."""
+        own = facts.losses(self.analysis, self._one(outage))
+        every = own["interval_s"].map(lambda s: "–" if pd.isna(s) else self._duration(s))
+        lost = [self._counted(*row) for row in own[["lost", "lost_low", "lost_high"]].itertuples(index=False)]
+        return self._framed(
+            own, stream=own["stream"].str.rstrip(" \\").map(lambda text: visible(text, 120)), every=every,
+            last_before=own["last_before"].map(self._when), first_after=own["first_after"].map(self._when),
+            lost=lost)  # fmt: skip
+
+    def events_of(self, outage):
+        """Give what became of the rows of each event table in an outage."""
+        own = facts.events(self.analysis, self._one(outage))
+        return self._framed(
+            own, rows_inside=own["rows_inside"], expected=own["expected"].map("{:,.1f}".format),
+            max_delay=own["max_delay_s"].map(lambda s: "–" if pd.isna(s) else self._duration(s)),
+            verdict=own["verdict"].map(self._heading))  # fmt: skip
+
+    def _one(self, outage):
+        return self.analysis.outages.iloc[:0] if outage is None else self.analysis.outages.loc[[outage]]
+
+    def _when(self, when):
+        return "–" if pd.isna(when) else self._moment(when)
+
+    def _framed(self, own, **columns):
+        table = pd.DataFrame(columns, index=own["data_type"].map(lambda text: visible(text, 80)))
+        table.columns = [self._heading(name) for name in columns]
+        return table.rename_axis(index=None, columns=self._heading("data_type"))
+
+
+def _chart(figure, caption):
+    return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/markdown": caption}
+
+
+def _table(frame, language):
+    shown = Table(frame, language)._repr_mimebundle_()["text/html"]
+    return f'<div class="amakit-table jp-RenderedHTMLCommon">{shown}</div>' if shown else ""
+
+
+def _fenced(kql):
+    """Show a query in Markdown, whatever names stand in it."""
+    text = "\n".join(line if line.isascii() else visible(line) for line in kql.split("\n"))
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 3)
+    return f"{fence}kql\n{text}\n{fence}"
+
+
+def _bare(markdown):
+    """Turn a sentence of the narrative into plain text."""
+    return html.unescape(re.sub(r"\\(.)", r"\1", markdown.replace("**", "").replace("`", "")))

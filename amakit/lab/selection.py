@@ -1,0 +1,122 @@
+"""What is chosen in the explorer: window, machines, versions, causes."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from amakit.prose import facts
+from amakit.schemas import MACHINE
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is selected of an analysis; an empty field leaves all.
+
+    Attributes
+    ----------
+    os_type, cause : str
+        As in ``analysis.outages``.
+    pair : tuple of (str, str, str), or ()
+        os_type, from_version and to_version.
+    machine : tuple of (str, str), or ()
+        resource_id and computer of the machine that is looked at.
+    outage : int or None
+        Index of the outage that is looked at.
+    """
+
+    os_type: str = ""
+    cause: str = ""
+    pair: tuple = ()
+    machine: tuple = ()
+    outage: int | None = None
+
+
+def chosen(analysis: "Analysis", choice: Choice) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the machines and outages that a choice leaves.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    choice : Choice
+        Its system, cause and version pair filter; machine and outage do not.
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, pandas.DataFrame)
+        Rows of ``analysis.machines`` and of ``analysis.outages``, with their index.  Under a cause or a pair, machines
+        without such an outage are left out.
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> machines, outages = chosen(found, Choice(cause="machine_stopped"))
+    >>> set(outages["cause"]), len(machines) == len(outages.drop_duplicates(["resource_id", "computer"]))
+    ({'machine_stopped'}, True)
+    """
+    machines, outages = analysis.machines, analysis.outages
+    if choice.os_type:
+        machines, outages = (part[part["os_type"] == choice.os_type] for part in (machines, outages))
+    if choice.cause:
+        outages = outages[outages["cause"] == choice.cause]
+    if choice.pair:
+        outages = outages[(outages[["os_type", "from_version", "to_version"]] == list(choice.pair)).all(axis=1)]
+    if choice.cause or choice.pair:
+        keys = pd.MultiIndex.from_frame(outages[MACHINE])
+        machines = machines[pd.MultiIndex.from_frame(machines[MACHINE]).isin(keys)]
+    return machines, outages
+
+
+def settled(analysis: "Analysis", choice: Choice) -> Choice:
+    """Give a choice whose machine and outage agree with each other and with the filters.
+
+    A machine brings the longest of its outages that the filters leave; without a machine it is that of all, upgrades
+    first, see `amakit.prose.facts.worst`.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    choice : Choice
+
+    Returns
+    -------
+    Choice
+
+    Examples
+    --------
+    >>> import amakit
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
+    >>> settled(found, Choice()).outage == facts.worst(found)
+    True
+    """
+    machines, outages = chosen(analysis, choice)
+    if choice.outage in outages.index:
+        return replace(choice, machine=_key(outages.loc[choice.outage]))
+    if choice.machine in set(machine_keys(machines)):
+        outage = facts.worst(replace(analysis, outages=rows_of_machine(choice.machine, outages)))
+        return replace(choice, outage=outage)
+    outage = facts.worst(replace(analysis, outages=outages))
+    return replace(choice, outage=outage, machine=() if outage is None else _key(outages.loc[outage]))
+
+
+def _key(row):
+    return row["resource_id"], row["computer"]
+
+
+def rows_of_machine(machine, frame):
+    """Give the rows of one machine."""
+    return frame[np.array([key == machine for key in machine_keys(frame)], dtype="bool")]
+
+
+def machine_keys(frame):
+    return list(zip(frame["resource_id"], frame["computer"], strict=True))

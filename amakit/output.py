@@ -1,0 +1,108 @@
+"""Files appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+
+from amakit.errors import AmakitError, UsageError
+from amakit.intervals import isos
+
+
+class staged:
+    """Write files into a folder whole or not at all.
+
+    Gives a temporary folder beside the target; what lies in it at the end is moved over, each file by one
+    rename.  After an error nothing is.
+
+    Parameters
+    ----------
+    folder : path-like
+        The target, made if it is not there.
+
+    Raises
+    ------
+    AmakitError
+        When the target cannot be written.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp())
+    >>> with staged(target / "out") as stage:
+    ...     _ = (stage / "a.txt").write_text("whole")
+    >>> [p.name for p in (target / "out").iterdir()]
+    ['a.txt']
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+
+    def __enter__(self) -> Path:
+        self._made = not self._folder.exists()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._stage = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
+        except OSError as error:
+            raise AmakitError(
+                f"nothing can be written to {self._folder}: {error.strerror}; choose another folder"
+            ) from error
+        return self._stage
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if kind is None:
+                for path in sorted(self._stage.iterdir()):
+                    os.replace(path, self._folder / path.name)  # noqa: PTH105 - replaces on Windows too
+        except OSError as failed:
+            raise AmakitError(
+                f"{self._folder / path.name} cannot be replaced: {failed.strerror}; close what has it open"
+            ) from failed
+        finally:
+            shutil.rmtree(self._stage, ignore_errors=True)
+            if kind is not None and self._made:
+                with contextlib.suppress(OSError):  # something may have been left there on purpose
+                    self._folder.rmdir()
+
+
+def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
+    """Write a frame as CSV or Parquet, whole or not at all.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    target : path-like or binary file
+        ``.csv`` or ``.parquet``; an open file gets CSV.  Times are ISO 8601 with ``Z`` in CSV.
+
+    Raises
+    ------
+    UsageError
+        When the name ends otherwise.
+    AmakitError
+        When the file cannot be written.
+    """
+    if hasattr(target, "write"):
+        return _csv(frame, target)
+    target = Path(target)
+    if target.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"{target} must end in .csv or .parquet, which says what to write")
+    with staged(target.parent) as stage:
+        (_csv if target.suffix == ".csv" else _parquet)(frame, stage / target.name)
+    return None
+
+
+def _csv(frame, target):
+    times = {c: isos(frame[c]) for c in frame.select_dtypes("datetimetz")}
+    frame.assign(**times).to_csv(target, index=False, lineterminator="\n")
+
+
+def _parquet(frame, target):
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("result", frame)
+        connection.sql("FROM result").write_parquet(str(target))

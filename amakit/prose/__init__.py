@@ -1,0 +1,1 @@
+"""What is said about an analysis, in English and Japanese."""

@@ -1,0 +1,307 @@
+"""An executed notebook in; the page, the Markdown, the PDF and the notebook for other people out."""
+
+import base64
+import functools
+import gzip
+import html
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from amakit.errors import AmakitError
+from amakit.prose.language import plain, visible
+from amakit.report.pdf import printed
+from amakit.report.stills import picture
+from amakit.report.tables import page_texts
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+FORMS = ("html", "md", "pdf", "ipynb")
+_CHART = "application/vnd.plotly.v1+json"
+#: Of the forms in which a cell gives its result, the first of these is shown.
+_SHOWN = [_CHART, "text/html", "text/markdown", "text/plain"]
+#: A table on paper cannot be searched.
+_PRINTED_ROWS = 200
+_FOLDER = Path(__file__).parent
+#: What the page lets run.
+_SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
+
+
+def page(notebook: "NotebookNode", language: str = "en") -> str:
+    """Turn an executed notebook into one HTML file without code.
+
+    A cell that follows a chart and has the tag ``caption`` becomes the caption of the chart; one with the tag
+    ``verdict`` is shown first among equals, one with the tag ``aside`` in small.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    str
+        The page: no address outside itself, no request when opened.  Without scripts it shows whole tables and
+        a still picture of each chart.
+    """
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    from amakit import __version__
+
+    notebook = _arranged(notebook)
+    says = page_texts(language)
+    for number, output in enumerate(_charts(notebook), 1):
+        output.metadata["still"] = _still(output.data[_CHART], says, f"c{number}-")
+    exporter = HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
+        template_name="page",
+        extra_template_basedirs=[str(_FOLDER)],
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+        filters={
+            "chart_json": _for_script,
+            "chart_title": functools.partial(_title, says=says),
+            "uncoloured": _uncoloured,
+        },
+    )
+    shown = {
+        "language": language, "title": title(notebook), "version": __version__, "says": says,
+        "for_script": _for_script({"search": says["search"], "shown": says["shown"], "language": language}),
+        "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
+    }  # fmt: skip
+    body, _ = exporter.from_notebook_node(notebook, resources={"page": shown})
+    return body
+
+
+def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> tuple[str, dict[str, bytes]]:
+    """Turn an executed notebook into Markdown without code, for a ticket or a wiki.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    pictures : str
+        Name of the folder beside the Markdown in which the pictures are to lie.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    tuple of (str, dict of str to bytes)
+        The text, and each picture by its name.
+    """
+    notebook, says = _arranged(notebook), page_texts(language)
+    drawn, parts = {}, []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        told = []
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if _CHART in data:
+                told.append(_pictured(output, drawn, pictures, says))
+            elif "text/markdown" in data:
+                told.append(data["text/markdown"])
+            elif "text/plain" in data or output.get("name") == "stdout":
+                told.append(_indented(data.get("text/plain", output.get("text", ""))))
+        mark = "> " if "verdict" in cell.metadata.get("tags", []) else ""
+        parts += [re.sub("^", mark, text, flags=re.MULTILINE) for text in told]
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n", drawn
+
+
+def write(
+    notebook: "NotebookNode", stage: Path, name: str, forms: Iterable[str], language: str = "en"
+) -> AmakitError | None:
+    """Write an executed notebook in the forms that are asked for.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    stage : pathlib.Path
+        Folder for the files.
+    name : str
+        Of each file, before its ending.
+    forms : iterable of {'html', 'md', 'pdf', 'ipynb'}
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    AmakitError or None
+        Why the PDF could not be printed; all other forms are there then.
+    """
+    import nbformat
+
+    sheet = page(notebook, language) if {"html", "pdf"} & set(forms) else ""
+    if "html" in forms:
+        (stage / f"{name}.html").write_text(sheet, encoding="utf-8", newline="\n")
+    failed = _print(sheet, stage / f"{name}.pdf", page_texts(language)) if "pdf" in forms else None
+    if "md" in forms:
+        text, drawn = markdown(notebook, f"{name}_files", language)
+        (stage / f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
+        for file, content in drawn.items():
+            (stage / f"{name}_files").mkdir(exist_ok=True)
+            (stage / f"{name}_files" / file).write_bytes(content)
+    if "ipynb" in forms:
+        nbformat.write(notebook, stage / f"{name}.ipynb")
+    return failed
+
+
+def index(entries: list[dict], about: dict, language: str = "en") -> str:
+    """Write the page that leads to many others.
+
+    Parameters
+    ----------
+    entries : list of dict
+        For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form.
+    about : dict
+        ``notebook``, ``workspace``, ``timezone``, ``each`` and ``title``.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    str
+        One HTML file that names nothing outside its folder.
+    """
+    import jinja2
+
+    from amakit import __version__
+
+    says, failed = page_texts(language), sum(bool(entry["failed"]) for entry in entries)
+    loader = jinja2.FileSystemLoader(_FOLDER / "page")
+    template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
+    template.filters |= {"address": quote, "visible": visible}
+    return template.get_template("pages.html.j2").render(
+        language=language, says=says, version=__version__, entries=entries, failed=failed,
+        for_script=_for_script({"search": says["search"], "shown": says["shown"], "language": language}), **about,
+    )  # fmt: skip
+
+
+def title(notebook: "NotebookNode") -> str:
+    """Give the first heading of a notebook.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> title(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Why?")]))
+    'Why?'
+    """
+    cells = (cell for cell in notebook.cells if cell.cell_type == "markdown")
+    return next((cell.source.split("\n")[0].lstrip("# ") for cell in cells), "amakit")
+
+
+def _arranged(notebook):
+    """Give a copy in which each output knows the heading above it, and each chart its caption."""
+    import nbformat
+
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    cells, heading, chart, tables = [], "", None, Counter()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = next((re.sub(r"[*_`\\]", "", line.lstrip("# ")) for line in reversed(cell.source.split("\n"))
+                            if line.startswith("#")), heading)  # fmt: skip
+        outputs = cell.get("outputs", [])
+        if chart is not None and outputs and "caption" in cell.metadata.get("tags", []):
+            chart.metadata["caption"] = "\n\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
+            chart = None
+            continue
+        for output in outputs:
+            if "data" in output:
+                tables[heading] += "text/html" in output.data
+                output.metadata["heading"] = heading + (f" ({tables[heading]})" if tables[heading] > 1 else "")
+                chart = output if _CHART in output.data else None
+                if chart is not None and "text/markdown" in output.data:  # a part of the explorer brings its own
+                    chart.metadata["caption"] = output.data["text/markdown"]
+        if cell.cell_type == "markdown":
+            chart = None
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def _charts(notebook):
+    return [o for cell in notebook.cells for o in cell.get("outputs", []) if _CHART in o.get("data", {})]
+
+
+def _title(chart, says):
+    """Give the title of a chart without plotly's HTML."""
+    text = chart.get("layout", {}).get("title", {})
+    text = text.get("text") if isinstance(text, dict) else text
+    return visible(html.unescape(re.sub(r"<[^<>]*>", " ", text or ""))) or says["chart"]
+
+
+def _still(chart, says, prefix):
+    try:
+        return picture(chart, "svg", prefix).decode("utf-8")
+    except AmakitError:  # a chart of a notebook of the user's own may be of any kind
+        return f"<p>{html.escape(says['undrawn'])}</p>"
+
+
+def _pictured(output, drawn, folder, says):
+    """Draw a chart into ``drawn``; give the Markdown that shows it."""
+    chart, file = output.data[_CHART], f"chart-{len(drawn) + 1}.png"
+    name, caption = plain(_title(chart, says)), output.metadata.get("caption", "")
+    try:
+        drawn[file] = picture(chart, "png")
+    except AmakitError:
+        return f"{name}: {says['undrawn']}\n\n{caption}"
+    return f"![{name}]({quote(folder)}/{file})\n\n{caption}"
+
+
+def _print(sheet, target, says):
+    """Print the page with its scripts shut out, so that still pictures stand in it."""
+    sheet = _shortened(sheet.replace(_SCRIPTS, "script-src 'none'", 1), says["more"])
+    with tempfile.TemporaryDirectory(prefix="amakit-") as folder:
+        copy = Path(folder) / "page.html"
+        copy.write_text(sheet, encoding="utf-8", newline="\n")
+        try:
+            printed(copy, target)
+        except AmakitError as error:
+            return error
+    return None
+
+
+def _uncoloured(page):
+    """Take the colours out of code in HTML: their spans would be ten times as long as a query."""
+    bare = functools.partial(re.sub, r"</?span[^>]*>", "")
+    return re.sub(r'<div class="highlight">.*?</pre></div>', lambda code: bare(code[0]), page, flags=re.DOTALL)
+
+
+def _shortened(page, more):
+    """Leave out the rows of a table on paper that nobody will read there, and say how many."""
+
+    def shorten(table):
+        rows = re.findall(r"<tr.*?</tr>", table[0], re.DOTALL)
+        if len(rows) <= _PRINTED_ROWS:
+            return table[0]
+        left = more.format(n=f"{len(rows) - _PRINTED_ROWS:,}")
+        rows[_PRINTED_ROWS:] = [
+            f'<tr><td colspan="{len(re.findall("</t[dh]>", rows[0]))}">… {html.escape(left)}</td></tr>'
+        ]
+        return "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
+
+    return re.sub(r"<tbody>.*?</tbody>", shorten, page, flags=re.DOTALL)
+
+
+def _indented(text):
+    """Make a block of code of it: no text can end one that is indented."""
+    return re.sub("^", "    ", text.strip("\n"), flags=re.MULTILINE)
+
+
+def _for_script(value):
+    """Write a value as JSON that can stand inside a script element."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+@functools.cache
+def _packed_plotly():
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9, mtime=0)).decode("ascii")

@@ -1,0 +1,1 @@
+"""Copies to give away: snapshots and pseudonyms."""

@@ -1,0 +1,121 @@
+"""What an answer of the Kusto service means: whole, too large, refused, and what a person can do."""
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+
+import pandas as pd
+
+from amakit.errors import Unanswered
+from amakit.source.sign_in import first_line
+
+WRONG_TENANT = (
+    "belongs to another tenant than your sign-in; sign in to its own, for example with 'az login --tenant TENANT'"
+)
+_TOO_LARGE = {
+    "rows": re.compile(
+        r"E_QUERY_RESULT_SET_TOO_LARGE|0x80DA0001|0x80DA0003|ResponseSizeError|result set.{0,40} exceeded"
+        r"|exceeded the .{0,40}(record|row|size)|truncat",
+        re.IGNORECASE,
+    ),
+    "work": re.compile(
+        r"E_RUNAWAY_QUERY|0x80DA0007|E_QUERY_TIMEOUT|E_LOW_MEMORY|QueryTimeout|Request_(Execution)?Timeout|GatewayTimeout",
+        re.IGNORECASE,
+    ),
+}  # fmt: skip
+#: What the service says, and what a person can do about it; the first that fits.
+REFUSED = {
+    r"status=3": "sends you elsewhere, where no token follows; check the address and the proxy",
+    r"status=40[134].*(private ?link|public ?network|network ?security ?perimeter|Nsp(Validation|Access)|FromPublic)":
+        "is open to a private link only, which this way in does not serve; export its tables into a folder from "
+        "inside that network and analyse the folder",
+    r"status=40[134].*(TokenTenant|wrong (issuer|tenant)|(different|another) tenant|InvalidTenant|cross-?tenant)":
+        WRONG_TENANT,
+    r"status=40[0-4].*(\b(basic|auxiliary)\b.{0,60}\b(plan|tier|logs?|table)|\b(plan|tier)\b.{0,40}\b(basic|auxiliary)\b)":
+        "has this table on the Basic or Auxiliary plan, which this way in cannot read; switch the table to the "
+        "Analytics plan, or export it into a folder",
+    r"status=401|status=403.*(AuthenticationToken|AuthenticationFailed)":
+        "did not accept the sign-in; sign in again, for example with 'az login', or choose another way with "
+        "--credential",
+    r"status=404|status=40[03].*(PathNotFound|(Workspace|Resource|ResourceGroup|Subscription|Database)NotFound)":
+        "is not there: deleted, or in another subscription or cloud; check the id and --cloud (a deleted workspace "
+        "can be recovered for 14 days)",
+    r"status=403": "does not let you read it; ask its owner for the role Log Analytics Reader",
+}  # fmt: skip
+
+
+def request_properties():
+    from azure.kusto.data import ClientRequestProperties
+
+    wanted = ClientRequestProperties()
+    wanted.set_option("results_progressive_enabled", False)  # such an answer is parsed to nothing
+    return wanted
+
+
+def check_frames(frames):
+    """Check the frames of an answer: its client takes one that broke off for a whole one.
+
+    Raises
+    ------
+    Unanswered
+
+    Examples
+    --------
+    >>> check_frames([{"FrameType": "DataSetHeader"}, {"FrameType": "DataSetCompletion", "HasErrors": True}])
+    Traceback (most recent call last):
+    amakit.errors.Unanswered: it broke off and said so at the end
+    """
+    kinds = [frame.get("FrameType") for frame in frames]
+    if any(kind in ("TableHeader", "TableFragment", "TableProgress", "TableCompletion") for kind in kinds):
+        raise Unanswered("it answered piece by piece, which the client takes for nothing")
+    if kinds[-1:] != ["DataSetCompletion"]:
+        raise Unanswered("its answer has no end")
+    last = frames[-1]
+    told = [frame for frame in frames if frame.get("TableKind") == "QueryCompletionInformation"]
+    bad = [row for frame in told for row in frame["Rows"] if _level(frame, row) < 4]
+    if last.get("HasErrors") or last.get("Cancelled") or last.get("OneApiErrors") or bad:
+        words = json.dumps([last, *bad])
+        raise Unanswered("it broke off and said so at the end", large=too_large(words))
+
+
+def too_large(words):
+    return next((kind for kind, pattern in _TOO_LARGE.items() if pattern.search(words)), "")
+
+
+def _level(frame, row):
+    names = [column["ColumnName"] for column in frame["Columns"]]
+    level = dict(zip(names, row, strict=False)).get("Level") if isinstance(row, list) else 0
+    return 4 if level is None else level
+
+
+def pause(response: object) -> float:
+    """Read for how many seconds the service wants to be left alone."""
+    text = getattr(response, "headers", {}).get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        return float(text)
+    try:
+        until = pd.Timestamp(parsedate_to_datetime(text))
+        until = until.tz_localize("UTC") if until.tzinfo is None else until
+        return max(0.0, (until - pd.Timestamp.now("UTC")).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def error_code(text):
+    """Find the service's own code in what it said; it is what a search or a ticket needs."""
+    found = re.search(r"AADSTS\d+", text) or re.search(r'"code"\s*:\s*"([\w.]{3,60})"(?!.*"code")', text)
+    return found[found.lastindex or 0] if found else ""
+
+
+def innermost_message(error, response):
+    """Give the innermost message: Log Analytics nests them, and its client prints none."""
+    line = first_line(error)
+    if not line.startswith("Unknown Kusto service error"):
+        return line
+    try:
+        told = response.json()["error"]
+        while isinstance(told.get("innererror"), dict):
+            told = told["innererror"]
+        return first_line(f"{told.get('code', '')} {told.get('message', '')}".strip()) or line
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return line

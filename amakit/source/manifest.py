@@ -1,0 +1,59 @@
+"""A snapshot's own description: what it was taken of, and whether it is whole."""
+
+import json
+from pathlib import Path
+
+from amakit.errors import AmakitError
+from amakit.source.exports import MANIFEST, PARTIAL, one_line
+
+
+def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:
+    """Read the manifest of a snapshot; None where there is none.
+
+    Raises
+    ------
+    AmakitError
+        When it is there, and broken.
+    """
+    path = Path(folder) / name
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        reason = one_line(error)
+        raise AmakitError(f"{path} cannot be read: {reason}; copy the snapshot again, or take it anew") from error
+    return found if isinstance(found, dict) and "amakit_snapshot" in found else None
+
+
+def snapshot_files(folder: str | Path) -> dict[str, int]:
+    """Give the size of each file in the folder of a snapshot beside its manifest; hidden ones are nobody's."""
+    paths = {p.relative_to(folder): p for p in Path(folder).rglob("*") if p.is_file()}
+    held = {at.as_posix(): p for at, p in paths.items() if not any(part.startswith(".") for part in at.parts)}
+    return {at: path.stat().st_size for at, path in held.items() if at not in (MANIFEST, PARTIAL)}
+
+
+def whole_snapshot(folder: str | Path) -> dict | None:
+    """Give the manifest of a snapshot with all its files; None for any other folder.
+
+    Raises
+    ------
+    AmakitError
+        When it is not finished, or its files are not those of the manifest: a part that is missing would look like
+        an outage.
+    """
+    begun, taken = read_manifest(folder, PARTIAL), read_manifest(folder)
+    if begun is not None:
+        done = len(begun["files"])
+        raise AmakitError(
+            f"{folder} is a snapshot that was not finished ({done} of {begun['planned']} files, {begun['start']} to "
+            f"{begun['end']} of {begun['workspace']}); run the same `amakit snapshot` again, it fetches what is missing"
+        )
+    if taken is None:
+        return None
+    wanted, held = {file["file"]: file["bytes"] for file in taken["files"]}, snapshot_files(folder)
+    odd = sorted(wanted.items() ^ held.items())
+    if odd:
+        raise AmakitError(
+            f"{folder} is not as the snapshot was taken: {odd[0][0]} is missing, changed or additional; `amakit check` "
+            "lists all such files, and the same `amakit snapshot` again mends them"
+        )
+    return taken

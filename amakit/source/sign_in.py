@@ -1,0 +1,344 @@
+"""Clouds, hosts and credentials: who may be asked, and how to sign in."""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from amakit.errors import UsageError, nearest, withheld, withhold
+from amakit.source.address import Address, address
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken, TokenCredential
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where one of Microsoft's clouds keeps its doors.
+
+    Attributes
+    ----------
+    host : str
+        Answers the Kusto client for Log Analytics.  The documentation of the public cloud names a second one,
+        ``adx.monitor.azure.com``.
+    authority : str
+        Signs people in.
+    audience : str
+        For whom a token must be made out, where the endpoint itself does not say.
+    manager : str
+        Answers for Azure Resource Manager, the control plane.
+    manager_audience : str
+        For whom a token must be made out there.
+    """
+
+    host: str
+    authority: str
+    audience: str
+    manager: str
+    manager_audience: str
+
+
+#: The clouds by the name that ``--cloud`` takes.
+CLOUDS = {
+    "public": Cloud(
+        "ade.loganalytics.io", "https://login.microsoftonline.com", "https://kusto.kusto.windows.net",
+        "management.azure.com", "https://management.azure.com",
+    ),
+    "usgov": Cloud(
+        "adx.monitor.azure.us", "https://login.microsoftonline.us", "https://kusto.kusto.usgovcloudapi.net",
+        "management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net",
+    ),
+    "china": Cloud(
+        "adx.monitor.azure.cn", "https://login.partner.microsoftonline.cn", "https://kusto.kusto.chinacloudapi.cn",
+        "management.chinacloudapi.cn", "https://management.chinacloudapi.cn",
+    ),
+}  # fmt: skip
+#: The ways of signing in by the name that ``--credential`` takes.
+CREDENTIALS = ("default", "cli", "managed", "device", "browser", "workload", "environment")
+_WORKSPACE_ID = re.compile(
+    r"/subscriptions/[0-9a-f-]+/resourcegroups/(?!\.)[\w.()-]{1,90}(?<!\.)/providers/microsoft\.operationalinsights"
+    r"/workspaces/(?P<name>[a-z0-9][a-z0-9-]{0,61}[a-z0-9])/?",
+    re.IGNORECASE,
+)
+
+
+def cloud_of(name: str = "", environ: Mapping[str, str] = os.environ) -> str:
+    """Tell which cloud is meant.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CLOUDS`; empty for the one whose authority stands in ``AZURE_AUTHORITY_HOST``, as for every
+        tool of azure-identity, and for the public cloud where nothing stands there.
+    environ : mapping
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UsageError
+        When there is no such cloud.
+
+    Examples
+    --------
+    >>> cloud_of("", {}), cloud_of("", {"AZURE_AUTHORITY_HOST": "login.microsoftonline.us"})
+    ('public', 'usgov')
+    """
+    authority = environ.get("AZURE_AUTHORITY_HOST", "").strip().lower()
+    if name:
+        if name not in CLOUDS:
+            raise UsageError(f"cloud {name!r} is not known; it is public, usgov or china")
+        return name
+    host = authority.removeprefix("https://").rstrip("/")
+    by_host = {cloud.authority.removeprefix("https://"): key for key, cloud in CLOUDS.items()}
+    by_host |= {"": "public", "login.windows.net": "public", "login.chinacloudapi.cn": "china"}
+    if host not in by_host:
+        raise UsageError(f"AZURE_AUTHORITY_HOST {authority!r} is the authority of no cloud; say --cloud, or unset it")
+    return by_host[host]
+
+
+def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[Address, str]:
+    """Split what names a remote workspace into the cluster that serves it and the database in there.
+
+    Parameters
+    ----------
+    workspace : str
+        The ARM id of a Log Analytics workspace, or a URL that ends in such an id or in the name of a database.
+    cloud : str
+        A key of `CLOUDS`, for an ARM id: the id itself does not tell.
+    host : str
+        Asked instead of the cloud's own, for an ARM id.
+
+    Returns
+    -------
+    tuple of (Address, str)
+        The cluster and the name of the database.
+
+    Raises
+    ------
+    UsageError
+        When it is none of these.
+
+    Notes
+    -----
+    That a workspace answers the Kusto client under its ARM path, with its own name as the database, is
+    documented at learn.microsoft.com under "Query data in Azure Monitor with Azure Data Explorer".
+
+    Examples
+    --------
+    >>> cluster, database = endpoint("http://127.0.0.1:31415/logs")
+    >>> print(cluster, database)
+    http://127.0.0.1:31415 logs
+    >>> logs = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/Ops"
+    >>> endpoint(logs)[1], endpoint(logs, "usgov")[0].host
+    ('Ops', 'adx.monitor.azure.us')
+    >>> endpoint("https://adx.monitor.azure.com" + logs)[1]
+    'Ops'
+    """
+    arm = _WORKSPACE_ID.fullmatch(workspace)
+    if arm:
+        base = host or CLOUDS[cloud_of(cloud)].host
+        cluster = address(base if "://" in base else f"https://{base}")
+        if cluster.path:
+            raise UsageError(f"endpoint {host!r} is no host; write for example adx.monitor.azure.com")
+        return replace(cluster, path=tuple(workspace.strip("/").split("/"))), arm["name"]
+    if workspace.lower().startswith("/subscriptions/"):
+        raise UsageError(
+            f"workspace {workspace!r} is not the id of one; copy it from the portal's 'JSON view', as in /subscriptions"
+            "/ID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME, or: /subscriptions/…"
+            "/workspaces/NAME"
+        )
+    if host:
+        raise UsageError(f"endpoint {host!r} goes with the ARM id of a workspace; {workspace!r} names its host itself")
+    cluster = address(workspace)
+    if not cluster.path:
+        raise UsageError(
+            f"workspace {workspace!r} is no Kusto endpoint; write http://127.0.0.1:PORT/DATABASE, "
+            "https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
+        )
+    if is_log_analytics(cluster):
+        return cluster, cluster.path[-1]
+    return replace(cluster, path=cluster.path[:-1]), cluster.path[-1]
+
+
+def is_log_analytics(cluster):
+    return _WORKSPACE_ID.fullmatch("/" + "/".join(cluster.path)) is not None
+
+
+def trusted(cluster: Address, cloud: str = "") -> str:
+    """Tell to which cloud an endpoint belongs, before anybody signs in for it.
+
+    Parameters
+    ----------
+    cluster : Address
+        As `endpoint` gives it.
+    cloud : str
+        The cloud that was asked for; empty where it may follow from the host.
+
+    Returns
+    -------
+    str
+        A key of `CLOUDS`; empty on loopback, where nobody signs in.
+
+    Raises
+    ------
+    UsageError
+        When the host is none that Microsoft lists for that cloud: a token would go to somebody else.
+
+    Examples
+    --------
+    >>> trusted(address("https://adx.monitor.azure.cn/subscriptions/0"))
+    'china'
+    >>> trusted(address("https://logs.example.com/x"))
+    Traceback (most recent call last):
+    amakit.errors.UsageError: 'logs.example.com' is no host of Azure Data Explorer or Azure Monitor, so no token is \
+sent there; check the address
+    """
+    from azure.kusto.data.exceptions import KustoError
+    from azure.kusto.data.kusto_trusted_endpoints import well_known_kusto_endpoints
+
+    host = cluster.host
+    if cluster.loopback:
+        return ""
+    found = []
+    for name, known in CLOUDS.items():
+        try:
+            well_known_kusto_endpoints.validate_hostname_is_trusted(host, known.authority)
+        except KustoError:
+            continue
+        found.append(name)
+    if not found:
+        raise UsageError(
+            f"{host!r} is no host of Azure Data Explorer or Azure Monitor, so no token is sent there; check the address"
+        )
+    if cloud and cloud not in found:
+        raise UsageError(f"{host!r} is no host of the cloud {cloud!r}; it belongs to {found[0]!r}")
+    return cloud or (cloud_of() if cloud_of() in found else found[0])
+
+
+def credential(
+    name: str = "default", cloud: str = "public", environ: Mapping[str, str] = os.environ
+) -> "TokenCredential":
+    """Make the one credential of a run.
+
+    Parameters
+    ----------
+    name : str
+        One of `CREDENTIALS`: the default chain of azure-identity, the sign-in of ``az login``, a managed identity,
+        a code to type in on another device, a browser, a workload identity, or a service principal from
+        environment variables.
+    cloud : str
+        A key of `CLOUDS`, whose authority is asked.
+    environ : mapping
+        ``AZURE_TENANT_ID`` and ``AZURE_CLIENT_ID`` are heeded where the way of signing in needs them.
+
+    Returns
+    -------
+    azure.core.credentials.TokenCredential
+
+    Raises
+    ------
+    UsageError
+        When there is no such way, or its environment variables are missing.
+
+    Examples
+    --------
+    >>> credential("cli").__class__.__name__
+    'AzureCliCredential'
+    >>> credential("clii")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: credential 'clii' is not known; the nearest is 'cli'
+    """
+    from azure import identity
+
+    if name not in CREDENTIALS:
+        raise UsageError(f"credential {name!r} is not known; {nearest(name, CREDENTIALS)}")
+    # azure-identity tells of every way that failed; what matters of it is in the error
+    logging.getLogger("azure").addHandler(logging.NullHandler())
+    authority = CLOUDS[cloud].authority
+    tenant = {"tenant_id": environ["AZURE_TENANT_ID"]} if environ.get("AZURE_TENANT_ID") else {}
+    client = {"client_id": environ["AZURE_CLIENT_ID"]} if environ.get("AZURE_CLIENT_ID") else {}
+    make = {
+        "default": lambda: identity.DefaultAzureCredential(authority=authority),
+        "cli": lambda: identity.AzureCliCredential(**tenant),  # type: ignore[arg-type]
+        "managed": lambda: identity.ManagedIdentityCredential(**client),  # type: ignore[arg-type]
+        "device": lambda: identity.DeviceCodeCredential(authority=authority, prompt_callback=_tell, **tenant),  # type: ignore[arg-type]
+        "browser": lambda: identity.InteractiveBrowserCredential(authority=authority, **tenant),
+        "workload": lambda: identity.WorkloadIdentityCredential(authority=authority),
+        "environment": lambda: identity.EnvironmentCredential(authority=authority),
+    }
+    try:
+        return make[name]()  # type: ignore[return-value]
+    except ValueError as error:
+        raise UsageError(f"credential {name!r} cannot be used here: {first_line(error)}") from error
+
+
+def _tell(address, code, _until):
+    """Show the code on stderr: standard output may be a table in a pipe."""
+    import sys
+
+    print(f"to sign in, open {address} and type the code {code}", file=sys.stderr)
+
+
+class CachedCredential:
+    """A credential that is asked for a new token only when the last one is about to end.
+
+    The client asks before every query, and ``az`` takes a second for each.  Its tokens stand in no message.
+
+    Parameters
+    ----------
+    sign_in : str or azure.core.credentials.TokenCredential
+        One of `CREDENTIALS`, or a credential.
+    cloud : str
+        A key of `CLOUDS`.
+    """
+
+    def __init__(self, sign_in: "str | TokenCredential", cloud: str) -> None:
+        self._inner = credential(sign_in, cloud) if isinstance(sign_in, str) else sign_in
+        self._tokens, self._lock = {}, threading.Lock()
+
+    def __repr__(self) -> str:
+        return type(self._inner).__name__
+
+    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
+        """Give a token that holds for five minutes at least."""
+        with self._lock:
+            kept = self._tokens.get(scopes)
+            if kept is None or kept.expires_on - pd.Timestamp.now("UTC").timestamp() < 300:
+                kept = self._tokens[scopes] = self._inner.get_token(*scopes, **options)
+                withhold(kept.token)
+            return kept
+
+    def close(self) -> None:
+        """Close the credential."""
+        getattr(self._inner, "close", lambda: None)()
+
+
+def without_secrets(error: BaseException) -> BaseException:
+    """Take secrets out of an error and of those behind it: a traceback prints them all."""
+    for each in exception_chain(error):
+        said = [argument if isinstance(argument, str) else repr(argument) for argument in each.args]
+        if any(withheld(text) != text for text in (*said, str(each))):
+            each.args = (withheld(" ".join(said)),)
+            each.message = each.args[0]  # azure-core tells this instead of its arguments
+    return error
+
+
+def exception_chain(error):
+    chain = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def first_line(error):
+    line = withheld(" ".join(str(error).strip().split("\n")[0].split()))
+    return re.sub(r" expecting \{.*", "", line).rstrip(".!;:")  # what could stand there are 100 words

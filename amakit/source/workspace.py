@@ -1,0 +1,530 @@
+"""``connect()``: one face over the embedded engine and over the service."""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from amakit.errors import AmakitError, Unanswered, UsageError, nearest
+from amakit.intervals import instant, iso
+from amakit.kql import catalog
+from amakit.schemas import RECEIVED, frame_of, tables
+from amakit.source.retry import Patience, halves, together
+
+if TYPE_CHECKING:
+    from amakit.source.files import LocalEngine
+    from amakit.source.kusto import KustoEngine, TokenCredential
+
+_LOG = logging.getLogger("amakit")
+#: After so many parts of one question stayed without an answer, no further part of it is cut.
+_HOPELESS = 3
+
+
+@dataclass(frozen=True)
+class Record:
+    """One query as it ran.
+
+    Attributes
+    ----------
+    name : str
+        The packaged query's name; empty for a query of the user's own.
+    text : str
+        The KQL as it was sent.
+    rows, bytes : int
+        Size of the answer: its rows, and the bytes that it takes in memory.
+    seconds : float
+        From asking to having the whole answer.
+    retries : int
+        Attempts before it that gave no whole answer.
+    sha256 : str
+        Of the answer, whatever order its rows came in: the same data gives the same hash.
+    """
+
+    name: str
+    text: str
+    rows: int
+    bytes: int
+    seconds: float
+    retries: int = 0
+    sha256: str = ""
+
+
+@dataclass
+class _Question:
+    """One packaged query on its way: what it became, and how hard that was."""
+
+    wanted: catalog.Query
+    values: dict
+    lacking: dict
+    table: str
+    still: object
+    records: list = field(default_factory=list)
+    retries: int = 0
+    failed: int = 0
+
+
+class Workspace:
+    """Tables of logs that answer KQL, wherever they are.  Made by `connect`.
+
+    Attributes
+    ----------
+    name : str
+        What was given to `connect`.
+    kind : str
+        ``demo``, ``folder``, ``duckdb`` or ``kusto``.
+    synthetic : bool
+        Whether the data was made by ``amakit demo``; then everything shown must say so.
+    log : list of Record
+        Every query so far.
+    unknown : list of dict, or None
+        Where what cannot be fetched is noted: start, end, table and reason.  None when it is to be a failure.
+    patience : amakit.source.retry.Patience
+        How long the service is asked again.
+    taken : dict or None
+        The manifest of a snapshot: what it was taken of.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        engine: "LocalEngine | KustoEngine",
+        synthetic: bool = False,
+        taken: dict | None = None,
+    ) -> None:
+        self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
+        self.log, self.unknown, self.patience = [], None, Patience()
+        self._engine, self._bar, self._worn = engine, None, False
+
+    def __repr__(self) -> str:
+        return self._display().text()
+
+    def _repr_html_(self):
+        return self._display().html()
+
+    def _display(self):
+        from amakit.lab.display import of_workspace  # the one import upwards: a repr is words
+
+        return of_workspace(self, shown(self.name))
+
+    def __enter__(self) -> "Workspace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables, sorted."""
+        return self._patiently("the list of its tables", self._engine.tables)
+
+    @property
+    def known(self) -> dict[str, dict[str, str]]:
+        """KQL type of each column of each table, as far as it is known without asking: of a service what was asked."""
+        return self._engine.known()
+
+    def extent(self, table: str) -> tuple[int | None, datetime | None, datetime | None]:
+        """Tell the extent of a table, as far as it costs next to nothing.
+
+        Parameters
+        ----------
+        table : str
+
+        Returns
+        -------
+        tuple of (int, datetime, datetime)
+            Rows, first and last TimeGenerated in UTC.  None for what would have to be read: of a service all three, of
+            text that no query has read yet, and the instants of a large table.
+        """
+        return self._engine.extent(table)
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a workspace of Log Analytics, whose rows come in all the time."""
+        return self._engine.log_analytics
+
+    def columns(self, table: str) -> dict[str, str]:
+        """KQL type of each column of a table.
+
+        Raises
+        ------
+        UsageError
+            When there is no such table.
+        """
+        if table not in self.tables:
+            raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
+        return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
+
+    def query(self, kql: str) -> pd.DataFrame:
+        """Run any KQL.
+
+        Parameters
+        ----------
+        kql : str
+            The query.  The embedded engine knows a large part of KQL and refuses the rest.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as the query gives them; times in UTC with microseconds.
+
+        Raises
+        ------
+        AmakitError
+            When it cannot be run, or a service gives no whole answer.
+
+        Notes
+        -----
+        A service is first asked for the number of rows; an answer with fewer is not taken.
+
+        Examples
+        --------
+        >>> with connect("demo") as ws:
+        ...     ws.query("Heartbeat | where Category == 'Azure Monitor Agent' | summarize Machines = dcount(Computer)")
+           Machines
+        0        39
+        """
+        begun, errors = time.perf_counter(), []
+        frame = self._patiently("the query", partial(self._proved, kql), errors)
+        self._note([_record("", kql, frame, begun, len(errors))])
+        return frame
+
+    def ask(self, name: str | catalog.Query, **values: object) -> pd.DataFrame:
+        """Run a packaged query.
+
+        Parameters
+        ----------
+        name : str
+            Which query.
+        **values
+            One for each of its parameters.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns that the query's head names.
+
+        Raises
+        ------
+        AmakitError
+            When a table that it reads is not there, or the query cannot be run.
+        """
+        return self.ask_all(name, [values])[0]
+
+    def ask_all(self, name: str | catalog.Query, several: Iterable[dict]) -> list[pd.DataFrame]:
+        """Run a packaged query for several sets of values, side by side where the engine can.
+
+        Parameters
+        ----------
+        name : str or amakit.kql.catalog.Query
+            Which query.
+        several : iterable of dict
+            The values for each run.
+
+        Returns
+        -------
+        list of pandas.DataFrame
+            One for each set of values.  One that a service could not give in one piece was put together from
+            smaller ones, the rows as from shorter slices of time.
+
+        Raises
+        ------
+        AmakitError
+            When a table that it reads is not there, or the query cannot be run.
+        """
+        wanted = catalog.query(name)
+        questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
+        answers = together(questions, self._engine.at_once)
+        self._note([record for _, records in answers for record in records])
+        return [frame for frame, _ in answers]
+
+    def total(self) -> str:
+        """Say in one line what all queries so far cost.
+
+        Examples
+        --------
+        >>> with connect("demo") as ws:
+        ...     _ = ws.query("Heartbeat | take 2")
+        ...     ws.total().split(",")[:2]
+        ['1 query', ' 2 rows']
+        """
+        rows, size, seconds, retries = (
+            sum(getattr(record, column) for record in self.log) for column in ("rows", "bytes", "seconds", "retries")
+        )
+        asked = "1 query" if len(self.log) == 1 else f"{len(self.log):,} queries"
+        again = "1 retry" if retries == 1 else f"{retries:,} retries"
+        return f"{asked}, {rows:,} rows, {size / 1e6:,.1f} MB, {seconds:,.1f} s, {again}"
+
+    @contextmanager
+    def leaving_out(self, allowed: bool = True) -> Iterator[list[dict]]:
+        """Note what cannot be fetched, for as long as this context lasts, instead of giving up.
+
+        Parameters
+        ----------
+        allowed : bool
+            Whether to do so at all.
+
+        Yields
+        ------
+        list of dict
+            start, end, table and reason of everything that stayed unknown so far.
+        """
+        self.unknown, self._worn = [] if allowed else None, False
+        try:
+            yield self.unknown if allowed else []
+        finally:
+            self.unknown = None
+
+    def proof(self) -> Iterator[tuple[str, str]]:
+        """Prove the way to the data step by step; see `amakit.source.kusto.KustoEngine.proof`.  Files need none."""
+        return self._engine.proof() if self.kind == "kusto" else iter(())
+
+    def rest(self) -> None:
+        """Take the progress bar away; nothing is asked for a while."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.rest()
+        self._engine.close()
+
+    # -- asking a service -----------------------------------------------------------------------------------
+
+    def _lacking(self, wanted, values):
+        """Give the columns that the tables of a query do not have, and the table that it is about."""
+        lacking = {}
+        stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
+        for reads, columns in wanted.reads.items():
+            table = values.get(stand_in, reads)
+            if table not in self.tables:
+                raise AmakitError(f"{self.name} has no table {table}; it holds {', '.join(self.tables) or 'nothing'}")
+            present = self.columns(table)
+            if self.live:
+                present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
+            missing = {c: tables()[reads][c] for c in columns if c not in present}
+            if missing:
+                lacking[table] = missing
+        return lacking, table
+
+    def _questioned(self, wanted, values, lacking, table, still):
+        """Ask one packaged query, in as many pieces as it takes; give the answer and what it cost."""
+        question = _Question(wanted, values, lacking, table, still)
+        bounds = [instant(values[key]) if key in values else None for key in ("start", "end")]
+        frames = self._pieces(question, *bounds)
+        empty = frame_of({column: [] for column in wanted.returns}, wanted.returns)
+        whole = frames[0] if len(frames) == 1 else pd.concat([empty, *frames], ignore_index=True)
+        return whole[list(wanted.returns)], question.records
+
+    def _pieces(self, question, start, end, bits=()):
+        wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
+        if start is not None:
+            values |= {"start": start, "end": end}
+        held = {k: self._engine.held(v) for k, v in values.items() if isinstance(v, pd.DataFrame)}
+        text, asked = (
+            catalog.render(wanted, question.lacking, **given) + catalog.share(wanted.parts[1:], bits)
+            for given in (values, values | held)
+        )
+        cut = partial(halves, wanted.parts, start, end, bits)
+        patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
+        before = question.retries
+        try:
+            frame = patience.call(
+                partial(self._engine.counted, asked),
+                lambda error: question.still() and not (error.large and cut(error.large == "rows")),
+                lambda error: self._again(question, wanted.name, error),
+            )
+        except Unanswered as error:
+            question.retries += 1
+            halved = cut(error.large == "rows") if error.large else []
+            if not halved and self.unknown is not None and not bits and wanted.parts[0] != "none":
+                self._worn = True
+                halved = halves(("days",), start, end, ())  # the less is unknown the better
+            if not question.still() or (self.unknown is None and not halved) or start is None:
+                tries = question.retries - before
+                raise self._given_up(f"{wanted.name} on {question.table}", error, tries, start, end) from error
+            if halved and question.failed < _HOPELESS:
+                return [frame for part in halved for frame in self._pieces(question, *part)]
+            question.failed += 1
+            lost = {"start": iso(start), "end": iso(end), "table": question.table, "reason": str(error)}
+            if lost not in self.unknown:
+                self.unknown.append(lost)
+            return []
+        question.records.append(_record(wanted.name, text, frame, begun, question.retries))
+        question.retries = 0
+        return [frame]
+
+    def _again(self, question, name, error):
+        question.retries += 1
+        _LOG.debug("%s: %s; asked again", name, error)
+
+    def _proved(self, kql):
+        """Ask a query of the user's own, whose text and order of rows are left as they are."""
+        if self.kind != "kusto":
+            return self._engine.run(kql)
+        plain = re.sub(r"\|\s*render\s[^|]*$", "", kql.rstrip().rstrip(";"))
+        try:
+            counted = self._engine.run(f"{plain}\n| count")
+        except Unanswered:
+            raise
+        except AmakitError:  # what cannot be counted may still be asked; else it says itself why not
+            counted = pd.DataFrame({"Count": [0]})
+        if len(counted) != 1:
+            raise Unanswered("it counted nothing")
+        frame, expected = self._engine.run(kql), counted.iloc[0, 0]
+        if len(frame) < expected:  # more have come in since, perhaps
+            raise Unanswered(f"{len(frame)} rows came of {expected}", large="rows")
+        return frame
+
+    def _patiently(self, what, ask, errors=None):
+        errors = [] if errors is None else errors
+        try:
+            return self.patience.call(ask, retried=errors.append)
+        except Unanswered as error:
+            raise self._given_up(what, error, len(errors) + 1) from error
+
+    def _given_up(self, what, error, tries, start=None, end=None):
+        span = "" if start is None else f" from {iso(start)} to {iso(end)}"
+        often = "once" if tries == 1 else f"{tries} times"
+        way_out = "ask for less" if start is None else "take a shorter window, or let it pass with --allow-unknown"
+        return AmakitError(
+            f"{self.name} gave no whole answer to {what}{span}, asked {often}: {error}; try again later, {way_out}"
+        )
+
+    def _note(self, records):
+        self.log += records
+        if self.kind != "kusto":
+            return
+        if self._bar is None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=" queries", leave=False, file=sys.stderr)
+        for record in records:
+            if self._bar is not None:
+                self._bar.set_description(record.name or "query")
+                self._bar.update()
+            else:
+                name, rows, seconds, again = record.name or "query", record.rows, record.seconds, record.retries
+                _LOG.info("%s: %s rows in %.1f s, %s retries", name, f"{rows:,}", seconds, again)
+
+
+def _record(name, text, frame, begun, retries):
+    size = int(frame.memory_usage(index=False).sum())
+    return Record(name, text, len(frame), size, round(time.perf_counter() - begun, 3), retries, _digest(frame))
+
+
+def _digest(frame):
+    """Hash a frame so that engines which run in parallel give one hash: rows in any order, six digits of a sum."""
+    import hashlib
+
+    told = {"object": lambda column: column.map(repr), "float64": lambda column: column.map("{:.6g}".format)}
+    plain = frame.apply(lambda column: told.get(str(column.dtype), lambda same: same)(column)) if len(frame) else frame
+    rows = pd.util.hash_pandas_object(plain, index=False).sort_values().to_numpy()
+    return hashlib.sha256("\n".join(frame.columns).encode() + rows.tobytes()).hexdigest()
+
+
+def shown(workspace: str | Path) -> str:
+    """Name a workspace as others may see it: no folder of this machine, no name or password in an address.
+
+    Parameters
+    ----------
+    workspace : str
+        See `amakit.connect`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("/home/jane/exports/logs"), shown("https://jane:secret@host/Db?token=1"), shown("demo")
+    ('logs', 'https://host/Db', 'demo')
+    """
+    name = str(workspace)
+    if "://" in name:
+        address = urlsplit(name)
+        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+    if name.lower().startswith("/subscriptions/") and not Path(name).exists():
+        return name
+    return Path(name).name or Path(name).resolve().name
+
+
+def connect(
+    workspace: str | Path = "demo", cloud: str = "", endpoint: str = "", credential: "str | TokenCredential" = ""
+) -> "Workspace":
+    """Open a workspace.
+
+    Parameters
+    ----------
+    workspace : str or path-like
+        ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
+        Kusto endpoint; or the ARM id of a Log Analytics workspace.
+    cloud : str
+        ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
+        says.
+    endpoint : str
+        The host to ask for an ARM id, instead of the cloud's own: ``adx.monitor.azure.com`` for example.  By
+        default ``AMAKIT_ENDPOINT``.
+    credential : str or azure.core.credentials.TokenCredential
+        How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
+        ``workload`` or ``environment``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the chain.
+
+    Returns
+    -------
+    Workspace
+
+    Raises
+    ------
+    AmakitError
+        When there is nothing there that can be read.
+
+    Examples
+    --------
+    >>> connect("demo").tables[:3]
+    ['AMAHealth', 'AppLog_CL', 'AzureActivity']
+    >>> connect("nowhere")
+    Traceback (most recent call last):
+    amakit.errors.AmakitError: workspace 'nowhere' does not exist; give a folder of exported tables, a .duckdb \
+file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
+    """
+    name = str(workspace)
+    remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
+    if remote:
+        from amakit.source.kusto import KustoEngine
+
+        told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
+            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip
+        return Workspace(name, "kusto", KustoEngine(name, *told[:2], told[2] or "default"))
+    if cloud or endpoint or credential:
+        raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
+    if name == "demo":
+        from amakit import demo
+        from amakit.source.files import LocalEngine
+
+        return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
+    path = Path(name).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
+        from amakit.source.files import LocalEngine
+        from amakit.source.manifest import whole_snapshot
+
+        kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
+        made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])
+        return Workspace(name, kind, LocalEngine(path), made_up, taken)
+    if path.is_file():
+        raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
+    raise AmakitError(
+        f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
+        "the ARM id of a workspace, or 'demo'"
+    )

@@ -1,0 +1,1 @@
+"""Questions asked of a finished analysis: releases, rollout, alert coverage."""

@@ -1,0 +1,59 @@
+"""Which machines belong together, and since when each runs what."""
+
+import pandas as pd
+
+from amakit.find.versions import version_key
+from amakit.schemas import MACHINE
+
+
+def places(machines: pd.DataFrame) -> pd.DataFrame:
+    """Say where machines are and what they are, as far as their ids tell.
+
+    Parameters
+    ----------
+    machines : pandas.DataFrame
+        Has resource_id; also region, where the caller knows it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        On the index of ``machines``: place (the region where one is given, else the resource group with its
+        subscription, empty where there is neither) and resource_type (``scale_set``, ``virtual_machine``, ``arc`` or
+        ``other``).
+
+    Examples
+    --------
+    >>> places(pd.DataFrame({"resource_id": ["/subscriptions/0/resourcegroups/r/providers/microsoft.compute/"
+    ...     "virtualmachines/a", ""]})).values.tolist()
+    [['/subscriptions/0/resourcegroups/r', 'virtual_machine'], ['', 'other']]
+    """
+    ids = machines["resource_id"].fillna("").str.lower()
+    group = ids.str.extract(r"^(.*/resourcegroups/[^/]+)", expand=False).fillna("")
+    region = machines.get("region", pd.Series("", index=machines.index)).fillna("")
+    kinds = {"arc": "/microsoft.hybridcompute/", "virtual_machine": "/virtualmachines/",
+             "scale_set": "/virtualmachinescalesets/"}  # fmt: skip
+    kind = pd.Series("other", index=machines.index, dtype="str")
+    for name, part in kinds.items():  # an instance of a set may be a machine of its own below it
+        kind = kind.mask(ids.str.contains(part, regex=False), name)
+    return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
+
+
+FAILED = ("rolled_back", "rollback_failed")
+
+
+DAY = pd.Timedelta(days=1)
+
+
+def with_places(analysis):
+    fleet = analysis.machines
+    return pd.concat([fleet, places(fleet)], axis=1)
+
+
+def first_agent_runs(analysis):
+    """Give the runs of the first agent of each machine, with what versions are compared by."""
+    runs = analysis.runs[analysis.runs["line"] == 0].sort_values([*MACHINE, "first"], kind="stable")
+    return runs.assign(key=pd.Series([version_key(v) for v in runs["version"]], index=runs.index, dtype="object"))
+
+
+def in_days(span):
+    return span / DAY
