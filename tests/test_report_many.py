@@ -16,7 +16,7 @@ from amakit.cli import main
 from amakit.report.batch import folders, reports
 from amakit.report.pages import index
 from amakit.report.parameters import notebooks
-from amakit.report.run import batch
+from amakit.report import batch
 
 NAME = "01_version_transitions"
 
