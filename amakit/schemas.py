@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-
 class Verdict(StrEnum):
     """What became of the rows of an event source in an outage, from the mildest word to the strongest."""
 

@@ -204,7 +204,9 @@ def test_on_a_page_each_part_is_a_chart_a_table_or_a_sentence(view, found):
 
 
 def test_an_analysis_without_outages_says_so(found):
-    nothing = replace(found, **{n: getattr(found, n).iloc[:0] for n in ("outages", "gaps", "events", "sources", "transitions")})
+    nothing = replace(
+        found, **{n: getattr(found, n).iloc[:0] for n in ("outages", "gaps", "events", "sources", "transitions")}
+    )
     view = Explorer(nothing)
     view.look()
     assert told(view._cost) == "There is no outage that the filters leave."
