@@ -3,7 +3,7 @@
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 
 
 def places(machines: pd.DataFrame) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def places(machines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
 
 
-FAILED = ("rolled_back", "rollback_failed")
+FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 
 
 DAY = pd.Timedelta(days=1)
