@@ -16,6 +16,19 @@ from amakit.errors import AmakitError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+
+class Verdict(StrEnum):
+    """What became of the rows of an event source in an outage, from the mildest word to the strongest."""
+
+    NONE_EXPECTED = "none_expected"  # so quiet a source that there was next to nothing to lose
+    RECOVERED = "recovered"  # as many rows as expected came, and a loss of half would have shown
+    UNDETERMINED = "undetermined"
+    PARTIAL_LOSS = "partial_loss"  # fewer rows than expected came
+    POSSIBLE_LOSS = "possible_loss"  # none came where some were due, or record numbers are missing
+    RETURNED_LATE = "returned_late"  # the source stayed away longer than the agent did
+    STOPPED = "stopped"  # the source has not come back
+
+
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
 
@@ -71,7 +84,13 @@ RESULTS = {
     },
     "events": {
         "resource_id": "string", "computer": "string", "cause": "string", "outage_start": "datetime",
-        "data_type": "string", "rows_inside": "long", "expected": "real", "max_delay_s": "real", "verdict": "string",
+        "data_type": "string", "source": "string", "rows_inside": "long", "expected": "real", "max_delay_s": "real",
+        "verdict": "string", "p_value": "real", "silent_from": "datetime", "silent_to": "datetime",
+    },
+    "sources": {
+        "resource_id": "string", "computer": "string", "data_type": "string", "source": "string",
+        "silent_from": "datetime", "silent_to": "datetime", "expected": "real", "ongoing": "bool",
+        "outage_start": "datetime",
     },
     "evidence": {
         "resource_id": "string", "computer": "string", "outage_start": "datetime", "time": "datetime",
@@ -89,6 +108,9 @@ _SHARED = {
     "to_version": "version of the agent afterwards; empty while it is silent",
     "outage_start": "the outage's start_earliest, which finds its row in outages",
     "data_type": "the table that the rows are of",
+    "source": "the source inside the table, such as an event log, a facility or a file; empty where it names none",
+    "silent_from": "last row of the source before the silence; empty where it was never silent for long",
+    "silent_to": "first row of the source after the silence; empty while it stays away",
 }  # fmt: skip
 #: What each column of a result table means, beside those that several tables share.  Instants are in UTC.
 _MEANINGS = {
@@ -131,10 +153,17 @@ _MEANINGS = {
         "ongoing": "whether the stream had not resumed at the horizon",
     },
     "events": {
-        "rows_inside": "rows whose time lies certainly inside the outage",
-        "expected": "rows that the machine's own rate around the outage lets expect inside it",
+        "rows_inside": "rows whose time lies certainly inside the outage; empty where they cannot be told apart",
+        "expected": "rows that the source's own rhythm lets expect in the stretch that was judged: the outage, or the "
+        "silence where one outlasts it; empty where the history does not carry a rate",
         "max_delay_s": "most seconds from an event inside the outage to its arrival; empty where there is none",
-        "verdict": "recovered, none_expected, possible_loss or undetermined",
+        "verdict": f"{', '.join(list(Verdict)[:-1])} or {list(Verdict)[-1]}",
+        "p_value": "probability of so few rows, had none been lost; empty where there was no test",
+    },
+    "sources": {
+        "expected": "rows that the source's own rhythm lets expect in the silence",
+        "ongoing": "whether the source had not come back at the horizon",
+        "outage_start": "start_earliest of the outage in which the silence began; empty where there was none",
     },
     "evidence": {
         "time": "when it happened, or when the row says so; empty where it has no instant of its own",

@@ -164,7 +164,8 @@ def causes(analysis: Analysis, language: str = "en") -> go.Figure:
         look = {"colour": colour, "pattern": {"shape": PATTERNS[n % len(PATTERNS)], "fgcolor": "white",
                 "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}}  # fmt: skip
         figure.add_bar(
-            x=[int(counts[name])], y=[cause_label(name, words)], orientation="h", marker=marker_of(look), showlegend=False,
+            x=[int(counts[name])], y=[cause_label(name, words)], orientation="h", marker=marker_of(look),
+            showlegend=False,
             text=[f"{counts[name]:,}"], textposition="outside", cliponaxis=False, name=cause_label(name, words),
             hovertemplate=f"%{{y}}: %{{x}} {words['outages']}<extra></extra>",
         )  # fmt: skip
@@ -191,7 +192,8 @@ def alerts(
     Returns
     -------
     plotly.graph_objects.Figure
-        On the left upgrades, on the right all other outages; see `amakit.study.alert_coverage.verdicts` for the three verdicts.
+        On the left upgrades, on the right all other outages; see `amakit.study.alert_coverage.verdicts` for the three
+        verdicts.
 
     Examples
     --------

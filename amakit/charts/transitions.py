@@ -172,7 +172,8 @@ def fleet(
         part = own[own["cause"] == name]
         if len(part):
             figure.add_scatter(
-                x=wall_clock(part["start_earliest"], timezone), y=part["label"], mode="markers", name=cause_label(name, words),
+                x=wall_clock(part["start_earliest"], timezone), y=part["label"], mode="markers",
+                name=cause_label(name, words),
                 marker={"symbol": symbol, "size": 6 if many else 10, "color": colour,
                         "line": {"width": 0.5 if many else 1.2, "color": "white"}},
                 customdata=np.stack([part["label"], downtimes_in_words(part, words), version_changes(part),

@@ -17,6 +17,7 @@ from amakit.errors import AmakitError, UsageError, nearest
 from amakit.find.versions import version_key
 from amakit.intervals import iso
 from amakit.kql.literals import literal
+from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
 from amakit.prose import facts
 from amakit.prose.language import texts, visible
 from amakit.prose.narrative import Narrator
@@ -28,7 +29,7 @@ from amakit.source.workspace import connect
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
     from amakit.source.workspace import Workspace
-from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
+
 
 #: Rows of a table on the screen; the frames have all of them.
 _ROWS = 200
@@ -62,8 +63,8 @@ class Explorer:
     timezone : str
         Zone in which times are told.
     anonymise, allow_unknown : bool
-        As `amakit.report.parameters.Parameters` has them, for further analyses.  With pseudonyms no KQL is run: its answer
-        would tell names.
+        As `amakit.report.parameters.Parameters` has them, for further analyses.  With pseudonyms no KQL is run: its
+        answer would tell names.
 
     Attributes
     ----------

@@ -17,10 +17,6 @@ from amakit.errors import AmakitError, Unanswered, UsageError
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of
 from amakit.source.address import address
-from amakit.source.retry import apart, pace
-
-if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
 from amakit.source.answers import (
     REFUSED,
     WRONG_TENANT,
@@ -31,6 +27,7 @@ from amakit.source.answers import (
     request_properties,
     too_large,
 )
+from amakit.source.retry import apart, pace
 from amakit.source.sign_in import (
     CLOUDS,
     CachedCredential,
@@ -42,6 +39,10 @@ from amakit.source.sign_in import (
     trusted,
     without_secrets,
 )
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
 
 #: At most so many queries at once; Log Analytics lets a user have five.
 AT_ONCE = 4
@@ -346,5 +347,6 @@ class KustoEngine:
         if status == 0 and not re.search(r"Semantic|Syntax|BadRequest|SEM0|SYN0", told):
             return Unanswered(f"it broke off in the midst of its answer ({first_line(error)[:200]})")
         return AmakitError(
-            f"{self._workspace} did not answer the query: {innermost_message(error, response)}; check the query and the address"
+            f"{self._workspace} did not answer the query: {innermost_message(error, response)}; "
+            "check the query and the address"
         )

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from amakit.schemas import MACHINE, Cause
+from amakit.study.groups import FAILED
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
-from amakit.study.groups import FAILED
+
 
 _HOUR = pd.Timedelta(hours=1)
 

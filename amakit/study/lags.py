@@ -7,11 +7,12 @@ import pandas as pd
 
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause
+from amakit.study.groups import DAY, first_agent_runs, in_days, with_places
+from amakit.study.stragglers import APART
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
-from amakit.study.groups import DAY, first_agent_runs, in_days, with_places
-from amakit.study.stragglers import APART
+
 
 #: From when lags can be counted.
 ORIGINS = ("release", "fleet", "group", "start")

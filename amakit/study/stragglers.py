@@ -8,11 +8,6 @@ import pandas as pd
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause
 from amakit.study import releases as known_releases
-
-if TYPE_CHECKING:
-    from amakit.analysis import Analysis
-from typing import TYPE_CHECKING
-
 from amakit.study.groups import DAY, FAILED, first_agent_runs, in_days, with_places
 
 if TYPE_CHECKING:
@@ -39,9 +34,10 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per machine: resource_id, computer, os_type, version, state, place, resource_type, behind (releases of
-        its line that it has not got, as `amakit.study.releases.seen` counts them, and versions that are newer than all those
-        listed but report in this fleet; NaN where the version cannot be read), newest, age (days since the release,
-        the fewest that they can be; NaN where it is not listed), unsupported (certainly older than a year), known_bad.
+        its line that it has not got, as `amakit.study.releases.seen` counts them, and versions that are newer than
+        all those listed but report in this fleet; NaN where the version cannot be read), newest, age (days since the
+        release, the fewest that they can be; NaN where it is not listed), unsupported (certainly older than a year),
+        known_bad.
 
     Examples
     --------
