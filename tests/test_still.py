@@ -203,7 +203,10 @@ def test_each_pattern_and_each_symbol_is_its_own():
     assert len(set(svgs)) == 8
     assert [b"<pattern" in svg for svg in svgs] == [False] + [True] * 7
     symbols = [*(symbol for _, symbol in CAUSE_LOOKS.values()), "triangle-right", "line-ns", "x-thin"]
-    assert len({picture(chart(dots([1], [1], marker=RED | {"symbol": sign, "size": 9}))) for sign in symbols}) == len(Cause) + 3
+    assert (
+        len({picture(chart(dots([1], [1], marker=RED | {"symbol": sign, "size": 9}))) for sign in symbols})
+        == len(Cause) + 3
+    )
 
 
 def test_points_and_the_ends_of_their_bounds_are_in_place():
