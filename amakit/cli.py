@@ -208,7 +208,7 @@ def analyze(
     endpoint: str,
     credential: str,
 ) -> None:
-    """Write the result tables machines, transitions, outages, gaps and events, and run.json."""
+    """Write the result tables machines, transitions, outages, gaps, events and sources, and run.json."""
     if dry_run:
         return _plan(start, end)
     if not out:

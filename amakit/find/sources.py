@@ -106,7 +106,8 @@ def evidence(
         keys, shared = _identities(asked, _machines(workspace, window) if machines is None else machines)
         parts = [_of_table(workspace, name, asked, keys, shared, Window(window.start, horizon)) for name in names]
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
-    return found.assign(verdict=judge(found))[_EVIDENCE]
+    found = found.assign(verdict=judge(found), source="", p_value=found["probability"])
+    return found.assign(silent_from=pd.NaT, silent_to=pd.NaT)[_EVIDENCE]
 
 
 def rate(total: "ArrayLike", squares: "ArrayLike", bins: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:
