@@ -22,7 +22,7 @@ from amakit.kql.catalog import packaged
 from amakit.kql.placeholders import fill
 from amakit.lab.display import of_analysis
 from amakit.schemas import RESULTS, meanings
-from amakit.source import kusto
+from amakit.service import kusto
 
 SETTINGS = settings(max_examples=150, deadline=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
@@ -379,7 +379,7 @@ def test_unloading_takes_magic_and_completion_away(shell):
     assert shell.find_cell_magic("kql") is not None
 
 
-PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "kql_magic.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kql_magic.md"
 
 
 def test_the_page_about_the_magic_is_true(shell):

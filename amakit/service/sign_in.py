@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.errors import UsageError, nearest, withheld, withhold
-from amakit.source.address import Address, address
+from amakit.service.address import Address, address
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential

@@ -30,9 +30,9 @@ import amakit
 from amakit import cli
 from amakit.analysis import TABLES
 from amakit.errors import AmakitError, UsageError
-from amakit.source import kusto, retry, sign_in
-from amakit.source.address import address
-from amakit.source.kusto import KustoEngine
+from amakit.service import kusto, retry, sign_in
+from amakit.service.address import address
+from amakit.service.kusto import KustoEngine
 
 START, END = "2026-03-02", "2026-03-06"
 SLOTS = [("web-01", 10), ("web-02", 13), ("db-01", 17)]
