@@ -90,7 +90,8 @@ no other signs than letters, digits, dots and dashes in the host
     parts = _ADDRESS.fullmatch(text)
     if parts is None or not 0 < int(parts["port"] or 1) < 65536:
         raise UsageError(
-            f"{text!r} is no address; write {form}, with no other signs than letters, digits, dots and dashes in the host"
+            f"{text!r} is no address; write {form}, with no other signs than letters, digits, dots and dashes in "
+            "the host"
         )
     steps = tuple(unquote(step) for step in parts["path"].strip("/").split("/")) if parts["path"].strip("/") else ()
     for step in steps:
