@@ -3,16 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from amakit.prose import facts
 from amakit.schemas import MACHINE
-
-if TYPE_CHECKING:
-    from amakit.analysis import Analysis
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -96,16 +91,16 @@ def settled(analysis: "Analysis", choice: Choice) -> Choice:
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    >>> settled(found, Choice()).outage == facts.worst(found)
+    >>> settled(found, Choice()).outage == facts.worst(found.outages)
     True
     """
     machines, outages = chosen(analysis, choice)
     if choice.outage in outages.index:
         return replace(choice, machine=_key(outages.loc[choice.outage]))
     if choice.machine in set(machine_keys(machines)):
-        outage = facts.worst(replace(analysis, outages=rows_of_machine(choice.machine, outages)))
+        outage = facts.worst(rows_of_machine(choice.machine, outages))
         return replace(choice, outage=outage)
-    outage = facts.worst(replace(analysis, outages=outages))
+    outage = facts.worst(outages)
     return replace(choice, outage=outage, machine=() if outage is None else _key(outages.loc[outage]))
 
 
@@ -113,10 +108,11 @@ def _key(row):
     return row["resource_id"], row["computer"]
 
 
-def rows_of_machine(machine, frame):
+def rows_of_machine(machine: tuple[str, str], frame: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of one machine."""
     return frame[np.array([key == machine for key in machine_keys(frame)], dtype="bool")]
 
 
-def machine_keys(frame):
+def machine_keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Give the key of the machine of each row."""
     return list(zip(frame["resource_id"], frame["computer"], strict=True))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from amakit.intervals import iso, isos
 from amakit.prose.language import evidence
-from amakit.schemas import MACHINE, machine_labels
+from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
 SCHEMA = "amakit.facts/1"
 #: Causes in which somebody laid hands on the agent.
-ATTEMPTS = ("upgrade", "rolled_back", "rollback_failed")
+ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
 DRAWN = 40
 _NUMBERS = ["lost", "lost_low", "lost_high"]
@@ -97,7 +97,7 @@ def gather(analysis: "Analysis") -> Facts:
     --------
     >>> import amakit
     >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
-    >>> known.verdict["upgrades"] == sum(known.outages["cause"] == "upgrade")
+    >>> known.verdict["upgrades"] == sum(known.outages["cause"] == Cause.UPGRADE)
     True
     """
     fleet, outages = analysis.machines, analysis.outages
@@ -105,14 +105,14 @@ def gather(analysis: "Analysis") -> Facts:
     losses = losses_of_outages(analysis)
     totals = losses[~losses["away"]].groupby("outage")[_NUMBERS].sum().reindex(outages.index, fill_value=0)
     outages = pd.concat([outages, totals], axis=1).assign(machine=_named(outages, names))
-    events = _by_outage(analysis.events, outages)
+    events = of_outages(analysis.events, outages)
     events = events.assign(machine=_named(events, names))
     away = losses[losses["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
     away = away.assign(machine=_named(away, names))
     attempted = outages["cause"].isin(ATTEMPTS)
     known = {
         "analysis": analysis, "names": names, "outages": outages, "losses": losses, "events": events, "away": away,
-        "upgrades": summary(outages[outages["cause"] == "upgrade"], losses, events),
+        "upgrades": summary(outages[outages["cause"] == Cause.UPGRADE], losses, events),
         "attempted": summary(outages[attempted], losses, events),
         "others": summary(outages[~attempted], losses, events),
         "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
@@ -179,7 +179,7 @@ def losses_of_outages(analysis: "Analysis") -> pd.DataFrame:
         The rows of ``analysis.gaps``, and outage (index of the outage), away (the stream did not resume although the
         agent did), unseen (samples an hour or more apart, none of which surely is missing: minutes do not show).
     """
-    lost = _by_outage(analysis.gaps, analysis.outages)
+    lost = of_outages(analysis.gaps, analysis.outages)
     back = lost["outage"].map(~analysis.outages["ongoing"].astype("bool")).astype("bool")
     return lost.assign(
         away=lost["ongoing"].astype("bool") & back, unseen=(lost["interval_s"] >= SLOW) & (lost["lost_low"] == 0)
@@ -247,7 +247,7 @@ def worst(outages: pd.DataFrame) -> int | None:
     >>> found.outages.loc[worst(found.outages), "cause"]
     'upgrade'
     """
-    upgrades = outages[outages["cause"] == "upgrade"]
+    upgrades = outages[outages["cause"] == Cause.UPGRADE]
     outages = upgrades if len(upgrades) else outages
     return None if outages.empty else int(outages["downtime_s"].fillna(math.inf).idxmax())
 
@@ -341,7 +341,7 @@ def attempts(outages: pd.DataFrame) -> list[dict]:
     """
     from amakit.find.causes import series
 
-    failed = set(outages.index[outages["cause"].isin(["rolled_back", "rollback_failed"])])
+    failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]
     known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
     for rows in chains:
@@ -415,20 +415,21 @@ def actions(
         upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the activity log is not
         in the workspace), or nothing.
     """
+
     def machines(rows):
         return sorted(set(rows["machine"]))
 
     ongoing = outages["ongoing"].astype("bool")
-    failing = {c["machine"] for c in chains if sum(t["cause"] != "upgrade" for t in c["attempts"]) > 1
-               and c["outcome"] != "upgrade"}  # fmt: skip
-    waiting = {c["machine"] for c in chains if c["outcome"] == "rolled_back"} - failing
+    failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
+               and c["outcome"] != Cause.UPGRADE}  # fmt: skip
+    waiting = {c["machine"] for c in chains if c["outcome"] == Cause.ROLLED_BACK} - failing
     concerned = [
-        ("support", sorted({*machines(outages[outages["cause"] == "rollback_failed"]), *failing})),
-        ("silent", machines(outages[ongoing & (outages["cause"] == "unexplained")])),
+        ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
+        ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
         ("rule", machines(away)),
         ("events", machines(events[events["verdict"] == "possible_loss"])),
         ("retry", sorted(waiting)),
-        ("unexplained", machines(outages[~ongoing & (outages["cause"] == "unexplained")])),
+        ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
     found = [{"kind": kind, "machines": who} for kind, who in concerned if who]
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
@@ -438,7 +439,7 @@ def actions(
 
 def _alert(silent, horizon):
     """Say whether upgrades trip heartbeat alerts with the usual windows, and which window none of them trips."""
-    silent = silent[silent["cause"] == "upgrade"]
+    silent = silent[silent["cause"] == Cause.UPGRADE]
     shortest = min(w for w in alert_coverage.WINDOWS if w >= 5)
     tripped = alert_coverage.verdicts(silent, horizon, [shortest])[f"alert {shortest}"].value_counts()
     fires, depends = int(tripped.get("fires", 0)), int(tripped.get("depends", 0))
@@ -446,12 +447,6 @@ def _alert(silent, horizon):
         return []
     return [{"kind": "alert", "window": shortest, "fires": fires, "depends": depends,
              "safe": alert_coverage.safe_window(silent)}]  # fmt: skip
-
-
-def _by_outage(rows, outages):
-    """Give the rows of gaps or events that belong to some outages, with the index of the outage in ``outage``."""
-    keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-    return rows.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
 
 
 def _named(frame, names):

@@ -9,6 +9,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
+from amakit.schemas import Cause
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -54,7 +55,7 @@ def gaps(
     'There was no upgrade with a known end.'
     """
     known, words = facts.gather(analysis), Language(language, timezone)
-    upgrade = known.outages["cause"] == "upgrade"
+    upgrade = known.outages["cause"] == Cause.UPGRADE
     upgrades, others = (facts.by_severity(known.outages[rows]) for rows in (upgrade, ~upgrade))
     concurrent = alert_coverage.together(analysis.outages, analysis.machines, known.horizon)
     noticed = alert_coverage.verdicts(known.silent, known.horizon, windows, frequency)
@@ -79,13 +80,19 @@ def _upgrades(known):
     """Give the `summary` of upgrades, and the longest of them with a known end."""
     longest = known.upgrades["blind"]["longest"]
     row = None if longest is None else known.outages.loc[longest]
-    return known.upgrades | {"longest": None if row is None else {"machine": row["machine"], "span": span(row)}}
+    return known.upgrades | {
+        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)}
+    }
 
 
 def _events(known):
-    events = known.events[known.events["cause"] == "upgrade"]
+    events = known.events[known.events["cause"] == Cause.UPGRADE]
     loss = events[events["verdict"] == "possible_loss"]
-    return {"n": len(events), "verdicts": Counter(events["verdict"]), "lost": loss[["data_type", "machine"]].to_dict("records")}
+    return {
+        "n": len(events),
+        "verdicts": Counter(events["verdict"]),
+        "lost": loss[["data_type", "machine"]].to_dict("records"),
+    }
 
 
 def _concurrent(known, found):
@@ -113,7 +120,7 @@ def _alerts(known, noticed, windows, frequency):
     """Count the outages that heartbeat alerts would have noticed; None where there was none to notice."""
     if noticed.empty:
         return None
-    upgrade = known.silent["cause"] == "upgrade"
+    upgrade = known.silent["cause"] == Cause.UPGRADE
     safe, tripped = alert_coverage.safe_window(known.silent[upgrade]), []
     for window in windows:
         counts = noticed.loc[upgrade, f"alert {window}"].value_counts()
@@ -159,11 +166,12 @@ def _concurrent_table(known, found, words):
 
 def _alerts_table(known, noticed, words):
     """Give for each alert and each availability figure how many outages it would have noticed."""
-    upgrade = known.silent["cause"] == "upgrade"
+    upgrade = known.silent["cause"] == Cause.UPGRADE
     methods = [words.heading("alert").format(n=column.split()[1]) if column.startswith("alert ")
                else words.heading(column) for column in noticed]  # fmt: skip
     counts = {
-        words.heading(who) + words.heading(verdict): [int((noticed.loc[rows, name] == verdict).sum()) for name in noticed]
-        for who, rows in (("upgrades", upgrade), ("others", ~upgrade)) for verdict in ("fires", "depends", "misses")
-    }  # fmt: skip
+        words.heading(who) + words.heading(verdict): (noticed[rows] == verdict).sum().astype("int64").tolist()
+        for who, rows in (("upgrades", upgrade), ("others", ~upgrade))
+        for verdict in ("fires", "depends", "misses")
+    }
     return pd.DataFrame(counts, index=methods).rename_axis(columns=words.heading("method"))

@@ -21,7 +21,7 @@ from amakit.prose.page import (
     shown_names,
     span,
 )
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -82,8 +82,7 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     """
     known, words = facts.gather(analysis), Language(language, timezone)
     page = Page("incident", words, _told(known, words))
-    sentence = page.plain("headline") + words.joiner + page.plain("state")
-    head = {"schema": facts.SCHEMA, "sentence": sentence, "language": language, "timezone": timezone}
+    head = {"schema": facts.SCHEMA, "sentence": page.plain("verdict"), "language": language, "timezone": timezone}
     return json.dumps(head | facts.record(known), indent=1, allow_nan=False) + "\n"
 
 
@@ -100,31 +99,32 @@ def _page(known, words):
 
 def _told(known, words):
     analysis, outages = known.analysis, known.outages
-    longest, attempted = facts.blind(outages)["longest"], outages["cause"].isin(facts.ATTEMPTS)
+    longest = facts.blind(outages)["longest"]
     blind = known.verdict["blind"]["longest"]
     doubtful = known.events[(known.events["verdict"] == "possible_loss") & known.events["cause"].isin(facts.ATTEMPTS)]
-    unseen = sorted({*known.attempted["unseen"], *known.others["unseen"]} - {*known.attempted["lost"], *known.others["lost"]})
+    counted = {*known.attempted["lost"], *known.others["lost"]}
+    unseen = sorted(visible(name, 80) for name in {*known.attempted["unseen"], *known.others["unseen"]} - counted)
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
     return common(known, words) | {
         "verdict": known.verdict, "total": _total(known.attempted), "drawn": facts.DRAWN,
         "longest": None if blind is None else _longest(outages, blind), "doubtful": known.machines(doubtful),
         "outages": {"n": len(outages), "machines": machines_of(outages), "causes": causes(outages),
                     "longest": None if longest is None else _longest(outages, longest)},
-        "attempted": known.attempted | {"n": int(attempted.sum())}, "others": known.others | {"total": _total(known.others)},
+        "attempted": known.attempted, "others": known.others | {"total": _total(known.others)},
         "unseen": unseen, "away": away_streams(known), "acts": acts,
-        "unexplained": int((outages["cause"] == "unexplained").sum()), "attempts": _attempts(known.attempts),
+        "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()), "attempts": _attempts(known.attempts),
         "limits": known.limits, "actions": [one | _to_attach(known, one) for one in known.actions],
     }  # fmt: skip
 
 
 def _longest(outages, index):
-    return {"machine": outages.loc[index, "machine"], "span": span(outages.loc[index])}
+    return {"machine": visible(outages.loc[index, "machine"], 80), "span": span(outages.loc[index])}
 
 
 def _total(summary):
     """Add up the losses of a summary over its data types."""
     total = {name: sum(row[name] for row in summary["lost"].values()) for name in ("lost", "lost_low", "lost_high")}
-    return total | {"types": [name for name, row in summary["lost"].items() if row["lost_high"]]}
+    return total | {"types": [visible(name, 80) for name, row in summary["lost"].items() if row["lost_high"]]}
 
 
 def _attempts(chains):

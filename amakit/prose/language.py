@@ -292,7 +292,11 @@ class Language:
         """Tell a lag (value, low, high in days; infinite where it was not reached) in a sentence."""
         value, low, high = days["value"], days["low"], days["high"]
         if not math.isfinite(value):
-            return self._pattern("days never", low=self._days(low)) if math.isfinite(low) else self._pattern("days unknown")
+            return (
+                self._pattern("days never", low=self._days(low))
+                if math.isfinite(low)
+                else self._pattern("days unknown")
+            )
         if low == -math.inf:
             return self._pattern("at most", days=self._days(high if math.isfinite(high) else value))
         key = "days range" if math.isfinite(high) else "days open"
@@ -358,9 +362,15 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
         safe = plain(text) if markdown else visible(text)
         return Markup(" " * text.startswith(" ") + safe + " " * text.endswith(" "))
 
+    def source(name):
+        text = (
+            resources.files("amakit").joinpath(f"prose/templates/{words.language}/{name}").read_text(encoding="utf-8")
+        )
+        return text if markdown else text.replace("**", "").replace("`", "")
+
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("amakit", f"prose/templates/{words.language}"), autoescape=True, finalize=shown,
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(source), autoescape=True, finalize=shown, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     named = ["number", "count", "both", "listed", "names", "time", "moment", "duration", "interval", "bounded", "clock",
              "range", "days", "heading", "cause"]  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 
 from amakit.prose import facts
 from amakit.prose.language import Language, environment, reflow, visible
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -58,13 +58,8 @@ class Page:
         return self._rendered(self._markdown, section)
 
     def plain(self, section: str) -> str:
-        """Give a section whose template holds no markup as plain text."""
+        """Give a section as plain text."""
         return self._rendered(self._plain, section)
-
-    @property
-    def sections(self) -> list[str]:
-        """The names of all sections, those of the page itself first, in the order of the templates."""
-        return list(dict.fromkeys(name for module in self._markdown for name in vars(module) if name[0] != "_"))
 
     @cached_property
     def _markdown(self):
@@ -106,7 +101,8 @@ def common(known: facts.Facts, words: Language) -> dict:
         "machines": len(analysis.machines), "start": analysis.window.start, "end": analysis.window.end,
         "horizon": known.horizon, "zone": words.timezone, "lookback": LOOKBACK.days,
         "run": {**total, "amakit": run["amakit"], "workspace": run["workspace"], "queries": len(run["queries"]),
-                "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"], "unknown": run.get("unknown", [])},
+                "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"],
+                "unknown": run.get("unknown", [])},
         "around": outage_closely(known), "downtimes": _downtimes(known), "hours": _hours(analysis, words.timezone),
     }  # fmt: skip
 
@@ -118,8 +114,11 @@ def outage_closely(known: facts.Facts, outage: int | None = None) -> dict | None
         return None
     row = known.outages.loc[outage]
     lost = facts.by_type(known.losses[known.losses["outage"] == outage])
-    return {"machine": row["machine"], "cause": row["cause"], "span": span(row), "types": int((lost["lost_high"] > 0).sum()),
-            "lost": {name: int(lost[name].sum()) for name in ("lost", "lost_low", "lost_high")}}  # fmt: skip
+    return {
+        "machine": visible(row["machine"], 80), "cause": row["cause"], "span": span(row),
+        "types": int((lost["lost_high"] > 0).sum()),
+        "lost": {name: int(lost[name].sum()) for name in ("lost", "lost_low", "lost_high")},
+    }  # fmt: skip
 
 
 def span(outage: Mapping[str, float]) -> dict[str, float]:
@@ -129,10 +128,8 @@ def span(outage: Mapping[str, float]) -> dict[str, float]:
 
 def causes(outages: pd.DataFrame) -> dict[str, int]:
     """Count outages by cause, in the order in which causes are listed."""
-    from amakit.study.alert_coverage import CAUSES
-
     counts = outages["cause"].value_counts()
-    return {c: int(counts[c]) for c in [*CAUSES, *sorted(set(counts.index) - set(CAUSES))] if c in counts}
+    return {cause: int(counts[cause]) for cause in Cause if cause in counts}
 
 
 def away_streams(known: facts.Facts) -> list[dict]:
@@ -216,12 +213,12 @@ def queries(analysis: "Analysis", language: str = "en") -> str:
 
 def _downtimes(known):
     """Say how long upgrades lasted, and how the product lines differ; None where none has a known end."""
-    seconds = known.outages.loc[(known.outages["cause"] == "upgrade") & known.outages["downtime_s"].notna()]
-    if seconds.empty:
+    ended = known.outages.loc[(known.outages["cause"] == Cause.UPGRADE) & known.outages["downtime_s"].notna()]
+    if ended.empty:
         return None
-    middle = seconds["downtime_s"].quantile([0.5, 0.9], interpolation="higher")
-    lines = [{"os": os, "n": len(part), "median": part.median()} for os, part in seconds.groupby("os_type")["downtime_s"]]
-    return {"n": len(seconds), "median": middle[0.5], "most": middle[0.9], "lines": lines}  # fmt: skip
+    middle = ended["downtime_s"].quantile([0.5, 0.9], interpolation="higher")
+    lines = [{"os": os, "n": len(part), "median": part.median()} for os, part in ended.groupby("os_type")["downtime_s"]]
+    return {"n": len(ended), "median": middle[0.5], "most": middle[0.9], "lines": lines}
 
 
 def _hours(analysis, timezone):

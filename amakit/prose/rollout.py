@@ -83,8 +83,10 @@ def _standing(standing):
     late = placed[placed["behind"] > 0]
     if placed.empty:
         return None
-    return {"placed": len(placed), "newest": len(placed) - len(late), "late": len(late), "unread": len(standing) - len(placed),
-            "most": int(late["behind"].max()) if len(late) else 0}  # fmt: skip
+    return {
+        "placed": len(placed), "newest": len(placed) - len(late), "late": len(late),
+        "unread": len(standing) - len(placed), "most": int(late["behind"].max()) if len(late) else 0,
+    }  # fmt: skip
 
 
 def _spread(curves, lag):
@@ -113,11 +115,13 @@ def _spread(curves, lag):
 def _claim(table):
     """Set the median lag of each version against "several weeks"."""
     table = table[(table["machines"] > 0) & (table["upgraded"] > 1)]
+    later, within = table["median_low"] > SEVERAL_WEEKS, table["median_high"] <= SEVERAL_WEEKS
     return [
-        {"os": row.os_type, "version": row.version, "days": _days(row, "median"),
-         "verdict": "later" if row.median_low > SEVERAL_WEEKS else "within" if row.median_high <= SEVERAL_WEEKS else "open"}
-        for row in table.itertuples()
-    ]  # fmt: skip
+        {"os": row.os_type, "version": row.version, "days": _days(row, "median"), "verdict": verdict}
+        for row, verdict in zip(
+            table.itertuples(), np.select([later, within], ["later", "within"], "open"), strict=True
+        )
+    ]
 
 
 def _arrived(known, releases):
@@ -143,7 +147,7 @@ def _effect(test):
     return {
         "gaps": test["gaps"], "upgrades": test["upgrades"], "expected": test["expected"], "beside": test["beside"],
         "p": test["p_value"], "certain": test["p_value"] < _CERTAIN and test["gaps"] > test["expected"],
-        "placebo": {"days": max(map(abs, test["placebo"])), "least": min(shares), "most": max(shares)} if shares else None,
+        "placebo": shares and {"days": max(map(abs, test["placebo"])), "least": min(shares), "most": max(shares)},
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from amakit.find.versions import rolled_back
 from amakit.prose import facts
-from amakit.prose.language import Language
+from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, machines_of, shown_names
 from amakit.schemas import MACHINE
 
@@ -71,7 +71,7 @@ def _changes(changes):
     return {
         "machines": machines_of(changes), "upgrades": int(kinds.get("upgrade", 0)),
         "downgrades": int(kinds.get("downgrade", 0)), "median": width.quantile(0.5, interpolation="higher"),
-        "widest": width.max(), "machine": changes["machine"][width.idxmax()],
+        "widest": width.max(), "machine": visible(changes["machine"][width.idxmax()], 80),
     }  # fmt: skip
 
 
