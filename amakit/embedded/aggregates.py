@@ -1,5 +1,7 @@
 """Aggregates of KQL as SQL, by how many arguments they have."""
 
+#: Microseconds from the year 1, from which KQL counts, to 1970.
+ORIGIN = 62_135_596_800_000_000
 _TIME = "strftime(TRY_CAST(CAST({0} AS VARCHAR) AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%f') || '0Z'"
 #: An element as it stands in a list of KQL, which is JSON: times as KQL writes them.
 _ELEMENT = f"CASE typeof({{0}}) WHEN 'TIMESTAMP' THEN to_json({_TIME}) ELSE to_json({{0}}) END"

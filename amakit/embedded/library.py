@@ -17,7 +17,7 @@ from duckdb_kql.errors import KqlSchemaError, KqlUnsupportedError
 from duckdb_kql.translate import functions as registry
 from duckdb_kql.translate import naming
 
-from amakit.embedded.aggregates import AGGREGATES
+from amakit.embedded.aggregates import AGGREGATES, ORIGIN
 from amakit.embedded.functions import FORMS, NAME_PRESERVING
 from amakit.embedded.scalars import PYTHON
 from amakit.embedded.series import SERIES
@@ -38,8 +38,6 @@ _PASSED = {
 _CALLS = {**PYTHON, **SERIES}
 #: After how many elements a list of KQL ends, counted from 0.
 _MOST = 1_048_575
-#: Microseconds from the year 1, from which KQL counts, to 1970.
-_ORIGIN = 62_135_596_800_000_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _bin(node, name="bin"):
     value, size = (translate.render_expr(argument) for argument in node.args)
     if not _is_timespan(node.args[1]):
         return translate._numeric_bin(value, size)
-    return _rounded(value, size, f"CASE typeof({value}) WHEN 'INTERVAL' THEN 0 ELSE {_ORIGIN} END")
+    return _rounded(value, size, f"CASE typeof({value}) WHEN 'INTERVAL' THEN 0 ELSE {ORIGIN} END")
 
 
 def _bin_at(node):
@@ -210,10 +208,8 @@ def _range(node):
         points = f"generate_series({start}, least({stop}, {start} + {_MOST} * {size}), {size})"
         return f"to_json(list_transform({points}, lambda t: {translate._kql_datetime_text('t')}))"
     size = step[0] if step else "1"
-    return (
-        f"to_json(list_transform(generate_series(0, CAST(least(floor(({stop} - {start}) / {size}), {_MOST}) AS BIGINT)), "
-        f"lambda i: {start} + i * {size}))"
-    )
+    last = f"CAST(least(floor(({stop} - {start}) / {size}), {_MOST}) AS BIGINT)"
+    return f"to_json(list_transform(generate_series(0, {last}), lambda i: {start} + i * {size}))"
 
 
 @dataclass(frozen=True)

@@ -142,11 +142,7 @@ def _parse_path(path):
     rest = path[scheme.end() :] if scheme else path
     stream = re.search(r"(?<!^.):([^:\\/]+)$", rest) if not scheme else None
     bare = rest[: stream.start()] if stream else rest
-    folder, _, name = (
-        max(bare.rpartition("\\"), bare.rpartition("/"), key=lambda parts: len(parts[0]))
-        if re.search(r"[\\/]", bare)
-        else ("", "", bare)
-    )
+    folder, name = re.fullmatch(r"(?:(.*)[\\/])?([^\\/]*)", bare, re.DOTALL).groups(default="")
     root = re.match(r"^([A-Za-z]:|\\\\[^\\]+\\[^\\]+)", bare)
     if scheme:
         root = re.match(r"^[^/]*", bare)

@@ -71,7 +71,7 @@ def _united(steps, rest, before):
 
 
 def one_below_the_other(steps: Steps, arms: list[tuple[str, Relation]], source: str = "", common: bool = False) -> str:
-    """Put relations below each other, column by name; one name with several types becomes several columns, as in KQL."""
+    """Put relations below each other, column by name; a name with several types becomes several, as in KQL."""
     kinds: dict[str, list[str]] = {}
     for _, relation in arms:
         for column, kind in relation.columns.items():
@@ -140,10 +140,7 @@ def _searched(steps, rest, piped):
     has = "has_cs" if given.get("kind") == "case_sensitive" else "has"
     chosen, predicate = _in_tables(steps, tail)
     predicate = _search_predicate(predicate, has)
-    if piped:
-        arms = [("", piped)]
-    else:
-        arms = [(table, steps.known(table)) for table in chosen]
+    arms = [("", piped)] if piped else [(table, steps.known(table)) for table in chosen]
     found = []
     for label, relation in arms:
         if not _names(predicate) <= set(relation.columns):

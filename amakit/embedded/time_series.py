@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from amakit.embedded.aggregates import ORIGIN
 from amakit.embedded.grouping import aggregate
 from amakit.embedded.operators import operator
 from amakit.embedded.steps import sql_name
@@ -53,7 +54,9 @@ def _make_series(steps, text, rest, ordered):
     unit = "epoch_us(kql_axis)" if span else "kql_axis"
     first = _number(low) if low is not None else f"min({unit})"
     if closed and low is not None:
-        first = f"{first} // {_number(width)} * {_number(width)}"
+        first = (_number(low) + ORIGIN * span) // _number(width) * _number(width) - ORIGIN * span
+    if None not in (low, high) and (_number(high) - _number(low)) / _number(width) > _MOST:
+        raise AmakitError(f"make-series has no more than {_MOST:,} points; take a larger step")
     last = (
         (f"{_number(high)}" if closed else f"{_number(high)} - {_number(width)} * 1e-6")
         if high is not None
@@ -63,13 +66,15 @@ def _make_series(steps, text, rest, ordered):
         last = f"{_number(high)}" if closed else f"{_number(high)} - 1"
     by_keys = ", ".join(map(sql_name, keys))
     groups = f"SELECT {by_keys + ', ' if keys else ''}{first} AS low, {last} AS high FROM {sql_name(summed.name)}"
-    groups += f" GROUP BY {by_keys}" if keys else "" if nonempty else " HAVING count(*) > 0"
+    groups += f" GROUP BY {by_keys}" if keys else f" HAVING {'true' if nonempty else 'count(*) > 0'}"
     points = f"unnest(generate_series(CAST(low AS {'BIGINT' if span else 'DOUBLE'}), high, {_number(width)})) AS point"
     if not span:
-        points = f"unnest(list_transform(generate_series(0, CAST(floor((high - low) / {_number(width)}) AS BIGINT)), lambda i: low + i * {_number(width)})) AS point"
+        steps_there = f"generate_series(0, CAST(floor((high - low) / {_number(width)}) AS BIGINT))"
+        points = f"unnest(list_transform({steps_there}, lambda i: low + i * {_number(width)})) AS point"
     on = " AND ".join(["d.point = g.point", *(f"d.{sql_name(k)} IS NOT DISTINCT FROM g.{sql_name(k)}" for k in keys)])
     lists = [
-        f"to_json(list(coalesce(d.{sql_name(a)}, {_sql_default(value, summed.columns[a])}) ORDER BY g.point)) AS {sql_name(a)}"
+        f"to_json(list(coalesce(d.{sql_name(a)}, {_sql_default(value, summed.columns[a])}) ORDER BY g.point)) "
+        f"AS {sql_name(a)}"
         for a, value in zip(aggregates, edges[3:], strict=True)
     ]
     shown = _TIME.replace("axis", "make_timestamp(g.point)") if span else "g.point"

@@ -12,6 +12,7 @@ from amakit.kql.text import tokens
 if TYPE_CHECKING:
     from duckdb_kql.translate import TranslationResult
 
+TOO_DEEP = "the query has too many parts inside each other for the embedded engine; give parts of it names with let"
 _OPERATOR = re.compile(r"'(?:operator:|source:|expression:)?([A-Z]\w+?)(?:Operator|Expression|Statement)'")
 _HINT = re.compile(r"\((.*)\)$")
 
@@ -35,9 +36,7 @@ def to_sql(kql: str, columns: dict, now: str | None) -> "TranslationResult":
     try:
         return _to_sql(kql, tuple((table, tuple(names)) for table, names in columns.items()), now)
     except RecursionError:
-        raise AmakitError(
-            "the query has too many parts inside each other for the embedded engine; give parts of it names with let"
-        ) from None
+        raise AmakitError(TOO_DEEP) from None
 
 
 @functools.lru_cache(maxsize=256)

@@ -120,7 +120,7 @@ class LocalEngine:
             that cannot be read.
         """
         from amakit.embedded.steps import Steps
-        from amakit.embedded.translate import check_names
+        from amakit.embedded.translate import TOO_DEEP, check_names
         from amakit.kql.text import without_comments
 
         if kql.lstrip().startswith("."):  # a command, such as .show tables
@@ -132,9 +132,7 @@ class LocalEngine:
             with self._in_time():
                 return self._fetch(self._ready(steps.whole(text)))
         except RecursionError:
-            raise AmakitError(
-                "the query has too many parts inside each other for the embedded engine; give parts of it names with let"
-            ) from None
+            raise AmakitError(TOO_DEEP) from None
         finally:
             steps.drop()
 
