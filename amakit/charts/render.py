@@ -152,8 +152,9 @@ def _trace(figure, drawing, name, xs, values):
         case "scatterchart":
             figure.add_scatter(x=xs, y=values, name=name, mode="markers")
         case "areachart" | "stackedareachart":
-            stack = {"stackgroup": "all", "groupnorm": "percent"} if drawing.properties.get("kind") == "stacked100" else (
-                {"stackgroup": "all"} if stacked else {"fill": "tozeroy"})  # fmt: skip
+            stack = {"stackgroup": "all"} if stacked else {"fill": "tozeroy"}
+            if drawing.properties.get("kind") == "stacked100":
+                stack["groupnorm"] = "percent"
             figure.add_scatter(x=xs, y=values, name=name, mode="lines", **stack)
         case _:
             figure.add_scatter(x=xs, y=values, name=name, mode="lines")

@@ -145,27 +145,10 @@ def _partition(steps, text, rest, ordered):
     return grouped(steps, quoted(relation.name), inner, [key], keep=key in inner)
 
 
-_IN_GROUP = frozenset(
-    [
-        "where",
-        "filter",
-        "extend",
-        "project",
-        "project-away",
-        "project-rename",
-        "summarize",
-        "top",
-        "take",
-        "limit",
-        "sort",
-        "order",
-        "count",
-        "distinct",
-        "mv-expand",
-        "parse",
-        "serialize",
-    ]
-)
+_IN_GROUP = {
+    "count", "distinct", "extend", "filter", "limit", "mv-expand", "order", "parse", "project", "project-away",
+    "project-rename", "serialize", "sort", "summarize", "take", "top", "where",
+}  # fmt: skip
 
 
 def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = False) -> str:
@@ -207,6 +190,6 @@ def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = F
 def _first_of_group(steps, text, by, count):
     relation = steps.in_order(text)
     names = by.replace("['", '"').replace("']", '"')
-    sql = f'SELECT * FROM "{relation.name}" QUALIFY row_number() OVER (PARTITION BY {names} ORDER BY "kql row") <= {int(count)}'
-    ranked = steps.relation_of_sql(sql)
+    place = f'row_number() OVER (PARTITION BY {names} ORDER BY "kql row")'
+    ranked = steps.relation_of_sql(f'SELECT * FROM "{relation.name}" QUALIFY {place} <= {int(count)}')
     return steps.relation_of_sql(f'SELECT * EXCLUDE ("kql row") FROM "{ranked.name}" ORDER BY "kql row"').name

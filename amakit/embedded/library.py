@@ -240,7 +240,7 @@ _TABLES: contextvars.ContextVar = contextvars.ContextVar("tables", default=None)
 
 @contextlib.contextmanager
 def only_these_tables(schema: dict) -> Iterator[None]:
-    """Let a query read these tables and its own lets; DuckDB would take a name for a file, or for a table of its own."""
+    """Let a query read these tables and its own lets: DuckDB would take a name for a file, or a table of its own."""
     token = _TABLES.set(schema)
     try:
         yield

@@ -11,9 +11,10 @@ from amakit.kql.text import arguments, bare, calls, clauses, named, parameters, 
 #: Name -> what takes the steps, the text before, the operator's own text, and whether rows have an order.
 OPERATORS: dict[str, Callable[[Steps, str, str, bool], str]] = {}
 #: Functions that read rows before or after theirs.
-ROW_FUNCTIONS = frozenset(
-    ["prev", "next", "row_number", "row_cumsum", "row_rank", "row_rank_dense", "row_rank_min", "row_window_session"]
-)
+ROW_FUNCTIONS = {
+    "next", "prev", "row_cumsum", "row_number", "row_rank", "row_rank_dense", "row_rank_min",
+    "row_window_session",
+}  # fmt: skip
 #: Functions that give several columns -> the names of these, and where in the dynamic value they are.
 _SEVERAL = {
     "series_fit_line": "rsquare slope variance rvariance interception line_fit",
@@ -21,20 +22,10 @@ _SEVERAL = {
     "right.variance right.rvariance left.rsquare left.slope left.interception left.variance left.rvariance",
     "series_stats": "min min_idx max max_idx avg stdev variance",
 }
-_NOT_HERE = [
-    "scan",
-    "reduce",
-    "fork",
-    "facet",
-    "top-nested",
-    "macro-expand",
-    "parse-kv",
-    "assert-schema",
-    "execute-and-cache",
-    "graph-merge",
-    "project-by-names",
-    "partitionby",
-]
+_NOT_HERE = {
+    "assert-schema", "execute-and-cache", "facet", "fork", "graph-merge", "macro-expand", "parse-kv",
+    "partitionby", "project-by-names", "reduce", "scan", "top-nested",
+}  # fmt: skip
 
 
 def operator(*names: str) -> Callable:

@@ -108,7 +108,7 @@ def _translate(search, replacement, text):
     if not search or not replacement:
         return "" if not replacement else text
     last = replacement[-1]
-    return text._translate({ord(c): replacement[i] if i < len(replacement) else last for i, c in enumerate(search)})
+    return text.translate({ord(c): replacement[i] if i < len(replacement) else last for i, c in enumerate(search)})
 
 
 @function("s", "s")

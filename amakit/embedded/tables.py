@@ -11,8 +11,10 @@ from amakit.kql.text import arguments, bare, clauses, parameters, quoted, tokens
 
 #: What a query can begin with -> what takes the steps and the rest of the text.
 SOURCES: dict[str, Callable[[Steps, str], str]] = {}
-_DUCKDB = {"string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
-           "long": "BIGINT", "real": "DOUBLE", "decimal": "DECIMAL(38, 17)", "bool": "BOOLEAN", "dynamic": "JSON"}  # fmt: skip
+_DUCKDB = {
+    "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
+    "long": "BIGINT", "real": "DOUBLE", "decimal": "DECIMAL(38, 17)", "bool": "BOOLEAN", "dynamic": "JSON",
+}  # fmt: skip
 
 
 def _source(name):
@@ -213,35 +215,11 @@ def _names(predicate):
     }
 
 
-_WORDS = set(
-    [
-        "and",
-        "or",
-        "not",
-        "has",
-        "has_cs",
-        "hasprefix",
-        "hasprefix_cs",
-        "hassuffix",
-        "hassuffix_cs",
-        "contains",
-        "contains_cs",
-        "startswith",
-        "startswith_cs",
-        "endswith",
-        "endswith_cs",
-        "matches",
-        "regex",
-        "in",
-        "between",
-        "has_any",
-        "has_all",
-        "true",
-        "false",
-        "in~",
-        "dynamic",
-    ]
-)
+_WORDS = {
+    "and", "between", "contains", "contains_cs", "dynamic", "endswith", "endswith_cs", "false", "has",
+    "has_all", "has_any", "has_cs", "hasprefix", "hasprefix_cs", "hassuffix", "hassuffix_cs", "in", "in~",
+    "matches", "not", "or", "regex", "startswith", "startswith_cs", "true",
+}  # fmt: skip
 
 
 @_source("find")

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from amakit.embedded.names import AGGREGATES, FUNCTIONS, OPERATORS, TYPES
@@ -134,36 +134,13 @@ def _case(kind, word, right):
 
 def _made_here(words):
     """Give the names that a query makes itself, and words that are part of its grammar."""
-    made = {a.word for a, b in zip(words, words[1:], strict=False) if a.kind == "name" and b.word in ("=", ":")}
-    made |= {b.word for a, b in zip(words, words[1:], strict=False) if a.word in ("let", "as", "range", "with", "kind")}
+    made = {a.word for a, b in pairwise(words) if a.kind == "name" and b.word in ("=", ":")}
+    made |= {b.word for a, b in pairwise(words) if a.word in ("let", "as", "range", "with", "kind")}
     joined = any(t.word in ("parse", "mv-expand", "evaluate", "datatable", "externaldata", "search") for t in words)
     return made | ({t.word for t in words if t.kind == "name"} if joined else set()) | _GRAMMAR
 
 
-_GRAMMAR = set(
-    [
-        "asc",
-        "desc",
-        "by",
-        "on",
-        "in",
-        "has",
-        "contains",
-        "and",
-        "or",
-        "not",
-        "with",
-        "nulls",
-        "first",
-        "last",
-        "true",
-        "false",
-        "null",
-        "to",
-        "from",
-        "step",
-        "of",
-        "typeof",
-    ]
-)
-Translate = Callable[[str, dict], str]
+_GRAMMAR = {
+    "and", "asc", "by", "contains", "desc", "false", "first", "from", "has", "in", "last", "not", "null",
+    "nulls", "of", "on", "or", "step", "to", "true", "typeof", "with",
+}  # fmt: skip

@@ -36,7 +36,8 @@ _TOLD = re.compile(
 )
 #: How they tell a name that they do not know, where they tell no place.
 _NAMED = re.compile(
-    r"""no (?:table|column|function|operator|plugin) '([^']+)'|does not have: ([\w-]+)|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
+    r"""no (?:table|column|function|operator|plugin) '([^']+)'|does not have: ([\w-]+)"""
+    r"""|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
     r"""|column "([^"]+)" not found|Table with name "?([^" ]+)"? does not exist"""
 )
 
@@ -193,7 +194,7 @@ def pointed(error: AmakitError, text: str) -> AmakitError:
 
     Examples
     --------
-    >>> print(pointed(AmakitError("there is no table 'Heartbeet'; the nearest is 'Heartbeat'"), "Heartbeet | take 1").place)
+    >>> print(pointed(AmakitError("there is no table 'Heartbeet'"), "Heartbeet | take 1").place)
        1 | Heartbeet | take 1
            ^
     """
