@@ -513,4 +513,4 @@ def test_in_a_kernel_a_failure_is_one_sentence_and_the_traceback_can_be_had(tmp_
     assert outputs[6][0].text == "few: 3 rows, 34 columns, synthetic data\n"
     assert outputs[7][0].data["text/plain"] == "3"
     assert outputs[8][0].data["text/plain"] == "('no workspace', True)"
-    assert "local.py" in told[9][0]
+    assert "files.py" in told[9][0]
