@@ -99,7 +99,7 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
     if header[0].strip() in ("", "Unnamed: 0"):  # the index of a frame
         header[0] = "amakit index"
         if not all(row[:1] and row[0].isdecimal() for row in head.rows):
-            raise AmakitError(f"{path}, line {line}: the first column has no name and is no index; name it")
+            raise AmakitError(f"{path}, line {line}: the first column has no name and is no index; rename it")
     names = [name.lower() for name in header]
     if len(set(header)) < len(header) or not all(name.strip() for name in header) or FILE in names:
         raise AmakitError(f"{path}, line {line}: two columns have the same name, or one has none; rename them")
