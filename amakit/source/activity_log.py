@@ -18,18 +18,11 @@ CLI = {
     "ResourceProviderValue": ("resourceProviderName/value", "resourceProviderName"),
     "SubscriptionId": ("subscriptionId",), "TenantId": ("tenantId",),
 }  # fmt: skip
+#: The same in the spelling of PowerShell: OperationName/Value.
 POWERSHELL = {
-    "TimeGenerated": ("EventTimestamp",), "EventSubmissionTimestamp": ("SubmissionTimestamp",),
-    "OperationName": ("OperationName/LocalizedValue", "OperationName/Value", "OperationName"),
-    "OperationNameValue": ("OperationName/Value", "OperationName"),
-    "ActivityStatus": ("Status/Value", "Status"),
-    "ActivitySubstatusValue": ("SubStatus/LocalizedValue", "SubStatus/Value", "SubStatus"),
-    "Caller": ("Caller",), "CategoryValue": ("Category/Value", "Category"), "Level": ("Level",),
-    "CorrelationId": ("CorrelationId",), "OperationId": ("OperationId",), "EventDataId": ("EventDataId",),
-    "Properties": ("Properties",), "Claims": ("Claims",), "ResourceId": ("ResourceId",),
-    "ResourceGroup": ("ResourceGroupName",), "ResourceProviderValue": ("ResourceProviderName/Value", "ResourceProviderName"),
-    "SubscriptionId": ("SubscriptionId",),
-}  # fmt: skip
+    column: tuple("/".join(part[0].upper() + part[1:] for part in place.split("/")) for place in places)
+    for column, places in CLI.items()
+}
 STORAGE = {
     "TimeGenerated": ("time",), "OperationName": ("operationName",), "OperationNameValue": ("operationName",),
     "ActivityStatus": ("resultType",), "ActivitySubstatusValue": ("resultSignature",),
@@ -51,8 +44,9 @@ LEGACY = {
     "TimeGenerated": ("TimeGenerated",), "OperationName": ("OperationName",), "OperationNameValue": ("OperationName",),
     "ActivityStatus": ("ActivityStatus",), "ActivitySubstatusValue": ("ActivitySubstatus",), "Caller": ("Caller",),
     "CallerIpAddress": ("CallerIpAddress",), "CategoryValue": ("Category",), "Level": ("Level",),
-    "CorrelationId": ("CorrelationId",), "ResourceId": ("ResourceId", "_ResourceId"), "ResourceGroup": ("ResourceGroup",),
-    "ResourceProviderValue": ("ResourceProvider",), "SubscriptionId": ("SubscriptionId",), "Properties": ("Properties",),
+    "CorrelationId": ("CorrelationId",), "ResourceId": ("ResourceId", "_ResourceId"),
+    "ResourceGroup": ("ResourceGroup",), "ResourceProviderValue": ("ResourceProvider",),
+    "SubscriptionId": ("SubscriptionId",), "Properties": ("Properties",),
     "TenantId": ("TenantId",), "OperationId": ("OperationId",), "EventDataId": ("EventDataId",),
 }  # fmt: skip
 #: What the portal's words for an operation begin with, and the operation on a type of resource.
@@ -76,22 +70,28 @@ def rows_of_activity(cells: Mapping[str, str], relation: str) -> tuple[str, list
         Has these, and the column ``amakit file``.
     """
     chosen = ", ".join(f'{sql} AS "{column}"' for column, sql in cells.items())
-    first = f'SELECT {chosen}, "amakit file" FROM {relation}'
-    kind = '"ResourceType"' if "ResourceType" in cells else "NULL"
-    group, subscription = (f'"{c}"' if c in cells else "''" for c in ("ResourceGroup", "SubscriptionId"))
-    named = (  # the portal may give the name alone: app-01/Agent of the type Microsoft.Compute/virtualMachines/extensions
-        f"CASE WHEN \"ResourceId\" LIKE '/%' OR {kind} IS NULL THEN \"ResourceId\" ELSE '/subscriptions/' || "
-        f"{subscription} || '/resourceGroups/' || {group} || '/providers/' || split_part({kind}, '/', 1) || "
-        f"list_aggregate(list_transform(list_zip(string_split({kind}, '/')[2:], string_split(\"ResourceId\", '/')), "
-        "lambda pair: '/' || coalesce(pair[1], '') || '/' || coalesce(pair[2], '')), 'string_agg', '') END"
+    kind, group, subscription = (
+        f'"{column}"' if column in cells else "''" for column in ("ResourceType", "ResourceGroup", "SubscriptionId")
     )
-    second = f"SELECT * REPLACE ({named} AS \"ResourceId\") FROM ({first})"
-    within = "upper(regexp_replace(regexp_extract(\"ResourceId\", '(?i)^.*/providers/([^/]+/.*)$', 1), '/([^/]+)/[^/]+', '/\\1', 'g'))"
-    words = 'lower("OperationNameValue")'
+    # the portal may give the name alone: app-01/Agent of the type Microsoft.Compute/virtualMachines/extensions
+    steps = f"list_zip(string_split({kind}, '/')[2:], string_split(\"ResourceId\", '/'))"
+    path = f"list_transform({steps}, lambda pair: '/' || coalesce(pair[1], '') || '/' || coalesce(pair[2], ''))"
+    named = (
+        f"CASE WHEN \"ResourceId\" LIKE '/%' OR coalesce({kind}, '') = '' THEN \"ResourceId\" "
+        f"ELSE '/subscriptions/' || {subscription} || '/resourceGroups/' || {group} || '/providers/' || "
+        f"split_part({kind}, '/', 1) || "
+        f"list_aggregate({path}, 'string_agg', '') END"
+    )
+    first = f'SELECT {chosen}, "amakit file" FROM {relation}'
+    second = f'SELECT * REPLACE ({named} AS "ResourceId") FROM ({first})'
+    below = "regexp_extract(\"ResourceId\", '(?i)^.*/providers/([^/]+/.*)$', 1)"
+    within = f"upper(regexp_replace({below}, '/([^/]+)/[^/]+', '/\\1', 'g'))"
+    said = '"OperationNameValue"'
+    words = f"lower({said})"
     verbs = " ".join(
         f"WHEN starts_with({words}, '{verb} ') THEN {within} || '/{action}'" for verb, action in _VERBS.items()
     )
-    operation = f"CASE WHEN \"OperationNameValue\" LIKE '%/%' THEN upper(\"OperationNameValue\") {verbs} ELSE \"OperationNameValue\" END"
+    operation = f"CASE WHEN {said} LIKE '%/%' THEN upper({said}) {verbs} ELSE {said} END"
     status = " ".join(f"WHEN '{said}' THEN '{value}'" for said, value in STATUS.items())
     derived = {
         "OperationNameValue": operation,

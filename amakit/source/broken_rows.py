@@ -14,6 +14,7 @@ from amakit.source.exports import (
     DUCKDB_TYPES,
     NOT_WHOLE,
     OTHER_TABLE,
+    Source,
     one_line,
     quoted_name,
     quoted_text,
@@ -26,7 +27,8 @@ _LONGEST = 32_000_000
 #: Excel writes truth in its own language.
 _TRUE, _FALSE = "'WAHR', 'VRAI', 'VERDADERO', 'VERO', 'WAAR'", "'FALSCH', 'FAUX', 'FALSO', 'ONWAAR'"
 
-def cell_as(source, column, kind):
+
+def cell_as(source: Source, column: str, kind: str) -> str:
     """Give the SQL that reads one column as its KQL type; KQL has no null string, only an empty one."""
     spelled = next((c for c in source.columns if c.lower() == column.lower()), None)
     if spelled is None:
@@ -76,7 +78,8 @@ def _from_text(cell, kind, where, source, column):
         return f"CASE WHEN json_valid({value}) THEN {value}::JSON ELSE to_json({value}) END"
     comma = f"CASE WHEN {value} NOT LIKE '%.%' THEN TRY_CAST(replace({value}, ',', '.') AS DOUBLE) END"
     whole = f"CASE WHEN TRY_CAST({value} AS DOUBLE) % 1 = 0 THEN TRY_CAST({value} AS {DUCKDB_TYPES[kind]}) END"
-    words = f"coalesce(TRY_CAST({value} AS BOOLEAN), upper({value}) IN ({_TRUE}) OR CASE WHEN upper({value}) IN ({_FALSE}) THEN false END)"
+    words = f"CASE WHEN upper({value}) IN ({_TRUE}) THEN true WHEN upper({value}) IN ({_FALSE}) THEN false END"
+    words = f"coalesce(TRY_CAST({value} AS BOOLEAN), {words})"
     read = {
         "datetime": read_as(source.dates.get(column, ISO), value) if kind == "datetime" else "",
         "int": whole, "long": whole, "bool": words,
@@ -109,13 +112,13 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
             return f"{where}: {value!r} in column {column!r} {reason}"
         rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
         return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
-    if "CSV Error on Line" in message:
-        record = int(re.search(r"CSV Error on Line: (\d+)", message)[1])
+    if csv_error := re.search(r"CSV Error on Line: (\d+)", message):
+        record = int(csv_error[1])
         path = re.search(r"\n\s*file = (.+)", message)
         if not path:
             return f"a CSV file is broken at record {record}; mend or take out that row"
-        reason = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
-        reason = f"{reason[2]} fields where the header has {reason[1]}" if reason else "a broken row"
+        columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+        reason = f"{columns[2]} fields where the header has {columns[1]}" if columns else "a broken row"
         if "unterminated quote" in message.lower():
             reason = "a quote that is not closed"
         return f"{path[1]}, line {_csv_line(path[1], record)}: {reason}; mend or take out that row"
@@ -259,7 +262,9 @@ def check_whole(head: Head) -> None:
                 file.seek(length - _LONGEST)
                 last = length - _LONGEST * (b"\n" not in file.read(_LONGEST - 1))
     except (OSError, EOFError, zlib.error) as error:
-        raise AmakitError(f"{head.path} is damaged or was not copied whole: {error}; export or copy it again") from error
+        raise AmakitError(
+            f"{head.path} is damaged or was not copied whole: {error}; export or copy it again"
+        ) from error
     if head.kind == "csv" and length - last > _LONGEST:
         raise AmakitError(f"{head.path}: its last line is longer than 32 MB; take it out, or export as Parquet")
 

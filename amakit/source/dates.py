@@ -12,7 +12,10 @@ from amakit.errors import AmakitError, UsageError
 #: What ``--date-format`` may say.
 ORDERS = ("day-first", "month-first")
 _YEAR = r"((?:19|20)\d\d)"  # a year of another calendar, 2569, is none
-_CLOCK = r",?(?: (?:at|um|klo|kl\.))?[ T]?(?:([AP]M) ?)?(\d{1,2}:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?([AP]M))?(?: ?(?:Z|UTC|GMT|\+00:?00))?$"
+_CLOCK = (
+    r",?(?: (?:at|um|klo|kl\.))?[ T]?(?:([AP]M) ?)?(\d{1,2}:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?([AP]M))?"
+    r"(?: ?(?:Z|UTC|GMT|\+00:?00))?$"
+)
 #: Hours, fraction and half of the day, from the groups of `_CLOCK`; the fraction may be missing.
 _TIME = r" \5.\60 \4\7"
 
@@ -44,7 +47,8 @@ FORMS = (
     ISO,
     DateForm("year first", "2026/5/13 1:13:30.734", rf"^{_YEAR}[-/.] ?(\d{{1,2}})[-/.] ?(\d{{1,2}})\.?{_CLOCK}",
              rf"\1-\2-\3{_TIME}"),
-    DateForm("year first, in signs", "2026年5月13日 1:13:30.734", rf"^{_YEAR}[年년] ?(\d{{1,2}})[月월] ?(\d{{1,2}})[日일]{_CLOCK}",
+    DateForm("year first, in signs", "2026年5月13日 1:13:30.734",
+             rf"^{_YEAR}[年년] ?(\d{{1,2}})[月월] ?(\d{{1,2}})[日일]{_CLOCK}",
              rf"\1-\2-\3{_TIME}"),
     DateForm("day first, with points", "13.05.2026, 01:13:30,734", rf"^(\d{{1,2}})\. ?(\d{{1,2}})\. ?{_YEAR}{_CLOCK}",
              rf"\3-\2-\1{_TIME}"),
@@ -52,9 +56,11 @@ FORMS = (
              rf"\3-\2-\1{_TIME}", "day-first"),
     DateForm("month first", "5/13/2026, 1:13:30.734 AM", rf"^(\d{{1,2}})[/-](\d{{1,2}})[/-]{_YEAR}{_CLOCK}",
              rf"\3-\1-\2{_TIME}", "month-first"),
-    DateForm("month in words", "13 May 2026 01:13:30.734", rf"^(\d{{1,2}})[ -]([A-Z][a-z]{{2}})[a-z]*[ -]{_YEAR}{_CLOCK}",
+    DateForm("month in words", "13 May 2026 01:13:30.734",
+             rf"^(\d{{1,2}})[ -]([A-Z][a-z]{{2}})[a-z]*[ -]{_YEAR}{_CLOCK}",
              rf"\3-\2-\1{_TIME}"),
-    DateForm("month in words, first", "May 13, 2026, 1:13:30.734 AM", rf"^([A-Z][a-z]{{2}})[a-z]* (\d{{1,2}}), ?{_YEAR}{_CLOCK}",
+    DateForm("month in words, first", "May 13, 2026, 1:13:30.734 AM",
+             rf"^([A-Z][a-z]{{2}})[a-z]* (\d{{1,2}}), ?{_YEAR}{_CLOCK}",
              rf"\3-\1-\2{_TIME}"),
 )  # fmt: skip
 #: What is an instant without any order of day and month, and how DuckDB reads it.
@@ -108,13 +114,17 @@ INSTANTS = (
 
 def _spaces(cell):
     """Make every kind of space that browsers write a plain one, and take marks of direction away."""
-    return f"trim(regexp_replace(regexp_replace({cell}, '[\\x{{a0}}\\x{{202f}}\\x{{2009}}]', ' ', 'g'), '[\\x{{200e}}\\x{{200f}}]', '', 'g'))"
+    plain = f"regexp_replace({cell}, '[\\x{{a0}}\\x{{202f}}\\x{{2009}}]', ' ', 'g')"
+    return f"trim(regexp_replace({plain}, '[\\x{{200e}}\\x{{200f}}]', '', 'g'))"
 
 
 def _words(cell):
     """Write the halves of the day as AM and PM, whatever their language."""
     text = _spaces(cell)
-    for word, pattern in (("AM", r"오전|午前|上午|\b[Aa]\.? ?[Mm]\b\.?"), ("PM", r"오후|午後|下午|\b[Pp]\.? ?[Mm]\b\.?")):
+    for word, pattern in (
+        ("AM", r"오전|午前|上午|\b[Aa]\.? ?[Mm]\b\.?"),
+        ("PM", r"오후|午後|下午|\b[Pp]\.? ?[Mm]\b\.?"),
+    ):
         text = f"regexp_replace({text}, {_text(pattern)}, '{word}')"
     return text
 
@@ -240,7 +250,7 @@ there'
     ''
     """
     opened = "export again without opening the file there"
-    if re.match(r"\d{1,2}[-/.] ?\d{1,2}[-/.] ?\d{2}\b(?!\d)", text) or re.match(r"\d{1,2}[ -][A-Za-z]{3}[ -]\d\d\b(?!\d)", text):
+    if re.match(r"(?:\d{1,2}[-/.] ?\d{1,2}[-/.] ?|\d{1,2}[ -][A-Za-z]{3}[ -])\d{2}(?!\d)", text):
         return f"has a year of two digits, as a spreadsheet or a short date form leaves it; {opened}"
     if re.match(r"\d{1,2}:\d\d(?:[.,]\d+)?$", text):
         return f"has only minutes and seconds, as a spreadsheet shows a time; {opened}"

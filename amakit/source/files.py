@@ -73,9 +73,7 @@ class LocalEngine:
         system = {name for (name,) in self._run("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()}
         for name, sources in sorted(self._files.sources.items()):
             try:
-                if name.lower() in system:
-                    raise AmakitError(f"{sources[0].path}: {name!r} is a name of the engine's own; call the file otherwise")
-                self._columns[name] = self._view(name, sources)
+                self._columns[name] = self._view(name, sources, system)
             except AmakitError as error:
                 self._files.refused[name] = str(error)
         if not self._columns:
@@ -176,7 +174,9 @@ class LocalEngine:
             self._load_text_tables(str(sql))
             return self._fetch(str(sql), dict(sql.parameters))
         except RecursionError as error:
-            raise AmakitError("the query is nested too deeply for the embedded engine; take it apart with let") from error
+            raise AmakitError(
+                "the query is nested too deeply for the embedded engine; take it apart with let"
+            ) from error
         except KqlSyntaxError as error:
             reason = re.sub(r" expecting \{.*", "", one_line(error))  # what could stand there are 100 words
             raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
@@ -254,8 +254,10 @@ class LocalEngine:
             self._files.sources[table_name(table)].append(Source("duckdb", str(self._path), relation, matched))
         settle_dates(self._files, self._run, self._date_format)
 
-    def _view(self, table, sources):
+    def _view(self, table, sources, system):
         """Lay one view over all files of a table; give the KQL type of each of its columns."""
+        if table.lower() in system:
+            raise AmakitError(f"{sources[0].path}: {table!r} is a name of the engine's own; call the file otherwise")
         types = dict(tables().get(table, RECEIVED))
         usual = {column.lower(): column for column in types}
         for source in sources:

@@ -11,7 +11,6 @@ from amakit.source import relations
 from amakit.source.dates import Column, is_iso, settle, survey_columns
 from amakit.source.exports import (
     Named,
-    Source,
     kql_type_of,
     matched_columns,
     may_hold_rows,
@@ -24,6 +23,8 @@ from amakit.source.forms import PARQUET, Recognised, recognise, table_of_columns
 from amakit.source.heads import Head, head_of
 
 _DATES = {name for columns in tables().values() for name, kind in columns.items() if kind == "datetime"}
+
+_UNREADABLE = "is in a form that cannot be read; export it as CSV, JSON or Parquet"
 
 
 @dataclass
@@ -118,16 +119,19 @@ def _group(found, groups, named: Named):
         raise AmakitError(f"{path} is empty; export it again, or take it out of the folder")
     what = recognise(head) if looked is not None or head.kind not in ("csv", "json", "text") else None
     if what is None or what.form.refusal:
-        raise AmakitError(f"{path} {what.form.refusal if what else 'is in a form that cannot be read; export it as CSV, JSON or Parquet'}")
+        raise AmakitError(f"{path} {what.form.refusal if what else _UNREADABLE}")
     if head.kind == "Parquet":
         if head.packed:
             raise AmakitError(f"{path} is Parquet in gzip; unpack it")
         groups[table, "parquet", named.spare].append((path, head, what))
         return
-    row = {column: what.row.get(spelled) for column, (spelled, _) in matched_columns(path, dict.fromkeys(map(str, what.row), "")).items()}
+    row = {
+        column: what.row.get(spelled)
+        for column, (spelled, _) in matched_columns(path, dict.fromkeys(map(str, what.row), "")).items()
+    }
     if suffix_of(path) in (".txt", "") and "TimeGenerated" not in row and not what.table:
         if table and named.by == "file":
-            raise AmakitError(f"{path} is in a form that cannot be read; export it as CSV, JSON or Parquet")
+            raise AmakitError(f"{path} {_UNREADABLE}")
         found.unread[str(path)] = f"{path} is no form of export; it is left alone"
         return
     table = _table(named, what, row, path)
@@ -135,7 +139,18 @@ def _group(found, groups, named: Named):
         found.strange.add(str(path))
     alone = str(path) if str(path) in found.strange or head.encoding.startswith("utf-16") else ""
     found.heads[str(path)] = head
-    key = (head.kind, named.spare, what.form.name, what.rows, what.names, head.packed, head.framing, head.header, head.skip, head.delimiter)
+    key = (
+        head.kind,
+        named.spare,
+        what.form.name,
+        what.rows,
+        what.names,
+        head.packed,
+        head.framing,
+        head.header,
+        head.skip,
+        head.delimiter,
+    )
     groups[(table, *key, alone)].append((path, head, what))
 
 
@@ -150,7 +165,7 @@ def _dates_of(head, what):
 
 
 def _table(named, what, row, path):
-    """Give the table of a file: by its form, its name, its rows or its folder, in this order; empty where rows must tell."""
+    """Give the table of a file: by its form, name, rows or folder, in this order; empty where all rows must tell."""
     said = plain_table(str(row.get("_OriginalType") or row.get("Type") or ""))
     if what.table:
         if named.by == "file" and named.table != what.table:
@@ -179,7 +194,9 @@ def _add(found, run, spill, table, spare, files, head, what):
         name = name or table_of_columns(list(source.columns)) or spare
         known = name in tables()
         if known and source.columns and "TimeGenerated" not in source.columns:
-            raise AmakitError(f"{source.path} has no column TimeGenerated, which every row of {name} needs; export it again")
+            raise AmakitError(
+                f"{source.path} has no column TimeGenerated, which every row of {name} needs; export it again"
+            )
         usual = next((other for other in found.sources if other.lower() == name.lower()), name)
         found.sources[usual].append(replace(source, only=name if known and source.form != "parquet" else ""))
 
@@ -193,7 +210,9 @@ def settle_dates(found: Folder, run: Callable, date_format: str = "") -> None:
     for table, sources in list(found.sources.items()):
         for at, source in enumerate(sources):
             try:
-                if source.form in ("csv", "json") and not found.strange & {found.copies.get(f, f) for f in source.files}:
+                if source.form in ("csv", "json") and not found.strange & {
+                    found.copies.get(f, f) for f in source.files
+                }:
                     continue
                 looked = _look(table, source, run)
             except AmakitError as error:
@@ -218,7 +237,9 @@ def _look(table, source, run) -> tuple[list[Column], set] | None:
     text = {c: place for c, place in source.columns.items() if str(place[1]).upper().startswith("VARCHAR")}
     kind_of = {c: kinds.get(c) or kql_type_of(c, place[1], source) for c, place in text.items()}
     dates = {c: filled(quoted_name(text[c][0])) for c, kind in kind_of.items() if kind == "datetime"}
-    numbers = [c for c, kind in kind_of.items() if kind in ("real", "decimal")] if source.delimiter in (";", "\t") else []
+    numbers = (
+        [c for c, kind in kind_of.items() if kind in ("real", "decimal")] if source.delimiter in (";", "\t") else []
+    )
     if dates:
         some = run(f"SELECT {', '.join(dates.values())} FROM {source.relation} LIMIT 50").fetchall()
         if all(is_iso(str(value)) for row in some for value in row if value is not None):
@@ -232,7 +253,7 @@ def _look(table, source, run) -> tuple[list[Column], set] | None:
         for number, comma, point in zip(numbers, flags[::2], flags[1::2], strict=True):
             if comma and point:
                 raise AmakitError(
-                    f"{source.path}: column {number!r} has numbers with commas and with points; export it again without "
+                    f"{source.path}: column {number!r} has numbers with commas and with points; export again without "
                     "opening the file in a spreadsheet"
                 )
             if comma:

@@ -148,13 +148,13 @@ REFUSED = (
     Form("other binary file", "", _kind("PDF", "SQLite", "gzip"),
          refusal="is in a form that cannot be read; export it as CSV, JSON or Parquet"),
     Form("web page", "a download that needed signing in",
-         lambda head, _: head.kind == "csv" and "".join(head.header[:1]).lstrip().lower().startswith(("<!doctype", "<html", "<?xml")),
+         _both(_CSV, lambda head, _: "".join(head.header[:1]).lower().startswith(("<!doctype", "<html", "<?"))),
          refusal="is a web page or XML, no rows; sign in and download it again"),
     Form("table of az", "az … --output table",
-         lambda head, _: head.kind == "csv" and bool(head.rows) and set("".join(head.rows[0])) <= set("- ") and bool("".join(head.rows[0]).strip()),
+         _both(_CSV, lambda head, _: bool(head.rows) and set("".join(head.rows[0])) == set("- ")),
          refusal="is text laid out for reading; ask az for --output json"),
     Form("error of a service", "az rest, when the query failed",
-         _both(_JSON, lambda head, _: isinstance(document_of(head).get("error"), dict) and not {"tables", "value"} & document_of(head).keys()),
+         _both(_both(_JSON, _wraps("error", needs=dict)), lambda head, _: not _wraps("tables", "value")(head, _)),
          refusal="holds an error of the service and no rows; mend the query and export again"),
     Form("answer of Kusto, version 2", "POST https://CLUSTER/v2/rest/query",
          _both(_JSON, lambda _, row: "FrameType" in row),
@@ -206,7 +206,11 @@ def recognise(head: Head) -> Recognised:
     Of rows inside a document the wrapper is told first, then what they are: events of the activity log may come both
     ways.
     """
-    first = document_of(head) if head.kind == "json" else dict(zip(head.header, head.rows[0] if head.rows else head.header, strict=False))
+    first = (
+        document_of(head)
+        if head.kind == "json"
+        else dict(zip(head.header, head.rows[0] if head.rows else head.header, strict=False))
+    )
     form = next((form for form in FORMS if form.fits(head, first)), REFUSED[3])
     if form.names:
         return _of_arrays(head, form)

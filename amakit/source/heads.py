@@ -15,7 +15,8 @@ from amakit.errors import AmakitError
 _FIRST, _MORE = 1 << 13, 1 << 20
 _MAGIC = {
     b"PAR1": "Parquet", b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"\xd0\xcf\x11\xe0": "Excel", b"Obj\x01": "Avro",
-    b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"%PDF": "PDF", b"SQLite": "SQLite",
+    b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"%PDF": "PDF",
+    b"SQLite": "SQLite",
 }  # fmt: skip
 _TOKEN = re.compile(r'\s+|"(?:[^"\\\n]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+(?=[\s,}\]])')
 
@@ -144,7 +145,11 @@ def _json(text, whole):
     except json.JSONDecodeError as error:
         document = _closed(start)
         if document is None:
-            return None if not whole else {"kind": "json", "framing": "array" if array else "newline_delimited", "document": {}}
+            return (
+                None
+                if not whole
+                else {"kind": "json", "framing": "array" if array else "newline_delimited", "document": {}}
+            )
         pretty = not array and "\n" in start[: error.pos].rstrip()
         framing = "array" if array else "unstructured" if pretty or not whole else "newline_delimited"
     except RecursionError:

@@ -20,15 +20,18 @@ def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if isinstance(found, dict) and "amakit_snapshot" in found:
-            begun = {"planned"} if name == PARTIAL else {"machines", "taken", "synthetic"}
-            lacking = {"files", "start", "end", "workspace", *begun} - found.keys()
-            if lacking or not all({"file", "bytes"} <= file.keys() for file in found["files"]):
-                raise ValueError(f"it lacks {', '.join(sorted(lacking)) or 'what its files are'}")
-            instant(found["end"])
+            _look_through(found, {"planned"} if name == PARTIAL else {"machines", "taken", "synthetic"})
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, AmakitError) as error:
         reason = one_line(error)
         raise AmakitError(f"{path} cannot be read: {reason}; copy the snapshot again, or take it anew") from error
     return found if isinstance(found, dict) and "amakit_snapshot" in found else None
+
+
+def _look_through(found, needs):
+    lacking = {"files", "start", "end", "workspace", *needs} - found.keys()
+    if lacking or not all({"file", "bytes"} <= file.keys() for file in found["files"]):
+        raise ValueError(f"it lacks {', '.join(sorted(lacking)) or 'what its files are'}")
+    instant(found["end"])
 
 
 def made_up(folder: str | Path) -> dict | None:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from amakit.source.heads import Head, open_text
 
 #: The column that holds the path of a row's file; no export has one of this name.
 FILE = "amakit file"
+#: Bytes of the longest JSON document that is read.
 _MOST = 1 << 28
 
 
@@ -116,9 +117,11 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
         spelled = {plain: matched_columns(path, found)[name][0] for plain, name in spelled.items()}
         cells = {}
         for column, places in what.columns.items():
-            there = [quoted_name(spelled[place.lower()]) for place in places if place.lower() in spelled]
+            there = [
+                f"nullif({quoted_name(spelled[place.lower()])}, '')" for place in places if place.lower() in spelled
+            ]
             if there:
-                cells[column] = f"nullif({there[0]}, '')" if len(there) == 1 else f"coalesce({', '.join(f'nullif({t}, {chr(39)}{chr(39)})' for t in there)})"
+                cells[column] = f"coalesce({', '.join(there)})"
         relation, kept = rows_of_activity(cells, relation)
         found = dict.fromkeys(kept, "VARCHAR")
     source = Source("csv", common(files), relation, matched_columns(path, found), files=tuple(files), about=what.form,
@@ -134,7 +137,10 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
     """Read JSON, whatever its rows are wrapped in, all as text; records of several tables are split by their Type."""
     path = files[0]
     packed = ", compression = 'gzip'" if head.packed and files[0] == str(head.path) else ""
-    options = f"{listed(files)}, format = '{head.framing}', maximum_object_size = {_MOST}, hive_partitioning = false, filename = '{FILE}'{packed}"
+    options = (
+        f"{listed(files)}, format = '{head.framing}', maximum_object_size = {_MOST}, hive_partitioning = false, "
+        f"filename = '{FILE}'{packed}"
+    )
     objects = f"read_json_objects({options})"
     if what.rows:  # a page of several, or an answer that says that it is part of one, would be half a table
         partly = (
@@ -184,11 +190,15 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
         return [(table, source)]
     kind = source.columns.get("Type", ("type" if "type" in everything else "",))[0]
     parts = _split(source, set(keys), kind)
-    return [(t, replace(s, columns={c: at for c, at in s.columns.items() if not t or at[0] in keys[t]})) for t, s in parts]
+    return [
+        (t, replace(s, columns={c: at for c, at in s.columns.items() if not t or at[0] in keys[t]})) for t, s in parts
+    ]
 
 
 def _json_source(files, what, relation, found):
-    return Source("json", common(files), relation, matched_columns(files[0], found), files=tuple(files), about=what.form)
+    return Source(
+        "json", common(files), relation, matched_columns(files[0], found), files=tuple(files), about=what.form
+    )
 
 
 def _place(places):
