@@ -12,7 +12,7 @@ from amakit.kql.text import tokens
 if TYPE_CHECKING:
     from duckdb_kql.translate import TranslationResult
 
-TOO_DEEP = "the query has too many parts inside each other for the embedded engine; give parts of it names with let"
+TOO_DEEP = "the query is nested too deeply for the embedded engine; take it apart with let"
 _OPERATOR = re.compile(r"'(?:operator:|source:|expression:)?([A-Z]\w+?)(?:Operator|Expression|Statement)'")
 _HINT = re.compile(r"\((.*)\)$")
 

@@ -10,13 +10,12 @@ from amakit.errors import AmakitError, UsageError
 from amakit.output import staged
 from amakit.report.execute import execute, for_others, silenced
 from amakit.report.pages import write
+from amakit.report.parameters import NAMELESS, check
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-from amakit.report.parameters import NAMELESS, check
 
 
 def report(
@@ -87,7 +86,7 @@ def report(
         environment = {"AMAKIT_KEY_FILE": str(Path(key).expanduser().resolve())} if key else {}
     with _Staged(out) as stage:
         source = translated(nbformat.read(path, as_version=4), language)
-        executed, error = execute(source, values | {"out_dir": str(stage)}, stage, environment, progress)
+        executed, error = execute(source, values | {"out_dir": str(stage)}, environment, progress)
         executed = for_others(executed, told, {str(stage): "", values["workspace"]: told["workspace"]})
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:
