@@ -202,7 +202,7 @@ class Explorer:
         return self.answer
 
     def _drawing(self, kql):
-        """Draw what a query asks for with render; give no widget where it asks for nothing, or for what is not drawn."""
+        """Draw what a query asks for with render; give no widget where it asks for nothing."""
         drawing = drawing_of(kql)
         if drawing is None:
             return ()

@@ -16,7 +16,7 @@ from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
 from amakit.source.broken_rows import cell_as, check_whole, explain_error
 from amakit.source.dates import checked
-from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, one_line, quoted_name, quoted_text
+from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.source.folder import Folder, read_folder, settle_dates
 from amakit.source.manifest import made_up, read_manifest
 from amakit.source.relations import FILE, listed, literal
