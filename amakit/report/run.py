@@ -86,7 +86,7 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
         told = _unnamed(told, owner_key(request.key))
     with _Staged(out) as stage:
         source = translated(nbformat.read(path, as_version=4), request.language)
-        executed, error = execute(source, values | {"out_dir": str(stage)}, stage, request.environment, progress)
+        executed, error = execute(source, values | {"out_dir": str(stage)}, request.environment, progress)
         executed = for_others(executed, told, {str(stage): "", request.workspace: told["workspace"]})
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:
