@@ -44,8 +44,8 @@ class Request:
         Replace names and ids by pseudonyms in every file.
     key : path-like, optional
         The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
-    cloud, endpoint, credential : str
-        How a service is reached; see `amakit.connect`.
+    cloud, endpoint, credential, date_format : str
+        How a service is reached, and in which order files write dates; see `amakit.connect`.
 
     Raises
     ------
@@ -73,6 +73,7 @@ class Request:
     cloud: str = ""
     endpoint: str = ""
     credential: str = ""
+    date_format: str = ""
 
     def __post_init__(self) -> None:
         plain = {"workspace": str(self.workspace), "start": str(self.start), "end": str(self.end),
@@ -109,15 +110,18 @@ class Request:
     @property
     def environment(self) -> dict[str, str]:
         """What the kernel finds in its environment, and no other process does."""
-        given = {"CLOUD": self.cloud, "ENDPOINT": self.endpoint, "CREDENTIAL": self.credential,
-                 "KEY_FILE": str(Path(self.key).expanduser().resolve()) if self.key else ""}  # fmt: skip
+        key = str(Path(self.key).expanduser().resolve()) if self.key else ""
+        given = {
+            "CLOUD": self.cloud, "ENDPOINT": self.endpoint, "CREDENTIAL": self.credential,
+            "DATE_FORMAT": self.date_format, "KEY_FILE": key,
+        }  # fmt: skip
         return {f"AMAKIT_{name}": value for name, value in given.items() if value}
 
     def connect(self) -> "AbstractContextManager[Workspace]":
         """Open the workspace."""
         from amakit.source.workspace import connect
 
-        return connect(self.workspace, self.cloud, self.endpoint, self.credential)
+        return connect(self.workspace, self.cloud, self.endpoint, self.credential, self.date_format)
 
 
 def notebooks() -> dict[str, Path]:

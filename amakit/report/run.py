@@ -38,7 +38,8 @@ def report(
     out : path-like
         Folder for the files, which appear whole or not at all.
     **options
-        Further fields of `Request`: timezone, language, extra, anonymise, key, cloud, endpoint, credential.
+        Further fields of `Request`: timezone, language, extra, anonymise, key, cloud, endpoint, credential,
+        date_format.
 
     Returns
     -------
