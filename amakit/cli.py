@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
 
 import click
 
@@ -338,22 +340,13 @@ def _plan(start, end):
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
 @_remote
 def report(
-    notebook: str,
-    workspace: str,
-    start: str,
-    end: str,
-    machines: tuple[str, ...],
-    extra: tuple[tuple[str, str], ...],
     out: str,
     to: str,
-    timezone: str,
-    language: str,
+    extra: tuple[tuple[str, str], ...],
     each: str | None,
     together: bool,
-    anonymise: bool,
-    key: str | None,
     allow_unknown: bool,
-    **remote: str,
+    **asked: Any,
 ) -> None:
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
@@ -363,20 +356,19 @@ def report(
     """
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
-    forms = [form.strip() for form in to.split(",") if form.strip()]
-    extra = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
-    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, extra)
-    os.environ.update({f"AMAKIT_{name.upper()}": value for name, value in remote.items() if value})  # for the kernel
-    watched = sys.stderr.isatty()
-    if each or (len(machines) > 1 and not together):
+    from amakit.report.request import Request
+
+    forms = tuple(form.strip() for form in to.split(",") if form.strip())
+    further = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
+    request, watched = Request(forms=forms, extra=further, **asked), sys.stderr.isatty()
+    if each or (len(request.machines) > 1 and not together):
         from amakit.report.batch import reports
 
-        tell = (lambda line: say(line, error=True)) if watched else None
-        paths = reports(*asked, anonymise=anonymise, key=key, each=each or "machine", tell=tell)
+        paths = reports(request, out, each or "machine", partial(say, error=True) if watched else None)
     else:
-        from amakit.report.run import report as run
+        from amakit.report.run import run
 
-        paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
+        paths = run(request, out, watched)
     for path in paths:
         say(path)
 
