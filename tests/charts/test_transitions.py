@@ -9,6 +9,7 @@ from fleet import at, beats, write
 
 import amakit
 from amakit import charts
+from amakit.charts.style import version_styles
 from amakit.prose.transitions import transitions
 
 
@@ -52,7 +53,7 @@ def test_a_version_looks_the_same_in_every_chart(small):
 
 def test_no_two_of_a_hundred_versions_look_alike(small):
     runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
-    styles = charts._styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
+    styles = version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
     assert len({(s["colour"], s["pattern"]["shape"]) for s in styles.values()}) == 100
 
 
