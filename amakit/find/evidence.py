@@ -5,6 +5,7 @@ it is ``at_start`` when it falls at the beginning, where what explains an outage
 """
 
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,7 @@ def operations(activity: pd.DataFrame) -> pd.DataFrame:
     acts.loc[scaled, "base"] = [_scaled(*row) for row in acts.loc[scaled, ["said", "base"]].itertuples(index=False)]
     named = set(acts.loc[acts["kind"].isin(ON_AGENT), "base"])
     maybe = (acts["kind"] == "maybe") & ~acts["base"].isin(named)
+    acts["text"] = acts["text"].mask(maybe, acts["target"].str.rsplit("/").str[-1])
     acts["kind"] = acts["kind"].mask(maybe, "agent_" + acts["operation"].str.rsplit("/").str[-1])
     acts["kind"] = acts["kind"].mask(acts["kind"] == "maybe", "")
     return acts[["operation", "target", "base", "began", "ended", "status", "caller", "correlation", "actor", "kind",
@@ -338,22 +340,27 @@ def _uptime_beside(o, uptime):
     near = near.assign(time=booted.dt.round("us"), data_type="Perf", kind="uptime_reset")
     kept = near["time"] <= near["start_earliest"] - MINUTE
     near["kind"] = near["kind"].mask(kept, "uptime_kept")
+    near["time"] = near["time"].mask(kept, near["after"])
     return near[kept | (near["time"] <= near["end_latest"])].assign(at_start=False)
 
 
 def _others(o):
     """Count for each outage the other machines that fell silent with it, where they are three and half of those hit."""
-    times = o["start_latest"].astype("int64").to_numpy() // 1000
-    unit = {"us": 1000, "ns": 1_000_000, "s": 1}.get(o["start_latest"].dt.unit, 1000)
-    order = np.argsort(times, kind="stable")
-    codes = o.groupby(MACHINE, sort=False).ngroup().to_numpy()
-    reach = round(AT_ONCE.total_seconds() * 1000) * unit // 1000
-    low = np.searchsorted(times[order], times - reach, "left")
-    high = np.searchsorted(times[order], times + reach, "right")
-    counts = np.array([len(set(codes[order[a:b]])) - 1 for a, b in zip(low, high, strict=True)], dtype="int64")
-    counts[(counts < 3) | (2 * counts < len(set(codes)))] = 0
-    return o.assign(time=o["start_latest"], at_start=False, kind="fleet_silent", data_type="Heartbeat",
-                    text=counts.astype("str"))[counts > 0]  # fmt: skip
+    o = o.sort_values("start_latest", kind="stable")
+    times, machines = o["start_latest"], o.groupby(MACHINE, sort=False).ngroup().to_numpy()
+    first = times.searchsorted(times - AT_ONCE, "left")
+    behind = times.searchsorted(times + AT_ONCE, "right")
+    together, counts, since, until = Counter(), [], 0, 0
+    for low, high in zip(first, behind, strict=True):
+        together.update(machines[until:high])
+        together.subtract(machines[since:low])
+        together += Counter()  # drops those of whom none is left
+        since, until = low, high
+        counts.append(len(together) - 1)
+    counts = np.array(counts, dtype="int64")
+    many = (counts >= 3) & (2 * counts >= len(set(machines)))
+    return o.assign(time=times, at_start=False, kind="fleet_silent", data_type="Heartbeat",
+                    text=counts.astype("str"))[many]  # fmt: skip
 
 
 def _messages_beside(o, messages):

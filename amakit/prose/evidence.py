@@ -11,6 +11,7 @@ _DOWN = (Cause.MACHINE_STOPPED, Cause.MACHINE_RESTARTED, Cause.MACHINE_REMOVED)
 #: Kinds that have a statement of their own; the others are told by the table that they are of.
 _KINDS = {"uptime_kept": "up", "uptime_reset": "booted", "fleet_silent": "fleet", "next_attempt": "retried",
           "previous_attempt": "attempt", "late_arrival": "late", "health": "health"}  # fmt: skip
+_LINKS = ("previous_attempt", "next_attempt")
 _TABLES = {"Event": "windows", "Syslog": "syslog", "Operation": "message"}
 
 
@@ -30,7 +31,8 @@ def rendered(
     Returns
     -------
     list of list of str
-        For each outage the rows of evidence in the order of time, then what follows from its versions and its end.
+        For each outage the rows of evidence in the order of time, what follows from its versions and its end, and the
+        attempts before and after it.
 
     Examples
     --------
@@ -49,8 +51,9 @@ def timed(
     rows = dict(list(of_outages(evidence, outages).groupby("outage")))
     told = []
     for index, outage in zip(outages.index, outages.to_dict("records"), strict=True):
-        pairs = {}
-        for row in rows[index].sort_values("time", kind="stable").to_dict("records") if index in rows else ():
+        pairs, own = {}, rows.get(index, evidence.iloc[:0]).sort_values("time", kind="stable")
+        links = own["kind"].isin(_LINKS)
+        for row in own[~links].to_dict("records"):
             text = _statement(row, outage, texts(language), timezone)
             pairs.setdefault(text, pd.NaT if row["kind"] == "uptime_kept" else row["time"])
         for key in _follows(outage, bool(pairs)):
@@ -58,6 +61,8 @@ def timed(
                 from_version=outage["from_version"], to_version=outage["to_version"], version=outage["from_version"]
             )
             pairs.setdefault(text, pd.NaT)
+        for row in own[links].to_dict("records"):
+            pairs.setdefault(_statement(row, outage, texts(language), timezone), row["time"])
         told.append((list(pairs), list(pairs.values())))
     return told
 
