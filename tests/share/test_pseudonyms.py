@@ -332,11 +332,13 @@ def test_everything_else_of_the_demo_is_unchanged(real, shown):
         pd.testing.assert_frame_equal(left, right)
         if {"computer", "resource_id"} <= set(new):
             pd.testing.assert_frame_equal(new, new.sort_values(["computer", "resource_id"], kind="stable"))
-    assert {k: v for k, v in shown.run.items() if k != "queries"} == {
-        k: v for k, v in real.run.items() if k != "queries"
+    hashed = ("queries", "inputs_sha256")
+    assert {k: v for k, v in shown.run.items() if k not in hashed} == {
+        k: v for k, v in real.run.items() if k not in hashed
     }
     for old, new in zip(real.run["queries"], shown.run["queries"], strict=True):
-        assert new == old | {"text": new["text"]}
+        assert new == old | {"text": new["text"], "sha256": new["sha256"]}
+        assert new["sha256"] != old["sha256"]
         assert re.findall(r"datetime\([^)]*\)", new["text"]) == re.findall(r"datetime\([^)]*\)", old["text"])
         assert re.sub('"[^"]*"', '""', new["text"]) == re.sub('"[^"]*"', '""', old["text"])
 
