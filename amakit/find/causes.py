@@ -43,8 +43,8 @@ def decide(
 
     1. the machine was deleted, or its scale set scaled in and it has not come back: ``machine_removed``;
     2. it was stopped: ``machine_stopped``; 3. it was restarted, and is back: ``machine_restarted``;
-    4. silent since: ``rollback_failed`` after an attempt, ``agent_removed`` after the extension was deleted, ``upgrade``
-       where an attempt may not be over yet, else ``unexplained``;
+    4. silent since: ``rollback_failed`` after an attempt, ``agent_removed`` after the extension was deleted,
+       ``upgrade`` where an attempt may not be over yet, else ``unexplained``;
     5. a newer version: ``upgrade``; an older one: ``rolled_back`` where it undoes an upgrade, else ``downgrade``;
     6. the same version: ``rolled_back`` after an attempt that failed (on Arc, an upgrade that changed nothing),
        ``agent_restarted`` or ``agent_removed`` after an operation that succeeded, ``unexplained`` otherwise.

@@ -5,7 +5,6 @@ it is ``at_start`` when it falls at the beginning, where what explains an outage
 """
 
 import re
-from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -41,7 +40,8 @@ _LEGACY = {
     "create or update virtual machine extension": "microsoft.compute/virtualmachines/extensions/write",
     "create or update virtual machine extensions": "microsoft.compute/virtualmachines/extensions/write",
     "delete virtual machine extension": "microsoft.compute/virtualmachines/extensions/delete",
-    "create or update virtual machine scale set extension": "microsoft.compute/virtualmachinescalesets/extensions/write",
+    "create or update virtual machine scale set extension":
+        "microsoft.compute/virtualmachinescalesets/extensions/write",
     "delete virtual machine scale set extension": "microsoft.compute/virtualmachinescalesets/extensions/delete",
     "create or update azure arc extensions": "microsoft.hybridcompute/machines/extensions/write",
     "create or update azure arc machine extensions": "microsoft.hybridcompute/machines/extensions/write",
@@ -206,8 +206,8 @@ def gather(
     acts : pandas.DataFrame
         As `operations` gives them.  An instance of a scale set is also touched by what is done to its set.
     system : pandas.DataFrame
-        What Windows and Linux said of stops and starts: resource_id, computer, TimeGenerated, data_type, Source, Number,
-        Message.
+        What Windows and Linux said of stops and starts: resource_id, computer, TimeGenerated, data_type, Source,
+        Number, Message.
     uptime : pandas.DataFrame
         resource_id, computer, TimeGenerated, Uptime in seconds.
     messages : pandas.DataFrame
@@ -291,8 +291,8 @@ def system_kind(data_type: str, source: str, number: str, message: str) -> str:
 
     Examples
     --------
-    >>> system_kind("Event", "User32", "1074", "... Shutdown Type: restart"), system_kind("Event", "EventLog", "6008", "")
-    ('reboot', 'crash')
+    >>> system_kind("Event", "User32", "1074", "... Shutdown Type: restart")
+    'reboot'
     >>> system_kind("Syslog", "kernel", "", "Command line: BOOT_IMAGE=/vmlinuz hibernate=noresume idle=halt")
     'boot'
     """
@@ -350,13 +350,16 @@ def _others(o):
     times, machines = o["start_latest"], o.groupby(MACHINE, sort=False).ngroup().to_numpy()
     first = times.searchsorted(times - AT_ONCE, "left")
     behind = times.searchsorted(times + AT_ONCE, "right")
-    together, counts, since, until = Counter(), [], 0, 0
-    for low, high in zip(first, behind, strict=True):
-        together.update(machines[until:high])
-        together.subtract(machines[since:low])
-        together += Counter()  # drops those of whom none is left
+    held, together, counts, since, until = [0] * len(machines), 0, [], 0, 0
+    for low, high in zip(first, behind, strict=True):  # each machine once, however many outages it has near
+        for machine in machines[until:high]:
+            together += held[machine] == 0
+            held[machine] += 1
+        for machine in machines[since:low]:
+            held[machine] -= 1
+            together -= held[machine] == 0
         since, until = low, high
-        counts.append(len(together) - 1)
+        counts.append(together - 1)
     counts = np.array(counts, dtype="int64")
     many = (counts >= 3) & (2 * counts >= len(set(machines)))
     return o.assign(time=times, at_start=False, kind="fleet_silent", data_type="Heartbeat",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 #: What a column or key holds, spelled without case and ``_``: these values are mapped whole.
 _IDENTITY = {
     "resourceid": "resource", "base": "resource", "target": "resource", "entity": "resource", "computer": "machine",
-    "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace", "correlation": "id", "correlationid": "id",
-    "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
+    "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace", "correlation": "id",
+    "correlationid": "id", "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
 }  # fmt: skip
 #: These hold words of Azure and of the kit, which stay as they are.
 _READABLE = {

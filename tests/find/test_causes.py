@@ -74,7 +74,9 @@ def found(outages, acts=(), system=None, uptime=None, undone=(), horizon=HORIZON
     table = frame_of({c: [row[c] for row in outages] for c in types}, types)
     none = {"TimeGenerated": "datetime", "Computer": "string", "Key": "string", "Status": "string", "Detail": "string"}
     messages = frame_of({c: [] for c in none}, none).rename(columns={"Computer": "Computer"})
-    proof = gather(table, log, said() if system is None else system, counted() if uptime is None else uptime, messages, horizon)
+    proof = gather(
+        table, log, said() if system is None else system, counted() if uptime is None else uptime, messages, horizon
+    )
     return table.assign(cause=decide(table, proof, set(undone), horizon)), proof
 
 
@@ -235,7 +237,9 @@ def test_autoscale_removes_the_instances_that_do_not_come_back():
     ("mine", '{\\"publisher\\":\\"Contoso\\",\\"type\\":\\"Backup\\"}', False), ("customscriptextension", "", False),
 ])  # fmt: skip
 def test_the_extension_under_a_name_of_the_users_own(name, properties, attempt):
-    log = act(f"{COMPUTE}/extensions/write", "failed", NOON - minutes(1), target=f"{VM}/extensions/{name}", said=properties)
+    log = act(
+        f"{COMPUTE}/extensions/write", "failed", NOON - minutes(1), target=f"{VM}/extensions/{name}", said=properties
+    )
     assert causes([silence()], log) == ["rolled_back" if attempt else "unexplained"]
     known = act("write", "succeeded", NOON - minutes(6000))  # here the agent goes by its own name
     if properties == "{}":
