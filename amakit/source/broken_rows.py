@@ -123,9 +123,7 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         reason = f"{columns[2]} fields where the header has {columns[1]}" if columns else "a broken row"
         if "unterminated quote" in message.lower():
             reason = "a quote that is not closed"
-        return f"{path[1]}, line {_csv_line(path[1], record)}: {reason}; mend or take out that row".replace(
-            ", or; ", ", or "
-        )
+        return f"{path[1]}, line {_csv_line(path[1], record)}: {reason}; mend or take out that row"
     broken = re.search(r'in file "(.+)",(?: at byte \d+)? in (?:line|record/value) (\d+): (.+)', message)
     if broken:
         line = _broken_json_line(broken[1], int(broken[2]))
@@ -181,7 +179,7 @@ def _head(path):
         return None
 
 
-def _csv_rows(head: Head):
+def _csv_rows(head):
     """Give each record below the header with the line on which it begins; a blank line counts as one."""
     csv.field_size_limit(2**31 - 1)  # DuckDB has read longer fields than the module takes by itself
     try:
