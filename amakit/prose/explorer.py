@@ -44,7 +44,7 @@ def explorer(
 def options(known: facts.Facts, outages: pd.DataFrame, words: Language) -> list[tuple[str, int]]:
     """Name outages for a list to pick from, in order of time."""
     outages = known.outages.loc[outages.index].sort_values("start_earliest", kind="stable")
-    cells = outage_cells(outages, words)[["began", "cause", "pair", "downtime"]]
+    cells = outage_cells(known, outages, words)[["began", "cause", "pair", "downtime"]]
     return [(" · ".join(row), index) for index, row in zip(cells.index, cells.to_numpy(), strict=True)]
 
 
@@ -54,7 +54,7 @@ def outages_table(
     """Give outages with their evidence, the one that is looked at on top."""
     order = facts.by_severity(known.outages.loc[outages.index])
     on_top = [first] if first in order.index else []
-    cells = outage_cells(order.loc[[*on_top, *order.index.drop(on_top)]].head(most), words)
+    cells = outage_cells(known, order.loc[[*on_top, *order.index.drop(on_top)]].head(most), words)
     return words.table(cells, ["computer", "cause", "pair", "began", "downtime", "evidence"])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.intervals import iso, isos
-from amakit.prose.language import evidence
+from amakit.prose.evidence import rendered
 from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
@@ -337,7 +337,7 @@ def attempts(outages: pd.DataFrame) -> list[dict]:
     list of dict
         One for each row of attempts: machine, and attempts (index of the outage, start, cause, from_version,
         to_version, wait_s since the one before); outcome is the last one's cause.  The link is that of the evidence:
-        see `amakit.find.causes.linked`.
+        see `amakit.find.causes.series`.
     """
     from amakit.find.causes import series
 
@@ -467,14 +467,13 @@ def _outages(known):
     acts = _records(known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller",
                                               "correlation", "role"])  # fmt: skip
     outages = known.analysis.outages
-    told = _plain_rows(outages.drop(columns="evidence"))
+    told, evidence = _plain_rows(outages.drop(columns="evidence")), rendered(outages, known.analysis.evidence)
     return [
         {
             "machine": machine, **own, "lost": lost.get(index, {}),
-            "events": seen.get(index, []), "evidence": evidence(said), "activity": acts.get(index, []),
+            "events": seen.get(index, []), "evidence": statements, "activity": acts.get(index, []),
         }
-        for index, machine, own, said in zip(outages.index, known.outages["machine"], told, outages["evidence"],
-                                             strict=True)
+        for index, machine, own, statements in zip(outages.index, known.outages["machine"], told, evidence, strict=True)
     ]  # fmt: skip
 
 

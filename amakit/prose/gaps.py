@@ -68,7 +68,7 @@ def gaps(
     }  # fmt: skip
     tables = {
         "lost": _lost_table(known, upgrades.head(_OUTAGES), words),
-        "others": words.table(outage_cells(others.head(_OUTAGES), words),
+        "others": words.table(outage_cells(known, others.head(_OUTAGES), words),
                               ["computer", "cause", "pair", "began", "downtime", "evidence"]),
         "concurrent": _concurrent_table(known, concurrent.head(_CONCURRENT), words),
         "alerts": _alerts_table(known, noticed, words),
@@ -146,7 +146,7 @@ def _lost_table(known, upgrades, words):
         away = words.heading("away").format(n=len(part) - len(back)) if len(back) < len(part) else ""
         numbers = [back[column].sum() for column in ("lost", "lost_low", "lost_high")]
         rows[index][name] = words.heading("unseen") if part["unseen"].all() else words.range(*numbers) + away
-    cells = outage_cells(upgrades, words)[["computer", "pair", "began", "downtime"]]
+    cells = outage_cells(known, upgrades, words)[["computer", "pair", "began", "downtime"]]
     told = pd.concat([cells, pd.DataFrame.from_dict(rows, orient="index", columns=types)], axis=1)
     return words.table(told, list(told.columns))
 

@@ -155,7 +155,7 @@ def _timeline_table(known, words):
     outages = facts.by_severity(known.outages).head(MOST).sort_values("start_earliest", kind="stable")
     back = [words.heading("unended") if pd.isna(end) else words.moment(end) for end in outages["end_latest"]]
     lost = [words.range(*row) for row in outages[["lost", "lost_low", "lost_high"]].itertuples(index=False, name=None)]
-    cells = outage_cells(outages, words).rename(columns={"began": "when"})
+    cells = outage_cells(known, outages, words).rename(columns={"began": "when"})
     cells = cells.assign(**{
         "when utc": outages["start_earliest"].map(lambda when: f"{when:%Y-%m-%d %H:%M:%S}"),
         "back at": pd.Series(back, outages.index, dtype="str"), "lost": pd.Series(lost, outages.index, dtype="str"),
@@ -215,7 +215,7 @@ def _doubts_table(known, words):
 
 def _evidence_table(known, words):
     """Give each outage with its cause and every statement that the cause rests on, the worst first."""
-    cells = outage_cells(facts.by_severity(known.outages).head(MOST), words).rename(columns={"began": "when"})
+    cells = outage_cells(known, facts.by_severity(known.outages).head(MOST), words).rename(columns={"began": "when"})
     return words.table(cells, ["computer", "cause", "pair", "when", "evidence"])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.prose import facts
+from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
 from amakit.schemas import MACHINE, Cause
 
@@ -151,8 +152,10 @@ def shown_names(names: "pd.Series[str]") -> "pd.Series[str]":
     return names.map(lambda name: visible(name, 80)).astype("str")
 
 
-def outage_cells(outages: pd.DataFrame, words: Language) -> pd.DataFrame:
+def outage_cells(known: facts.Facts, outages: pd.DataFrame, words: Language) -> pd.DataFrame:
     """Give what every table of outages tells: machine, versions, when, why, and for how long with bounds."""
+    told = rendered(outages, known.analysis.evidence, words.language, words.timezone)
+    evidence = [visible("; ".join(statements), 2000) for statements in told]
     same = outages["from_version"] == outages["to_version"]
     pair = outages["from_version"] + " → " + outages["to_version"].replace("", "–")
     cells = {
@@ -161,7 +164,7 @@ def outage_cells(outages: pd.DataFrame, words: Language) -> pd.DataFrame:
         "began": outages["start_earliest"].map(words.moment),
         "cause": outages["cause"].map(words.cause),
         "downtime": pd.Series([words.clock(span(row)) for _, row in outages.iterrows()], outages.index, dtype="object"),
-        "evidence": outages["evidence"].map(words.evidence),
+        "evidence": pd.Series(evidence, outages.index, dtype="str"),
     }  # fmt: skip
     return pd.DataFrame(cells, index=outages.index)
 

@@ -1,7 +1,6 @@
 """The incident write-up: its facts, tables and charts against incidents made by hand."""
 
 import json
-import re
 from dataclasses import replace
 
 import pandas as pd
@@ -12,7 +11,6 @@ import amakit
 from amakit import charts
 from amakit.prose import facts
 from amakit.prose.incident import document
-from amakit.prose.language import evidence
 
 QUIET = analysis([], spare=["f", "g"])
 
@@ -138,7 +136,9 @@ def test_facts_are_json_and_agree_with_the_tables(found):
     away = found.gaps["ongoing"] & (found.gaps["computer"] == "b")
     assert lost == found.gaps.loc[~away.astype("bool"), "lost"].sum()
     assert [len(one["activity"]) for one in told["outages"]] == [0, 1, 1, 1, 0]
-    assert told["outages"][1]["evidence"] == ["x", "y"]
+    assert told["outages"][1]["evidence"] == [
+        "activity log 2026-03-02 10:59:30: extensions/write failed by admin@example.com", "1.36 reports again",
+    ]  # fmt: skip
     assert told["verdict"]["silent"] == [
         {"machine": "d", "cause": "rollback_failed", "since": "2026-03-02T19:59:50Z"},
     ]  # fmt: skip
@@ -159,20 +159,6 @@ def test_facts_of_the_demo_sum_up_to_its_tables():
             for column, number in numbers.items():
                 assert number == back.loc[back["data_type"] == name, column].sum()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-
-
-def test_every_statement_of_evidence_is_told_in_japanese_with_its_names_and_times():
-    given = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-16")
-    said = {part for text in given.outages["evidence"] for part in evidence(text)}
-    assert len(said) > 60
-    for part in said:
-        (told,) = evidence(part, "ja")
-        assert re.search(r"[\u3040-\u30ff\u4e00-\u9fff]", told) or part.startswith("Syslog"), part
-        assert set(re.findall(r"\d[\d.:-]+", part)) <= set(re.findall(r"\d[\d.:-]+", told))
-    assert evidence("x {when} ; y", "ja") == ["x {when}", "y"]
-    assert evidence("Syslog: at at 2026-03-02 10:00:00 {0} at 2026-03-02 10:00:00", "ja") == [
-        "Syslog: at at 2026-03-02 10:00:00 {0}（2026-03-02 10:00:00）",
-    ]  # fmt: skip
 
 
 def test_a_large_incident_is_cut_on_the_page_worst_first_and_never_in_the_facts():

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import rollouts
-from incident import RG, act, analysis, event, gap, mixed, outage, pages
+from incident import RG, act, analysis, event, gap, mixed, outage, pages, proof
 from nbconvert.filters import markdown2html
 
 from amakit.prose.page import queries
@@ -110,11 +110,12 @@ HOSTILE = ["<script>alert(1)</script>", "a|b", "=cmd|' /C calc'!A0", "*x* [y](ht
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_machines_are_called_it_is_shown_as_text(name):
-    bad = outage("a", "10:00:00", "", "rollback_failed", resource=RG + "a", why=name)
+    bad = outage("a", "10:00:00", "", "rollback_failed", resource=RG + "a")
     bad = {**bad, "computer": name, "from_version": name}
     given = analysis([bad], [gap(bad, name, "09:59:50", "", 240, ongoing=True, stream=name)],
                      events=[event(bad, name, "possible_loss", 0, 9.0)],
-                     activity=[act(bad, "09:59:00", 0, operation=name, status=name, caller=name)])  # fmt: skip
+                     activity=[act(bad, "09:59:00", 0, operation=name, status=name, caller=name)],
+                     evidence=proof(bad, ("09:59:00", "agent_write", name, name, name, name)))  # fmt: skip
     for language in ("en", "ja"):
         for page in pages(given, language, names=("transitions", "gaps", "incident")).values():
             for table, key in shown_by(page.name):
