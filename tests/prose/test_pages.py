@@ -17,7 +17,7 @@ from incident import RG, act, analysis, event, gap, mixed, outage, pages, proof
 from nbconvert.filters import markdown2html
 
 from amakit.prose.page import queries
-from amakit.report.parameters import notebooks
+from amakit.report.request import notebooks
 from amakit.report.tables import Table
 
 GOLDEN = Path(__file__).parent / "golden"
