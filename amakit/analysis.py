@@ -247,8 +247,8 @@ def _outages(fleet, runs, changes, silent, cover, unknown):
 
 def _unrecorded_changes(found, runs, changed):
     """Lay out the changes of version of which nothing but the time around them was recorded."""
-    found = found[[key in changed for key in found[[*MACHINE, "last"]].itertuples(index=False, name=None)]]
-    found = found.reset_index(drop=True)
+    keys = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]])
+    found = found[keys.isin(list(changed))].reset_index(drop=True)
     ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
     holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
     return outages.table(found, holes, runs).assign(

@@ -24,6 +24,11 @@ _REGULAR = 3
 _DAY = pd.Timedelta(hours=23)
 
 
+def near_by(interval: float) -> pd.Timedelta:
+    """Give how far apart ends may be that lie together, from the seconds between samples."""
+    return pd.Timedelta(microseconds=round(TOGETHER * interval * 1e6)).as_unit("us")
+
+
 def common_end(ends: pd.DataFrame, interval: float, several: bool = True) -> pd.Timestamp:
     """Find the instant at which the rows of nearly every machine that still reported end.
 
@@ -55,7 +60,7 @@ def common_end(ends: pd.DataFrame, interval: float, several: bool = True) -> pd.
     if ordered.empty:
         return pd.NaT
     last = ordered["last"]
-    near = pd.Timedelta(seconds=TOGETHER * interval)
+    near = near_by(interval)
     together = np.arange(1, len(last) + 1) - last.searchsorted(last - near)
     beyond = len(last) - last.searchsorted(last, "right")
     shared = (together >= MOST) & (together >= SHARE * (together + beyond))
@@ -100,7 +105,7 @@ def common_holes(silences: pd.DataFrame, spans: pd.DataFrame, intervals: pd.Seri
     nothing = pd.DataFrame({"start": spans["last"].iloc[:0], "end": spans["last"].iloc[:0], "machines": []})
     if least < 2 or len(ended) < least:
         return nothing
-    near = pd.Timedelta(seconds=TOGETHER * interval)
+    near = near_by(interval)
     found, reached = [], None
     upto = ended["last"].searchsorted(ended["last"] + near, "right")
     for at in np.flatnonzero(upto - np.arange(len(ended)) >= least):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
-from amakit.fetch.common import MOST, STEADY, TOGETHER, common_end, common_holes
+from amakit.fetch.common import MOST, SHARE, STEADY, common_end, common_holes, near_by
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LATENCY = pd.Timedelta(minutes=15)
 #: Seconds between heartbeats.
 BEAT = 60.0
-_NEAR = pd.Timedelta(seconds=TOGETHER * BEAT)
+_NEAR = near_by(BEAT)
 _NO_TIME = pd.Timedelta(0)
 #: Machines whose last rows are looked at one by one.
 _NEWEST = 20
@@ -87,7 +87,11 @@ def data_span(workspace: "Workspace") -> Window:
     past = beats[beats["LastBeat"] <= pd.Timestamp.now("UTC")]
     beats = beats if past.empty else past
     ends = beats.groupby(["ResourceId", "Computer"])["LastBeat"].max().to_frame("last").assign(steady=STEADY)
-    return Window(beats["FirstBeat"].min(), common_end(ends, BEAT, several=False) + pd.Timedelta(microseconds=1))
+    last = common_end(ends, BEAT, several=False)
+    if last < ends["last"].max():  # the last beats before those that come later
+        own = workspace.ask("heartbeat_machines", start=last, end=last + pd.Timedelta(seconds=BEAT))
+        last = own["LastBeat"].max()
+    return Window(beats["FirstBeat"].min(), last + pd.Timedelta(microseconds=1))
 
 
 def scope(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> tuple[str, ...]:
@@ -165,7 +169,7 @@ class Coverage:
 
     def near(self, table: str) -> pd.Timedelta:
         """Give how far from the edge of a stretch its last sample may lie: two intervals of the table."""
-        return pd.Timedelta(seconds=TOGETHER * self.extents.get(table, {}).get("interval", BEAT))
+        return near_by(self.extents.get(table, {}).get("interval", BEAT))
 
     def with_streams(self, workspace: "Workspace", streams: pd.DataFrame, around: pd.DataFrame) -> "Coverage":
         """Add where the tables beside Heartbeat begin and end; see `_extent`.
@@ -274,7 +278,7 @@ def of_heartbeats(
     """
     spans = beats.groupby(MACHINE).agg(first=("FirstBeat", "min"), last=("LastBeat", "max")).reset_index()
     holes = common_holes(silences, spans, _intervals(beats, silences), BEAT).assign(kind="hole")
-    stops = _stops(workspace, window, silences, holes)
+    stops = _stops(workspace, window, silences, len(holes), len(spans))
     told = [
         (row.start, row.end, "cap", "the workspace stopped collecting, as its table Operation says")
         if any(stop - _LAG <= row.start and row.end <= start + _LAG for stop, start in stops)
@@ -315,16 +319,12 @@ def _intervals(beats, silences):
     return each.groupby([days[key] for key in MACHINE]).median()
 
 
-def _stops(workspace, window, silences, holes):
-    """Read when the workspace stopped collecting, and began again, where something looks like it."""
-    long = silences["first"] - silences["last"] >= _STOPPED
-    if "Operation" not in workspace.tables or not (len(holes) or long.any()):
+def _stops(workspace, window, silences, holes, machines):
+    """Read when the workspace stopped collecting, and began again, where nearly every machine was silent for long."""
+    long = silences.loc[silences["first"] - silences["last"] >= _STOPPED, MACHINE].drop_duplicates()
+    if "Operation" not in workspace.tables or not (holes or len(long) >= SHARE * machines):
         return []
-    day = pd.Timedelta(days=1)
-    parts = [
-        workspace.ask("collection_stops", start=part.start, end=part.end)
-        for part in Window(window.start - day, window.end + day).slices()
-    ]
+    parts = [workspace.ask("collection_stops", start=part.start, end=part.end) for part in window.slices()]
     rows = pd.concat(parts).sort_values("TimeGenerated")
     found, since = [], None
     for row in rows.itertuples():
@@ -333,7 +333,7 @@ def _stops(workspace, window, silences, holes):
         elif not row.Stopped and since is not None:
             found.append((since, row.TimeGenerated))
             since = None
-    return found if since is None else [*found, (since, since + day)]
+    return found if since is None else [*found, (since, since + pd.Timedelta(days=1))]
 
 
 def _extent(streams, around, cover, alone):
@@ -344,26 +344,28 @@ def _extent(streams, around, cover, alone):
     interval = each.groupby([streams[key] for key in MACHINE]).min().median()
     if pd.isna(interval):
         return None
-    near = pd.Timedelta(seconds=max(TOGETHER * interval, TOGETHER * BEAT))
+    interval = round(float(interval), 3)
     machines = streams.groupby(MACHINE).agg(first=("First", "min"), last=("Last", "max")).reset_index()
-    begins = _edge(machines.assign(last=_EVER.end - (machines["first"] - _EVER.start)), machines["first"], around, near, alone)
+    begins = _edge(machines.assign(last=_EVER.end - (machines["first"] - _EVER.start)), machines["first"], around, interval, alone)
     begins = _EVER.start + (_EVER.end - begins) if pd.notna(begins) else cover.window.start
-    ends = _edge(machines, machines["last"], around, near, alone)
-    slack = max(1.5 * near, _SLACK)
+    ends = _edge(machines, machines["last"], around, interval, alone)
+    slack = max(1.5 * near_by(interval), _SLACK)
     return {
         "begins": begins if begins > cover.window.start + slack else cover.window.start,
         "ends": ends if pd.notna(ends) and ends < cover.horizon - slack else cover.horizon,
-        "interval": round(float(interval), 3),
+        "interval": interval,
     }
 
 
-def _edge(machines, at, around, near, alone):
+def _edge(machines, at, around, interval, alone):
     """Give the common edge of the rows of machines, but for those whose rows end or begin with their own outage."""
+    interval = max(interval, BEAT)
+    near = near_by(interval)
     pairs = machines.assign(at=at)[[*MACHINE, "at"]].merge(around[[*MACHINE, "last", "first"]], on=MACHINE)
     own = (pairs["at"] >= pairs["last"] - near) & ~(pairs["at"] > pairs["first"] + near)
     excused = machines[MACHINE].merge(pairs.loc[own, MACHINE].drop_duplicates().assign(own=True), how="left", on=MACHINE)
     ends = machines[excused["own"].isna().to_numpy()].assign(steady=STEADY)
     if len(ends) >= MOST:
-        return common_end(ends, near.total_seconds() / TOGETHER)
+        return common_end(ends, interval)
     together = alone and len(ends) and ends["last"].max() - ends["last"].min() <= near
     return ends["last"].max() if together else pd.NaT

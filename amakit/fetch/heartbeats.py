@@ -112,6 +112,8 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     horizon = known_until(workspace, window, everybody)
     if horizon < latest(window):
         days, after = _not_later(workspace, days, horizon), after.iloc[:0]
+        # the last beat before one from the future is a machine's own end
+        horizon = days.loc[days["LastBeat"] <= horizon + pd.Timedelta(seconds=BEAT), "LastBeat"].max()
     return Fleet(workspace, window, days, before, after, tuple(asked), horizon, everybody)
 
 
