@@ -32,7 +32,7 @@ from amakit.find.unknown import (
 )
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, result
+from amakit.schemas import MACHINE, RESULTS, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:

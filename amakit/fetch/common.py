@@ -11,9 +11,6 @@ from amakit.schemas import MACHINE
 MOST, SHARE = 5, 0.8
 #: Ends lie together that are no further apart than so many intervals.
 TOGETHER = 2.0
-#: So many samples in a row show that a single machine was recorded while the others are silent: half an hour, longer
-#: than clocks are usually ahead.
-STEADY = 30
 #: A hole in the record of fewer machines than `MOST` must be this long to be told from an upgrade of all of them.
 _LONG = pd.Timedelta(minutes=10)
 #: A schedule went on through a hole if the next sample is off by less than this share of an interval.
@@ -29,49 +26,35 @@ def near_by(interval: float) -> pd.Timedelta:
     return pd.Timedelta(microseconds=round(TOGETHER * interval * 1e6)).as_unit("us")
 
 
-def common_end(ends: pd.DataFrame, interval: float, several: bool = True) -> pd.Timestamp:
+def common_end(last: pd.Series, interval: float) -> pd.Timestamp:
     """Find the instant at which the rows of nearly every machine that still reported end.
 
     Rows of few machines beyond it come from a clock that is ahead, or from the future: they move no end.
 
     Parameters
     ----------
-    ends : pandas.DataFrame
-        One row per machine: last, and steady (how many samples in a row it has up to there, beyond the next machine's
-        last; only looked at where machines are too few for a share to mean anything).
+    last : pandas.Series of pandas.Timestamp
+        The last sample of each machine.
     interval : float
         Seconds between samples; ends that lie within two of them lie together.
-    several : bool
-        Whether only ends that at least five machines and four fifths share count.
 
     Returns
     -------
     pandas.Timestamp
-        The last sample of those machines.  With fewer machines than five, the newest sample that another machine
-        supports, or a steady row of samples; NaT if ``several`` and there is no such end.
+        The newest of the last samples that at least five machines, and four fifths of those that still reported, have
+        together; NaT if there is none.
 
     Examples
     --------
-    >>> last = pd.to_datetime(["2026-03-02 23:59:10"] * 11 + ["2026-03-03 00:07"], utc=True)
-    >>> common_end(pd.DataFrame({"last": last, "steady": 8}), 60)
-    Timestamp('2026-03-02 23:59:10+0000', tz='UTC')
+    >>> last = pd.to_datetime(["2026-03-02 23:59"] * 11 + ["2026-03-03 00:07"], utc=True)
+    >>> common_end(pd.Series(last), 60)
+    Timestamp('2026-03-02 23:59:00+0000', tz='UTC')
     """
-    ordered = ends.dropna(subset=["last"]).sort_values("last", ignore_index=True)
-    if ordered.empty:
-        return pd.NaT
-    last = ordered["last"]
-    near = near_by(interval)
-    together = np.arange(1, len(last) + 1) - last.searchsorted(last - near)
+    last = last.sort_values(ignore_index=True)
+    together = np.arange(1, len(last) + 1) - last.searchsorted(last - near_by(interval))
     beyond = len(last) - last.searchsorted(last, "right")
-    shared = (together >= MOST) & (together >= SHARE * (together + beyond))
-    if shared.any():
-        return last[np.flatnonzero(shared)[-1]]
-    if several:
-        return pd.NaT
-    # a machine alone at the end is believed if it went on steadily after the others
-    sure = (together >= 2) | (ordered["steady"].to_numpy() >= STEADY)
-    sure[0] = True
-    return last[np.flatnonzero(sure)[-1]]
+    shared = np.flatnonzero((together >= MOST) & (together >= SHARE * (together + beyond)))
+    return last[shared[-1]] if len(shared) else pd.NaT
 
 
 def common_holes(silences: pd.DataFrame, spans: pd.DataFrame, intervals: pd.Series, interval: float) -> pd.DataFrame:

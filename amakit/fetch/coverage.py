@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
-from amakit.fetch.common import MOST, SHARE, STEADY, common_end, common_holes, near_by
+from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
 
@@ -20,8 +20,10 @@ LATENCY = pd.Timedelta(minutes=15)
 BEAT = 60.0
 _NEAR = near_by(BEAT)
 _NO_TIME = pd.Timedelta(0)
-#: Machines whose last rows are looked at one by one.
-_NEWEST = 20
+#: So many beats beyond the other machines' show that heartbeats were recorded: more than clocks are usually ahead.
+STEADY = 30
+#: Machines whose last beats are looked at one by one.
+_LOOKED_AT = 20
 #: A machine that is silent for so long may be so because the workspace stopped collecting.
 _STOPPED = pd.Timedelta(minutes=30)
 #: The workspace's own messages lie this far from what they tell of.
@@ -86,9 +88,10 @@ def data_span(workspace: "Workspace") -> Window:
         raise UsageError(f"{workspace.name} holds no heartbeat of the Azure Monitor Agent; export more of Heartbeat")
     past = beats[beats["LastBeat"] <= pd.Timestamp.now("UTC")]
     beats = beats if past.empty else past
-    ends = beats.groupby(["ResourceId", "Computer"])["LastBeat"].max().to_frame("last").assign(steady=STEADY)
-    last = common_end(ends, BEAT, several=False)
-    if last < ends["last"].max():  # the last beats before those that come later
+    ends = beats.groupby(["ResourceId", "Computer"])["LastBeat"].max()
+    last = common_end(ends, BEAT)
+    last = _newest(workspace, ends) if pd.isna(last) else last
+    if last < ends.max():  # the last beats before those that come later
         own = workspace.ask("heartbeat_machines", start=last, end=last + pd.Timedelta(seconds=BEAT))
         last = own["LastBeat"].max()
     return Window(beats["FirstBeat"].min(), last + pd.Timedelta(microseconds=1))
@@ -192,9 +195,9 @@ class Coverage:
             extents[table] = extent
             told = []
             if extent["begins"] > self.window.start:
-                told.append((self.window.start, extent["begins"], "begins", f"its rows begin at {iso(extent['begins'])}"))
+                told.append(_beginning(self.window, extent["begins"]))
             if extent["ends"] < self.horizon:
-                told.append((extent["ends"], self.window.end, "ends", f"its rows end at {iso(extent['ends'])}"))
+                told.append(_ending(self.window, extent["ends"]))
             stretches += _told(table, told)
         return replace(self, extents=extents, stretches=tuple(stretches))
 
@@ -225,28 +228,28 @@ def known_until(workspace: "Workspace", window: Window, beats: pd.DataFrame) -> 
         than the rows of nearly every machine end.
     """
     limit = horizon(window)
-    ends = _ends(beats)
+    ahead = pd.to_timedelta(beats["Delay"].clip(upper=0.0).fillna(0.0), unit="s") if "Delay" in beats else _NO_TIME
+    ends = (beats["LastBeat"] + ahead).dt.as_unit("us").groupby([beats[key] for key in MACHINE]).max()
     end = common_end(ends, BEAT)
     if pd.isna(end) and not workspace.live and not workspace.taken:
-        end = common_end(ends, BEAT, several=False)
+        end = _newest(workspace, ends)
         if end < limit - _NEAR and _goes_on(workspace, window.end):
             return limit
     return limit if pd.isna(end) or end >= limit - _NEAR else max(end, window.start)
 
 
-def _ends(beats):
-    """Give the last beat of each machine, and how many it has in a row beyond the next machine's last."""
-    ahead = pd.to_timedelta(beats["Delay"].clip(upper=0.0).fillna(0.0), unit="s") if "Delay" in beats else _NO_TIME
-    beats = beats.assign(last=(beats["LastBeat"] + ahead).dt.as_unit("us"))
-    ends = beats.groupby(MACHINE)["last"].max().sort_values(ascending=False).to_frame("last").assign(steady=STEADY)
-    for at in range(min(len(ends) - 1, _NEWEST)):
-        machine, since = ends.index[at], ends["last"].iloc[at + 1]
-        rows = beats[(beats[MACHINE] == list(machine)).all(axis=1) & (beats["last"] >= since.floor("D"))]
-        if "Beats" in rows and rows["Beats"].notna().all():
-            whole = (rows["last"].max() - rows["FirstBeat"].min()).total_seconds() / BEAT + 1
-            beyond = (ends["last"].iloc[at] - since).total_seconds() / BEAT
-            ends.iloc[at, 1] = int(beyond - (whole - float(rows["Beats"].sum())))
-    return ends
+def _newest(workspace, ends):
+    """Give the newest of the last beats that another machine shares, or to which its own machine reports steadily."""
+    ends = ends.sort_values(ascending=False)
+    for at in range(min(len(ends) - 1, _LOOKED_AT)):
+        last, before = ends.iloc[at], ends.iloc[at + 1]
+        if last - before <= _NEAR:
+            return last
+        names = sorted(set(ends.index[at]) - {""})
+        days = workspace.ask("heartbeat_days", start=before + _NEAR, end=last + _NEAR, machines=names)
+        if days["Beats"].sum() >= STEADY:
+            return last
+    return ends.iloc[-1]
 
 
 def _goes_on(workspace, end):
@@ -294,10 +297,18 @@ def of_heartbeats(
     begins = spans["first"].min() if len(spans) else window.end
     extent = {"begins": max(begins, window.start), "ends": until, "interval": BEAT}
     if begins > window.start + _NEAR:
-        told.append((window.start, begins, "begins", f"its rows begin at {iso(begins)}"))
+        told.append(_beginning(window, begins))
     if until < horizon(window):
-        told.append((until, window.end, "ends", f"its rows end at {iso(until)}"))
+        told.append(_ending(window, until))
     return Coverage(window, until, {"Heartbeat": extent}, stretches=_told("Heartbeat", told))
+
+
+def _beginning(window, begins):
+    return window.start, begins, "begins", f"its rows begin at {iso(begins)}"
+
+
+def _ending(window, ends):
+    return ends, window.end, "ends", f"its rows end at {iso(ends)}"
 
 
 def _told(table, stretches):
@@ -345,27 +356,28 @@ def _extent(streams, around, cover, alone):
     if pd.isna(interval):
         return None
     interval = round(float(interval), 3)
-    machines = streams.groupby(MACHINE).agg(first=("First", "min"), last=("Last", "max")).reset_index()
-    begins = _edge(machines.assign(last=_EVER.end - (machines["first"] - _EVER.start)), machines["first"], around, interval, alone)
-    begins = _EVER.start + (_EVER.end - begins) if pd.notna(begins) else cover.window.start
-    ends = _edge(machines, machines["last"], around, interval, alone)
+    edges = streams.groupby(MACHINE).agg(first=("First", "min"), last=("Last", "max")).reset_index()
+    begins, ends = (_edge(edges, name, around, interval, alone) for name in ("first", "last"))
     slack = max(1.5 * near_by(interval), _SLACK)
     return {
         "begins": begins if begins > cover.window.start + slack else cover.window.start,
-        "ends": ends if pd.notna(ends) and ends < cover.horizon - slack else cover.horizon,
+        "ends": ends if ends < cover.horizon - slack else cover.horizon,
         "interval": interval,
     }
 
 
-def _edge(machines, at, around, interval, alone):
+def _edge(edges, name, around, interval, alone):
     """Give the common edge of the rows of machines, but for those whose rows end or begin with their own outage."""
     interval = max(interval, BEAT)
-    near = near_by(interval)
-    pairs = machines.assign(at=at)[[*MACHINE, "at"]].merge(around[[*MACHINE, "last", "first"]], on=MACHINE)
-    own = (pairs["at"] >= pairs["last"] - near) & ~(pairs["at"] > pairs["first"] + near)
-    excused = machines[MACHINE].merge(pairs.loc[own, MACHINE].drop_duplicates().assign(own=True), how="left", on=MACHINE)
-    ends = machines[excused["own"].isna().to_numpy()].assign(steady=STEADY)
-    if len(ends) >= MOST:
-        return common_end(ends, interval)
-    together = alone and len(ends) and ends["last"].max() - ends["last"].min() <= near
-    return ends["last"].max() if together else pd.NaT
+    near, at = near_by(interval), edges[[*MACHINE]].assign(at=edges[name])
+    pairs = at.merge(around[[*MACHINE, "last", "first"]], on=MACHINE)
+    own = pairs[(pairs["at"] >= pairs["last"] - near) & ~(pairs["at"] > pairs["first"] + near)]
+    excused = pd.MultiIndex.from_frame(at[MACHINE]).isin(pd.MultiIndex.from_frame(own[MACHINE]))
+    times = at.loc[~excused, "at"]
+    if len(times) >= MOST:
+        turned = _EVER.start + (_EVER.end - times)  # a common beginning is the common end of time turned round
+        return (
+            common_end(times, interval) if name == "last" else _EVER.start + (_EVER.end - common_end(turned, interval))
+        )
+    together = alone and len(times) and times.max() - times.min() <= near
+    return (times.max() if name == "last" else times.min()) if together else pd.NaT

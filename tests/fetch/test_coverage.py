@@ -134,7 +134,9 @@ def test_files_whose_rows_end_before_the_window_say_nothing_of_the_rest(tmp_path
 
 def test_one_of_four_machines_that_falls_silent_is_silent_and_the_others_show_it(tmp_path):
     rows = fleet(4, upgraded=0)
-    found = analyzed(write(tmp_path, Heartbeat=rows[~(rows["Computer"].eq("m2") & (rows["TimeGenerated"] > at("2026-03-03 12:00")))]))
+    found = analyzed(
+        write(tmp_path, Heartbeat=rows[~(rows["Computer"].eq("m2") & (rows["TimeGenerated"] > at("2026-03-03 12:00")))])
+    )
     assert found.machines.set_index("computer")["state"].to_dict() == {
         "m0": "reporting", "m1": "reporting", "m2": "silent", "m3": "reporting"}  # fmt: skip
     assert found.outages["computer"].tolist() == ["m2"]
