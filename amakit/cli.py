@@ -36,6 +36,8 @@ class _Commands(click.Group):
             if context.params["debug"]:
                 raise
             say(f"amakit: {error}", error=True)
+            if error.place:
+                say(error.place, error=True)
             context.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             if context.params["debug"]:
@@ -174,15 +176,34 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
 @main.command()
 @click.argument("workspace")
 @click.argument("kql")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
 @_remote
 def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
-    The answer is a table on a terminal, CSV in a pipe.
+    The answer is a table on a terminal, CSV in a pipe.  A query that ends in | render, such as | render timechart, is
+    drawn into FILE.html or FILE.png.
     """
+    from amakit.kql.placeholders import pointed
+    from amakit.kql.rendering import drawing_of
+
+    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    drawing = drawing_of(text)
+    if out and out.lower().endswith((".html", ".png")) and drawing is None:
+        raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)  # type: ignore[operator]
+        try:
+            frame = ws.query(text)
+        except AmakitError as error:
+            raise pointed(error, text) from None if isinstance(error, UsageError) else error
+    if drawing and out and out.lower().endswith((".html", ".png")):
+        from amakit.report.drawing import save_drawing
+
+        save_drawing(frame, drawing, out, ws.synthetic)
+        click.echo(f"{len(frame):,} rows drawn in {out}", err=True)
+        return
+    if drawing:
+        click.echo(f"render {drawing.kind} is drawn with --out FILE.html or FILE.png; these are its rows", err=True)
     _show(frame, out)
 
 
@@ -358,7 +379,7 @@ def report(
 @click.option("--workspace", metavar="WORKSPACE", help="Say where the versions that report there stand instead.")
 @click.option("--location", metavar="REGION", help="List what is deployed in a region of Azure instead.")
 @click.option("--subscription", default="", metavar="ID", help="Asks for the region; else AZURE_SUBSCRIPTION_ID.")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
 @_remote
 def releases(
     system: str | None,
