@@ -156,7 +156,7 @@ class Coverage:
         Why a table that the analysis would use tells nothing: ``absent``, ``empty`` (or hidden from the user) or
         what the service answered.
     stretches : tuple of dict
-        What was not recorded: start, end, table, kind (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
+        What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
         reason, a sentence without its point.
     """
 
@@ -280,7 +280,7 @@ def of_heartbeats(
     Coverage
     """
     spans = beats.groupby(MACHINE).agg(first=("FirstBeat", "min"), last=("LastBeat", "max")).reset_index()
-    holes = common_holes(silences, spans, _intervals(beats, silences), BEAT).assign(kind="hole")
+    holes = common_holes(silences, spans, _intervals(beats, silences), BEAT)
     stops = _stops(workspace, window, silences, len(holes), len(spans))
     told = [
         (row.start, row.end, "cap", "the workspace stopped collecting, as its table Operation says")
@@ -313,8 +313,8 @@ def _ending(window, ends):
 
 def _told(table, stretches):
     return tuple(
-        {"start": iso(start), "end": iso(end), "table": table, "kind": kind, "reason": reason}
-        for start, end, kind, reason in sorted(stretches)
+        {"start": iso(start), "end": iso(end), "table": table, "why": why, "reason": reason}
+        for start, end, why, reason in sorted(stretches)
     )
 
 

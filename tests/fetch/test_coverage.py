@@ -40,7 +40,7 @@ def analyzed(folder, start=START, end=END, machines=None):
 
 
 def unknown(found, table="Heartbeat"):
-    return [(pd.Timestamp(u["start"]), pd.Timestamp(u["end"]), u["kind"]) for u in found.run["unknown"]
+    return [(pd.Timestamp(u["start"]), pd.Timestamp(u["end"]), u["why"]) for u in found.run["unknown"]
             if u["table"] == table]  # fmt: skip
 
 
