@@ -19,7 +19,7 @@ from amakit.fetch import coverage, heartbeats
 from amakit.fetch.samples import activity, evidence_around, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
-from amakit.find import causes, losses, outages, sources, versions
+from amakit.find import causes, evidence, losses, outages, sources, versions
 from amakit.find.unknown import (
     not_recorded,
     only_known,
@@ -32,14 +32,14 @@ from amakit.find.unknown import (
 )
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, result
+from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
 #: The result tables, in the order in which they are written.
-TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
+TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ class Analysis:
         One row per event source and outage: whether what happened meanwhile was picked up afterwards.
     sources : pandas.DataFrame
         One row per silence of an event source that its own rhythm does not explain, with an outage or without.
+    evidence : pandas.DataFrame
+        One row per piece of evidence beside an outage; its kinds are those of `amakit.find.evidence`.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.find.versions.runs`.
     samples : pandas.DataFrame
         The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
     activity : pandas.DataFrame
-        The operations of the control plane that may have to do with an outage; see `amakit.find.causes.rests_on`.
+        The operations of the control plane that may have to do with an outage; see
+        `amakit.find.evidence.operations_beside`.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
         workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
@@ -83,6 +86,7 @@ class Analysis:
     gaps: pd.DataFrame
     events: pd.DataFrame
     sources: pd.DataFrame
+    evidence: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
     activity: pd.DataFrame
@@ -181,7 +185,7 @@ def analyze(
         changes = versions.transitions(runs)
         silent = silences(fleet)
         cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
-        away, lost, samples, acts, cover = _outages(fleet, runs, changes, silent, cover, unknown)
+        away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
     horizon = cover.horizon
@@ -194,22 +198,24 @@ def analyze(
         "gaps": lost,
         "events": verdicts,
         "sources": quiet,
+        "evidence": of_outages(proof, away),
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
+    tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     return Analysis(
         asked,
         **tables,
         runs=runs,
         samples=samples,
-        activity=causes.rests_on(tables["outages"], acts),
+        activity=evidence.operations_beside(tables["outages"], acts, horizon),
         run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]),
     )
 
 
 def _outages(fleet, runs, changes, silent, cover, unknown):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
-    acts = causes.operations(activity(fleet))
-    tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
+    acts = evidence.operations(activity(fleet))
+    tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
     silent = outages.candidates(silent, changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
@@ -229,17 +235,19 @@ def _outages(fleet, runs, changes, silent, cover, unknown):
     holes = {index: widened(hole, cover) for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
-    evidence = evidence_around(fleet, found)
+    around = evidence_around(fleet, found)
+    proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
-    away = away.join(causes.explain(away, acts, evidence, undone))
-    away["evidence"] = causes.linked(away)
+    away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
+    proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
     lost = without_unrecorded_samples(losses.gaps(away, holes, cover.horizon), cover)
-    cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
+    cut_off = _with_versions(outages.disconnections(around["late"], away), runs)
     unharmed = losses.unharmed(cut_off, streams)
+    proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
     unseen = _unrecorded_changes(unrecorded, runs, changed)
-    away = result("outages", pd.concat([away, cut_off, unseen], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts, cover
+    away = result("outages", pd.concat([away, cut_off.assign(evidence=""), unseen], ignore_index=True))
+    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts, proof, cover
 
 
 # -- what is unknown proves nothing ----------------------------------------------------------------------------
@@ -251,9 +259,7 @@ def _unrecorded_changes(found, runs, changed):
     found = found[keys.isin(list(changed))].reset_index(drop=True)
     ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
     holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
-    return outages.table(found, holes, runs).assign(
-        cause=schemas.Cause.NOT_RECORDED, evidence="nothing of that time was recorded of nearly any machine"
-    )
+    return outages.table(found, holes, runs).assign(cause=Cause.NOT_RECORDED, evidence="")
 
 
 def _with_versions(cut_off, runs):
@@ -274,6 +280,13 @@ def _with_causes(changes, away):
     return changes.assign(cause=inside.drop_duplicates("index").set_index("index")["cause"]).assign(
         cause=lambda frame: frame["cause"].fillna("")
     )
+
+
+def _in_english(away, proof):
+    """Render the evidence of each outage for the column that people read; code reads the frame."""
+    from amakit.prose.evidence import rendered  # the other import upwards: a rendering is words
+
+    return ["; ".join(statements) for statements in rendered(away, proof)]
 
 
 def _window(workspace, start, end):
