@@ -26,7 +26,7 @@ REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=3
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fleet:
     """The first pass over Heartbeat, from which everything finer is asked.
 
@@ -83,7 +83,7 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
     days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
     if asked:
-        _refuse_unknown(workspace, window, asked, days, before)
+        _refuse_unknown(workspace, window, asked, days, pd.concat([before, after]))
         before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
@@ -167,11 +167,11 @@ def _inventory(workspace, window):
     return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
 
 
-def _refuse_unknown(workspace, window, asked, days, before):
-    seen = {name for frame in (days, before) for key in KQL_MACHINE for name in frame[key].dropna()}
+def _refuse_unknown(workspace, window, asked, days, around):
+    seen = {name for frame in (days, around) for key in KQL_MACHINE for name in frame[key].dropna()}
     for name in asked:
         if name not in seen:
-            everybody = pd.concat([before, _inventory(workspace, window)])
+            everybody = pd.concat([around, _inventory(workspace, window)])
             close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
             raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
 
