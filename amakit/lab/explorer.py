@@ -535,7 +535,7 @@ class _Teller(Narrator):
         """Give outages with their evidence, the one that is looked at on top."""
         own = self._worst(outages)
         own = own.loc[[*([first] if first in own.index else []), *own.index.drop(first, errors="ignore")]].head(most)
-        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
+        table = self._outage_cells(own).assign(evidence=self._evidence(own))
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
 
