@@ -27,7 +27,7 @@ REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=3
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fleet:
     """The first pass over Heartbeat, from which everything finer is asked.
 
@@ -92,7 +92,7 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     others = []
     if asked:
         inventory = _inventory(workspace, window)
-        _refuse_unknown(workspace, asked, days, before, inventory)
+        _refuse_unknown(workspace, asked, days, pd.concat([before, after]), inventory)
         others = [frame[~_named(frame, asked)] for frame in (before, inventory, after)]
         before, after = (frame[_named(frame, asked)] for frame in (before, after))
     if days.empty and before.empty and workspace.unknown:
@@ -211,11 +211,11 @@ def _named(rows, asked):
     return rows["Computer"].isin(asked) | rows["ResourceId"].isin(asked)
 
 
-def _refuse_unknown(workspace, asked, days, before, inventory):
-    seen = {name for frame in (days, before) for key in KQL_MACHINE for name in frame[key].dropna()}
+def _refuse_unknown(workspace, asked, days, around, inventory):
+    seen = {name for frame in (days, around) for key in KQL_MACHINE for name in frame[key].dropna()}
     for name in asked:
         if name not in seen:
-            everybody = pd.concat([before, inventory])
+            everybody = pd.concat([around, inventory])
             close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
             raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
 
