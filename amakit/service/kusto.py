@@ -216,7 +216,11 @@ class KustoEngine:
         """Send one request, no faster than is allowed and never waiting for ever."""
         if not self._places.acquire(timeout=DEADLINE):
             raise Unanswered("none of its earlier answers came")
-        pace()
+        try:
+            pace()
+        except BaseException:  # Ctrl-C in the pause: no thread will give the place back
+            self._places.release()
+            raise
         return self._guarded(lambda: getattr(self._client(), method)(self._database, text, request_properties()),
                              self._places.release)  # fmt: skip
 

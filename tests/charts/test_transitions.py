@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from fleet import at, beats, write
 
 import amakit
 from amakit import charts
-from amakit.charts.style import version_styles
+from amakit.charts import style
 from amakit.prose.transitions import transitions
 
 
@@ -53,7 +54,7 @@ def test_a_version_looks_the_same_in_every_chart(small):
 
 def test_no_two_of_a_hundred_versions_look_alike(small):
     runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
-    styles = version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
+    styles = style.version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
     assert len({(s["colour"], s["pattern"]["shape"]) for s in styles.values()}) == 100
 
 
@@ -106,3 +107,15 @@ def test_facts_of_versions_count_as_the_tables_do(small):
     assert told["inventory"] == {"reporting": 2, "versions": 2, "silent": ["gone"], "common": "Windows 1.37", "most": 1}
     assert told["hours"] == {"day": 1, "hour": 10, "most": 1, "upgrades": 1, "outside": 0}
     assert (told["undone"], told["often"]) == ([], [])
+
+
+def test_a_widget_leaves_the_figure_as_it_was():
+    """The raster of a large fleet becomes an image in the widget, and stays a raster in the figure."""
+    figure = go.Figure(go.Heatmap(z=np.zeros((2, 720), "uint8"), x=pd.date_range("2026-03-02", periods=720, freq="min"),
+                                  colorscale=[[0, "#0072B2"], [1, "#0072B2"]], zmin=0, zmax=1, colorbar={}))  # fmt: skip
+    before = figure.to_json()
+    widget = style.live(figure)
+    assert figure.to_json() == before
+    style.redraw(widget, figure)
+    assert figure.to_json() == before
+    assert len(widget.layout.images) == 1

@@ -946,3 +946,15 @@ def test_a_dry_run_prints_the_plan_and_asks_nothing(service, cloud):
     without = run("analyze", service.address, "--dry-run", "--out", "x")
     assert without.exit_code == 2
     assert "give --start and --end" in without.stderr
+
+
+def test_an_interrupted_pause_gives_its_place_back(service, monkeypatch):
+    """As often as there are places, and then a query that needs one."""
+    monkeypatch.setattr(kusto, "DEADLINE", 5)
+    with amakit.connect(service.address) as workspace:
+        with monkeypatch.context() as patched:
+            patched.setattr(kusto, "pace", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+            for _ in range(kusto.AT_ONCE):
+                with pytest.raises(KeyboardInterrupt):
+                    workspace.query("print x = 1")
+        assert workspace.query("print x = 1")["x"].tolist() == [1]
