@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.find.schedules import Schedule, on_phase, schedule
+from amakit.find.schedules import Schedule, on_phase, schedule, split
 from amakit.schemas import MACHINE, RESULTS, frame_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ FAST = 150.0
 _LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
 #: An agent hands over what it has every half minute to two minutes.
 _UPLOAD = pd.Timedelta(minutes=2)
+#: A stream whose last sample lies more intervals before an outage had ended by then.
+_ALIVE = 2.5
+#: Two intervals that differ by a larger share are those of two collection rules.
+_CHANGED = 0.1
 _EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
 
 
@@ -37,6 +41,8 @@ class Track:
         From the samples before it, or after it where too few came before.
     kept : bool or None
         Whether the stream resumed on its old schedule; None where that cannot be told.
+    back : float
+        Seconds between samples afterwards; where a rule changed them with the outage, other than before.
     """
 
     data_type: str
@@ -45,6 +51,12 @@ class Track:
     first: float
     plan: Schedule
     kept: bool | None
+    back: float = np.nan
+
+    @property
+    def interval_after(self) -> float:
+        """Seconds between samples afterwards; those of before where nothing else is known."""
+        return self.plan.interval if np.isnan(self.back) else self.back
 
 
 @dataclass(frozen=True)
@@ -77,12 +89,15 @@ class Stretch:
         The heartbeats around it; ``first`` is NaN where none came.
     previous, following : float
         The end of the outage before, and the last heartbeat before the next stretch.
+    since : float
+        The beginning of the outage before, or of those before it that followed each other at once.
     """
 
     last: float
     first: float
     previous: float
     following: float
+    since: float = -np.inf
 
 
 def candidates(silences: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
@@ -183,7 +198,7 @@ def holes(
     result = {}
     ordered = found.sort_values([*MACHINE, "last"])[[*MACHINE, "last", "first"]]
     following = ordered.groupby(MACHINE)["last"].shift(-1)
-    previous = {}
+    previous, since = {}, {}
     for (index, resource, computer, last, first), coming in zip(ordered.itertuples(), following, strict=True):
         machine = resource, computer
         if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=FAST):
@@ -193,12 +208,15 @@ def holes(
             np.nan if pd.isna(first) else first.timestamp(),
             previous.get(machine, -np.inf),
             np.inf if pd.isna(coming) else coming.timestamp(),
+            since.get(machine, -np.inf),
         )
         hole = _hole(
             tracks.get(machine, {}), usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed
         )
         if hole is not None:
             result[index] = hole
+            if hole.start_earliest - stretch.previous > FAST:
+                since[machine] = hole.start_earliest
             previous[machine] = hole.end_latest
     return result
 
@@ -214,9 +232,9 @@ def _hole(streams, usual, stretch, horizon, changed):
             return None
         if found is None:  # the version changed, and no stream shows when
             left, right = stretch.last, stretch.first
-            return Hole(left, right, left, right, _tracks(streams, left, right, usual), seen=False)
+            return Hole(left, right, left, right, _tracks(streams, left, right, usual, stretch), seen=False)
         left, right = found
-    tracks = _tracks(streams, left, right, usual)
+    tracks = _tracks(streams, left, right, usual, stretch)
     hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
     return hole if changed or np.isnan(right) or _is_outage(tracks, right, stretch) else None
 
@@ -225,7 +243,7 @@ def _where(streams, stretch):
     """Find the longest time without any sample that all streams which missed one, or lost their phase, share."""
     left, right = stretch.last, stretch.first
     inside, off = [], False
-    for times in streams.values():
+    for times in _schedules(streams, stretch):
         inside.append(times[(times >= stretch.last) & (times <= stretch.first)])
         plan = schedule(times[times <= stretch.last])
         reach = np.inf if plan is None else plan.interval
@@ -244,22 +262,38 @@ def _where(streams, stretch):
     return float(merged[at]), float(merged[at + 1])
 
 
-def _tracks(streams, left, right, usual):
-    found = (_track(key, times, left, right, usual.get(key)) for key, times in streams.items())
+def _schedules(streams, stretch):
+    """Give the samples of each schedule around a stretch: a stream that two rules feed has two."""
+    for times in streams.values():
+        for before, after in split(times[times <= stretch.last], times[times > stretch.last]):
+            yield np.concatenate([before, after])
+
+
+def _tracks(streams, left, right, usual, stretch):
+    found = []
+    for key, times in streams.items():
+        before = times[times <= left]
+        after = times[times >= right] if not np.isnan(right) else times[:0]
+        found += [_track(key, *part, left, usual.get(key), stretch) for part in split(before, after)]
     return tuple(track for track in found if track is not None)
 
 
-def _track(key, times, left, right, usual):
-    before = times[times <= left]
-    after = times[times >= right] if not np.isnan(right) else times[:0]
+def _track(key, before, after, left, usual, stretch):
+    """Describe a stream beside an outage; None where it had ended before, or there is too little to say of it."""
     plan = schedule(before) or schedule(after[:60])
     if plan is None and usual is not None:  # too few samples near: what the whole window says is rougher
         plan = Schedule(usual, 0.01 * usual, 0.01 * usual)
     if plan is None or not len(before):
         return None
+    reach = _ALIVE * plan.interval  # it may not have come back yet after an outage just before
+    if before[-1] < (left if left - stretch.previous > reach else min(left, stretch.since)) - reach:
+        return None
     first = after[0] if len(after) else np.nan
-    kept = on_phase(before[-1], first, plan) if len(after) else None
-    return Track(*key, float(before[-1]), float(first), plan, kept)
+    later = schedule(after[:60])
+    changed = later is not None and abs(later.interval - plan.interval) > _CHANGED * plan.interval
+    kept = on_phase(before[-1], first, plan) if len(after) and not changed else None
+    return Track(*key, float(before[-1]), float(first), plan, False if changed else kept,
+                 later.interval if changed else plan.interval)  # fmt: skip
 
 
 def _inner(tracks, left, right, stretch):
@@ -275,8 +309,8 @@ def _inner(tracks, left, right, stretch):
         due = track.last + track.plan.interval + tolerance
         if track.last >= stretch.previous and left <= due < far - 2 * tolerance:
             start = min(start, due)
-        back = track.first - track.plan.interval - tolerance
-        if track.first <= stretch.following + track.plan.interval and left <= back <= far:
+        back = track.first - track.interval_after - tolerance
+        if track.first <= stretch.following + track.interval_after and left <= back <= far:
             end = max(end, back)
     if np.isnan(right):
         return (start if np.isfinite(start) else left), np.nan
