@@ -21,14 +21,14 @@ from amakit.find import causes, losses, outages, sources, versions
 from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, result
+from amakit.schemas import MACHINE, RESULTS, Cause, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
 #: The result tables, in the order in which they are written.
-TABLES = ("machines", "transitions", "outages", "gaps", "events")
+TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Analysis:
     gaps : pandas.DataFrame
         One row per periodic stream and outage.
     events : pandas.DataFrame
-        One row per event table and outage: whether what happened meanwhile was picked up afterwards.
+        One row per event source and outage: whether what happened meanwhile was picked up afterwards.
+    sources : pandas.DataFrame
+        One row per silence of an event source that its own rhythm does not explain, with an outage or without.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.find.versions.runs`.
     samples : pandas.DataFrame
@@ -69,6 +71,7 @@ class Analysis:
     outages: pd.DataFrame
     gaps: pd.DataFrame
     events: pd.DataFrame
+    sources: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
     activity: pd.DataFrame
@@ -168,6 +171,7 @@ def analyze(
         changes = versions.transitions(runs)
         away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
+        quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
         unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
@@ -177,6 +181,7 @@ def analyze(
         "outages": away,
         "gaps": lost,
         "events": verdicts,
+        "sources": quiet,
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
     return Analysis(
@@ -280,7 +285,7 @@ def _machines(spans, runs, away, asked, horizon, unknown):
 
 def _blind(away, asked, horizon):
     """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
-    gone = away[away["cause"] != "disconnected"]
+    gone = away[away["cause"] != Cause.DISCONNECTED]
     start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
     end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
     inside = end.clip(upper=horizon) - start.clip(lower=asked.start)

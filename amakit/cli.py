@@ -208,7 +208,7 @@ def analyze(
     endpoint: str,
     credential: str,
 ) -> None:
-    """Write the result tables machines, transitions, outages, gaps and events, and run.json."""
+    """Write the result tables machines, transitions, outages, gaps, events and sources, and run.json."""
     if dry_run:
         return _plan(start, end)
     if not out:
@@ -265,7 +265,7 @@ def snapshot(
 def _plan(start, end):
     from amakit.fetch.dry_run import plan
     from amakit.intervals import window
-    from amakit.source.retry import LIMITS
+    from amakit.service.retry import LIMITS
 
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")

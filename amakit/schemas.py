@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,45 @@ from amakit.errors import AmakitError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+
+class Verdict(StrEnum):
+    """What became of the rows of an event source in an outage, from the mildest word to the strongest."""
+
+    NONE_EXPECTED = "none_expected"  # so quiet a source that there was next to nothing to lose
+    RECOVERED = "recovered"  # as many rows as expected came, and a loss of half would have shown
+    UNDETERMINED = "undetermined"
+    PARTIAL_LOSS = "partial_loss"  # fewer rows than expected came
+    POSSIBLE_LOSS = "possible_loss"  # none came where some were due, or record numbers are missing
+    RETURNED_LATE = "returned_late"  # the source stayed away longer than the agent did
+    STOPPED = "stopped"  # the source has not come back
+
+
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
+
+
+class Cause(StrEnum):
+    """Why an agent was away, one for each outage; listed in this order wherever causes are.
+
+    Examples
+    --------
+    >>> list(Cause)[0] == "upgrade", str(Cause.ROLLED_BACK)
+    (True, 'rolled_back')
+    """
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    AGENT_RESTARTED = "agent_restarted"
+    AGENT_REMOVED = "agent_removed"
+    MACHINE_STOPPED = "machine_stopped"
+    MACHINE_RESTARTED = "machine_restarted"
+    MACHINE_REMOVED = "machine_removed"
+    DISCONNECTED = "disconnected"
+    NOT_RECORDED = "not_recorded"
+    UNEXPLAINED = "unexplained"
+
 
 #: One row per machine, and so on: columns in order with their KQL types.  Scripts of other people lean on
 #: these; an empty field means unknown.
@@ -46,7 +84,18 @@ RESULTS = {
     },
     "events": {
         "resource_id": "string", "computer": "string", "cause": "string", "outage_start": "datetime",
-        "data_type": "string", "rows_inside": "long", "expected": "real", "max_delay_s": "real", "verdict": "string",
+        "data_type": "string", "source": "string", "rows_inside": "long", "expected": "real", "max_delay_s": "real",
+        "verdict": "string", "p_value": "real", "silent_from": "datetime", "silent_to": "datetime",
+    },
+    "sources": {
+        "resource_id": "string", "computer": "string", "data_type": "string", "source": "string",
+        "silent_from": "datetime", "silent_to": "datetime", "expected": "real", "ongoing": "bool",
+        "outage_start": "datetime",
+    },
+    "evidence": {
+        "resource_id": "string", "computer": "string", "outage_start": "datetime", "time": "datetime",
+        "data_type": "string", "kind": "string", "operation": "string", "status": "string", "actor": "string",
+        "text": "string",
     },
 }  # fmt: skip
 
@@ -54,12 +103,14 @@ _SHARED = {
     "resource_id": "resource id of the machine in lower case; empty where its rows carry none",
     "computer": "computer name in lower case; with the resource id it tells machines apart",
     "os_type": "Windows or Linux, as heartbeats say",
-    "cause": "why: upgrade, rolled_back, rollback_failed, machine_stopped, machine_restarted, disconnected (the data "
-             "came late, nothing was lost) or unexplained",
+    "cause": "why: " + ", ".join(Cause),
     "from_version": "version of the agent before",
     "to_version": "version of the agent afterwards; empty while it is silent",
     "outage_start": "the outage's start_earliest, which finds its row in outages",
     "data_type": "the table that the rows are of",
+    "source": "the source inside the table, such as an event log, a facility or a file; empty where it names none",
+    "silent_from": "last row of the source before the silence; empty where it was never silent for long",
+    "silent_to": "first row of the source after the silence; empty while it stays away",
 }  # fmt: skip
 #: What each column of a result table means, beside those that several tables share.  Instants are in UTC.
 _MEANINGS = {
@@ -102,10 +153,25 @@ _MEANINGS = {
         "ongoing": "whether the stream had not resumed at the horizon",
     },
     "events": {
-        "rows_inside": "rows whose time lies certainly inside the outage",
-        "expected": "rows that the machine's own rate around the outage lets expect inside it",
+        "rows_inside": "rows whose time lies certainly inside the outage; empty where they cannot be told apart",
+        "expected": "rows that the source's own rhythm lets expect in the stretch that was judged: the outage, or the "
+        "silence where one outlasts it; empty where the history does not carry a rate",
         "max_delay_s": "most seconds from an event inside the outage to its arrival; empty where there is none",
-        "verdict": "recovered, none_expected, possible_loss or undetermined",
+        "verdict": f"{', '.join(list(Verdict)[:-1])} or {list(Verdict)[-1]}",
+        "p_value": "probability of so few rows, had none been lost; empty where there was no test",
+    },
+    "sources": {
+        "expected": "rows that the source's own rhythm lets expect in the silence",
+        "ongoing": "whether the source had not come back at the horizon",
+        "outage_start": "start_earliest of the outage in which the silence began; empty where there was none",
+    },
+    "evidence": {
+        "time": "when it happened, or when the row says so; empty where it has no instant of its own",
+        "kind": "what it says, such as agent_write, machine_stop or boot; see amakit.find.evidence",
+        "operation": "operation of the activity log in lower case, or the event or process that wrote the row",
+        "status": "started, succeeded or failed, where the row has one",
+        "actor": "who asked for it: a person, or the id of an application",
+        "text": "what the row says in its own words, cut at 300 characters",
     },
 }  # fmt: skip
 
@@ -323,6 +389,32 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     typed = frame_of({column: frame[column] for column in types}, types)
     order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
     return typed.sort_values(order, ignore_index=True, kind="stable")
+
+
+def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of gaps, events or evidence that belong to some outages.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        resource_id, computer and outage_start, beside others.
+    outages : pandas.DataFrame
+        Rows of the result table ``outages``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``rows``, and outage: the index of the outage.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02", "2026-03-03"], utc=True)
+    >>> outages = pd.DataFrame({"resource_id": "", "computer": "a", "start_earliest": t})
+    >>> of_outages(outages.rename(columns={"start_earliest": "outage_start"}), outages.iloc[1:])["outage"].tolist()
+    [1]
+    """
+    keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
+    return rows.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
 
 
 def machine_labels(machines: pd.DataFrame) -> pd.Series:

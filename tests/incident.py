@@ -79,5 +79,5 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
         run={"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-03-02T00:00:00Z",
              "end": "2026-03-03T00:00:00Z", "horizon": "2026-03-03T00:00:00Z", "machines": [], "versions": {"python": "3"},
              "missing_tables": list(missing), "unknown": [], "inputs_sha256": "0" * 64, "queries": []},
-        events=table("events", events), activity=pd.DataFrame(list(activity), columns=acts),
+        events=table("events", events), sources=table("sources", ()), activity=pd.DataFrame(list(activity), columns=acts),
     )  # fmt: skip

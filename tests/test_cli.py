@@ -102,7 +102,8 @@ def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, ku
         told = done.stderr if "://" not in str(source) else ""  # what it asked of a server, it tells
         assert (done.returncode, told) == (0, ""), source
         return [
-            (out / f"{table}.csv").read_bytes() for table in ("machines", "transitions", "outages", "gaps", "events")
+            (out / f"{table}.csv").read_bytes()
+            for table in ("machines", "transitions", "outages", "gaps", "events", "sources")
         ]
 
     tables = [analyzed(tmp_path / s) for s in ("csv", "jsonl", "export", "portal", "parquet", "logs.duckdb")]

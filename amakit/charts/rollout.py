@@ -41,8 +41,8 @@ def rollout(
 ) -> go.Figure:
     """Show how versions spread: the share of each product line's machines that had reached a version or a newer one.
 
-    A step is an upgrade; around it lies the band of 95 %, see `amakit.study.survival.curve`.  A machine that fell silent
-    counts up to then.  Where more than six versions came, those with the most upgrades are drawn.
+    A step is an upgrade; around it lies the band of 95 %, see `amakit.study.survival.curve`.  A machine that fell
+    silent counts up to then.  Where more than six versions came, those with the most upgrades are drawn.
 
     Parameters
     ----------

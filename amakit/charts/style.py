@@ -4,6 +4,8 @@ import base64
 import html
 import io
 import re
+from collections.abc import Collection
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,10 @@ import plotly.graph_objects as go
 from amakit.analysis import Analysis
 from amakit.find.versions import version_key
 from amakit.prose.language import texts, visible
-from amakit.schemas import MACHINE, machine_labels
+from amakit.schemas import MACHINE, Cause, machine_labels
+
+#: A column of instants, or the index of one.
+Instants = TypeVar("Instants", pd.Series, pd.DatetimeIndex)
 
 COLOURS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
@@ -22,9 +27,21 @@ PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
 MOST_ROWS = 60
-#: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
-CAUSE_COLOURS = [COLOURS[n] for n in (0, 1, 5, 3, 4, 2, 6, 7)]
-CAUSE_SYMBOLS = ["circle", "triangle-left", "x", "square", "diamond", "triangle-up", "cross"]
+#: Colour and symbol of each cause; what went wrong for good is the warmest, what lost nothing is green.
+CAUSE_LOOKS = {
+    Cause.UPGRADE: (COLOURS[0], "circle"),
+    Cause.DOWNGRADE: (COLOURS[8], "triangle-down"),
+    Cause.ROLLED_BACK: (COLOURS[1], "triangle-left"),
+    Cause.ROLLBACK_FAILED: (COLOURS[5], "x"),
+    Cause.AGENT_RESTARTED: (COLOURS[12], "diamond-tall"),
+    Cause.AGENT_REMOVED: (COLOURS[13], "star"),
+    Cause.MACHINE_STOPPED: (COLOURS[3], "square"),
+    Cause.MACHINE_RESTARTED: (COLOURS[4], "diamond"),
+    Cause.MACHINE_REMOVED: (COLOURS[11], "pentagon"),
+    Cause.DISCONNECTED: (COLOURS[2], "triangle-up"),
+    Cause.NOT_RECORDED: (COLOURS[7], "hexagon"),
+    Cause.UNEXPLAINED: (COLOURS[6], "cross"),
+}
 
 
 def theme(dark: bool = False) -> go.layout.Template:
@@ -157,7 +174,7 @@ def _rgba(shade):
     return [*map(int, colour), round(255 * float(share))]
 
 
-def empty_figure(title, height):
+def empty_figure(title: str, height: int) -> go.Figure:
     """Make an empty figure in the one style of the kit: dark where plotly's own default template is a dark one."""
     from plotly.io import templates
 
@@ -167,13 +184,15 @@ def empty_figure(title, height):
     })  # fmt: skip
 
 
-def figure_without_data(figure, words):
+def figure_without_data(figure: go.Figure, words: dict) -> go.Figure:
+    """Say in the middle of an empty figure that there is nothing to draw."""
     figure.add_annotation(text=words["nothing"], showarrow=False, font={"size": 16}, xref="paper", yref="paper",
                           x=0.5, y=0.5)  # fmt: skip
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
-def time_axis(figure, words, timezone):
+def time_axis(figure: go.Figure, words: dict, timezone: str) -> go.Figure:
+    """Make the horizontal axis one of time, named after its zone."""
     day, finer = "%m-%d\n%Y", "%H:%M\n%m-%d"
     stops = [{"dtickrange": [None, 86_399_999], "value": finer}, {"dtickrange": [86_400_000, None], "value": day}]
     return figure.update_xaxes(
@@ -181,7 +200,7 @@ def time_axis(figure, words, timezone):
     )
 
 
-def hatch(figure, analysis, labels, words, timezone):
+def hatch(figure: go.Figure, analysis: Analysis, labels: Collection[str], words: dict, timezone: str) -> None:
     """Hatch the time of which nothing is known of Heartbeat: in each row, or as a band where there are no rows."""
     for stretch in analysis.run["unknown"]:
         if stretch["table"] != "Heartbeat":
@@ -202,7 +221,7 @@ def hatch(figure, analysis, labels, words, timezone):
         )  # fmt: skip
 
 
-def version_styles(analysis):
+def version_styles(analysis: Analysis) -> dict[str, dict]:
     """Give each product line and version its colour and pattern, the same in every chart."""
     pairs = pd.concat([analysis.runs, analysis.machines])[["os_type", "version"]].drop_duplicates()
     keys = sorted({(os, version_key(version)) for os, version in pairs.itertuples(index=False)})
@@ -219,13 +238,14 @@ def version_styles(analysis):
     }  # fmt: skip
 
 
-def version_labels(frame, styles):
+def version_labels(frame: pd.DataFrame, styles: dict[str, dict]) -> pd.Series:
+    """Name the version of each row as the legend does."""
     by_key = {style["key"]: name for name, style in styles.items()}
     pairs = zip(frame["os_type"], frame["version"], strict=True)
     return pd.Series([by_key[os, version_key(v)] for os, v in pairs], index=frame.index, dtype="str")
 
 
-def machine_rows(analysis):
+def machine_rows(analysis: Analysis) -> pd.DataFrame:
     """Give each machine its row, number and label, those that changed first at the top."""
     machines = analysis.machines[["resource_id", "computer", "os_type"]].copy()
     first = analysis.transitions.groupby(MACHINE)["first_new"].min().rename("changed")
@@ -237,29 +257,32 @@ def machine_rows(analysis):
     return machines.assign(label=label, row=range(len(machines))).drop(columns=["os_type", "changed"])
 
 
-def escaped(text, limit=40):
+def escaped(text: str, limit: int = 40) -> str:
     """Make text from outside safe for plotly, which reads a little HTML and, in hovers, ``%{…}``."""
     return html.escape(visible(text, limit)).replace("%{", "&#37;{")
 
 
-def chart_words(language):
+def chart_words(language: str) -> dict:
+    """Give the texts of charts in a language."""
     return texts(language)["charts"]
 
 
-def runs_in_window(analysis):
+def runs_in_window(analysis: Analysis) -> pd.DataFrame:
     """Give the runs as far as they lie in the window."""
     runs = analysis.runs[analysis.runs["beats"] > 0]
     return runs.assign(first=runs["first"].clip(lower=analysis.window.start))
 
 
-def wall_clock(times, timezone):
+def wall_clock(times: Instants, timezone: str) -> Instants:
     """Turn instants into the wall clock of a zone: plotly draws what it is given and knows no zones."""
     if isinstance(times, pd.Series):
         return times.dt.tz_convert(timezone).dt.tz_localize(None).dt.as_unit("us")  # a widget draws no nanoseconds
     return times.tz_convert(timezone).tz_localize(None).as_unit("us")
 
 
-def draw_versions(figure, analysis, rows, many, words, timezone):
+def draw_versions(
+    figure: go.Figure, analysis: Analysis, rows: pd.DataFrame, many: bool, words: dict, timezone: str
+) -> pd.DataFrame:
     """Draw the versions of some machines over time; give the stretches that were drawn."""
     figure.update_layout(margin_t=50 if many else 110)
     runs = _broken(runs_in_window(analysis), analysis).merge(rows, on=MACHINE)
@@ -270,7 +293,7 @@ def draw_versions(figure, analysis, rows, many, words, timezone):
 
 def _broken(runs, analysis):
     """Break runs where the agent surely delivered nothing although its version stayed."""
-    away = analysis.outages[analysis.outages["cause"] != "disconnected"]
+    away = analysis.outages[analysis.outages["cause"] != Cause.DISCONNECTED]
     away = away[[*MACHINE, "start_latest", "end_earliest"]].dropna()
     runs = runs.rename_axis("run").reset_index()
     cuts = runs[["run", *MACHINE, "first", "last"]].merge(away, on=MACHINE)
@@ -327,25 +350,27 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
     )  # fmt: skip
 
 
-def marker_of(style):
+def marker_of(style: dict) -> dict:
+    """Give the marker of a bar that shows a version."""
     return {"color": style["colour"], "pattern": style["pattern"], "line": {"width": 0}}
 
 
-def under_title(height):
+def under_title(height: int) -> dict:
     """Place the legend under the title where labels stand right above the plot."""
     return {"y": 1 - 40 / height, "yref": "container", "yanchor": "top", "x": 0, "xref": "container"}
 
 
-def cause_label(cause, words):
+def cause_label(cause: str, words: dict) -> str:
+    """Name a cause as charts do."""
     return words.get(f"cause {cause}", escaped(cause))
 
 
-def tick_step(most):
+def tick_step(most: float) -> int:
     """Space ticks of whole numbers: ten of them at most."""
     return next(step for n in range(12) for step in (10**n, 2 * 10**n, 5 * 10**n) if most / step <= 10)
 
 
-def downtimes_in_words(outages, words):
+def downtimes_in_words(outages: pd.DataFrame, words: dict) -> pd.Series:
     """Tell how long outages lasted, with their bounds, in minutes and seconds."""
     ends = outages[["downtime_s", "downtime_low_s", "downtime_high_s"]]
     told = ends.map(lambda s: words["goes on"] if pd.isna(s) else f"{round(s) // 60}:{round(s) % 60:02}")
@@ -353,7 +378,7 @@ def downtimes_in_words(outages, words):
     return told["downtime_s"] + bounds.where(ends["downtime_s"].notna(), "")
 
 
-def version_changes(outages):
+def version_changes(outages: pd.DataFrame) -> pd.Series:
     """Tell the version before and after; one that stayed once."""
     old, new = (outages[name].map(escaped) for name in ("from_version", "to_version"))
     return old.where(old == new, old + " → " + new.where(new != "", "–"))

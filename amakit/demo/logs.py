@@ -184,7 +184,7 @@ def _activity(m):
         yield Rows(m, "AzureActivity", "", 0, times, received, columns)
 
 
-def operation_rows(days):
+def operation_rows(days: int) -> Rows:
     """Give a few messages of the workspace itself."""
     times = int(START.value // 1000) + np.arange(days) * DAY + 7 * HOUR
     about = {
@@ -194,7 +194,7 @@ def operation_rows(days):
     return Rows(None, "Operation", "", 0, times, times + 9 * MINUTE, about)
 
 
-def usage_rows(table, times, days):
+def usage_rows(table: str, times: np.ndarray, days: int) -> Rows:
     """Give what a table took in each hour, at some 400 bytes a row."""
     start = int(START.value // 1000)
     ends = start + np.arange(1, 24 * days + 1) * HOUR

@@ -2,6 +2,7 @@
 
 import uuid
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -162,7 +163,8 @@ class Machine:
         return {"resource_id": self.resource_id.lower(), "computer": self.computer.lower()}
 
 
-def random_guid(rng):
+def random_guid(rng: np.random.Generator) -> str:
+    """Draw a GUID."""
     return str(uuid.UUID(bytes=rng.bytes(16), version=4))
 
 
@@ -294,7 +296,8 @@ def _plan(machine):
     return replace(m, version=version, outages=in_time)
 
 
-def random_minutes(rng, least, most):
+def random_minutes(rng: np.random.Generator, least: float, most: float) -> int:
+    """Draw a length of time between two numbers of minutes."""
     return int(rng.uniform(least, most) * MINUTE)
 
 
@@ -339,7 +342,7 @@ def _halt(machine, rng, at, version, cause, lasts, asked=""):
     return Outage(cause, at, at + lasts, version, off, boot, operations=operations)
 
 
-def words_of_kinds(kinds, words):
+def words_of_kinds(kinds: np.ndarray, words: Sequence) -> np.ndarray | pd.Categorical:
     """Give the word of each kind; texts as a categorical, so that none is held per row."""
     if not isinstance(words[0], str):
         return np.array(words)[kinds]

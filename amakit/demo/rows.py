@@ -1,6 +1,7 @@
 """What the demo's agents sample on a clock: Heartbeat, Perf, InsightsMetrics, ConfigurationData, AMAHealth."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -29,7 +30,7 @@ class Rows:
         The stream did not come back after the last outage, although the agent did.
     """
 
-    machine: Machine
+    machine: Machine | None
     table: str
     stream: str
     period: int
@@ -70,13 +71,13 @@ def _sampled(machine, table, stream, period, fixed, agent="", dead=False, **valu
     return received_rows(Rows(machine, table, stream, period, times, times, columns, due, due, dead), rng)
 
 
-def received_rows(rows, rng):
+def received_rows(rows: Rows, rng: np.random.Generator) -> Rows:
     """Bring rows to the workspace: after some seconds, a few late, a few twice."""
     times, count = rows.times, rows.times.size
     received = times + ((3 + rng.lognormal(np.log(14), 0.45, count)) * SECOND).astype("int64")
     late = rng.integers(0, max(count, 1), count // 500)
     received[late] += (rng.exponential(4, late.size) * MINUTE).astype("int64")
-    for outage in rows.machine.outages:
+    for outage in rows.machine.outages if rows.machine else ():
         if outage.silent:  # what a log holds is read in a burst once the agent is back
             held = np.arange(*np.searchsorted(times, [outage.start, outage.end]))
         else:
@@ -118,7 +119,8 @@ def _room(m, t, life, rng):
     return 61.5 - (t - m.window[0]) // DAY / 4
 
 
-def heartbeat_rows(m):
+def heartbeat_rows(m: Machine) -> Iterator[Rows]:
+    """Give the heartbeats of each agent of a machine."""
     _, _, subscription, _, group, _, provider, kind, name = (m.resource_id or "/" * 8).split("/")
     windows = m.os_type == "Windows"
     about = {
@@ -149,7 +151,8 @@ _COUNTERS = [
 ]
 
 
-def perf_rows(m):
+def perf_rows(m: Machine) -> Iterator[Rows]:
+    """Give the samples of each performance counter of a machine."""
     for thing, counter, instance, period, value in _COUNTERS[: 3 + (m.number % 5 == 0)]:
         path = f"\\\\{m.computer}\\{thing}{instance and f'({instance})'}\\{counter}"
         key = {"ObjectName": thing, "CounterName": counter, "InstanceName": instance, "CounterPath": path}
@@ -157,7 +160,8 @@ def perf_rows(m):
         yield _sampled(m, "Perf", _key(thing, counter, instance), period, key, dead=dead, CounterValue=value)
 
 
-def insights_rows(m):
+def insights_rows(m: Machine) -> Iterator[Rows]:
+    """Give the samples of VM insights, which one machine in three has."""
     disk = "C:" if m.os_type == "Windows" else "/"
     metrics = [
         ("Computer", "Heartbeat", "", _alive),
@@ -170,7 +174,7 @@ def insights_rows(m):
         yield _sampled(m, "InsightsMetrics", _key(space, name, tag), 60, about, Val=value)
 
 
-def inventory_rows(m):
+def inventory_rows(m: Machine) -> Iterator[Rows]:
     """Give a snapshot of a few things every ten hours; one snapshot of one type is one sample."""
     things = {
         "Software": ("SoftwareName", ("Contoso Ledger", "Contoso Sync", "Contoso Backup")),
@@ -186,7 +190,8 @@ def inventory_rows(m):
         yield replace(rows, times=times, received=received, columns=rows.columns | {column: item})
 
 
-def health_rows(m):
+def health_rows(m: Machine) -> Iterator[Rows]:
+    """Give the states of the health monitors of a machine, which one in three has."""
     if m.resource_id and m.number // 3 % 3 == 0:
         resource = f"{m.resource_id}/extensions/{m.extension}".lower()
         about = {"AgentType": m.extension, "VMUUID": m.guid("machine"), "_ResourceId": resource}

@@ -4,20 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError, UsageError, nearest
+from amakit.fetch.coverage import data_span
+from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from amakit.fetch.coverage import data_span
-from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
 
 #: How far before the window a machine is looked for that is silent in it, and the version it had then.
 LOOKBACK = pd.Timedelta(days=14)
@@ -184,7 +182,7 @@ def _what_there_is(workspace):
     return f"its heartbeats reach from {data_span(workspace)}"
 
 
-def with_agents(spans, windows):
+def with_agents(spans: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     """Keep the agents whose windows these are: another agent of the machine has its days already."""
     keys = [*KQL_MACHINE, "Agent"]
     return spans.merge(windows[[*keys, *MACHINE]].drop_duplicates(), on=keys)
@@ -199,7 +197,7 @@ def _outside(spans, windows):
     return spans.drop(index=inside["index"].unique())
 
 
-def joined_by_agent(rows, fleet):
+def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     """Name the agent of each row where several agents of its machine report at once; elsewhere they are one."""
     spans = fleet.days.sort_values([*MACHINE, "FirstBeat"])
     agents = spans.groupby([*MACHINE, "Agent"])[["FirstBeat", "LastBeat"]].agg({"FirstBeat": "min", "LastBeat": "max"})
@@ -223,12 +221,13 @@ def _whole_ids(rows):
     return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
 
 
-def heartbeat_hours(fleet, windows):
+def heartbeat_hours(fleet: Fleet, windows: pd.DataFrame) -> pd.DataFrame:
+    """Fetch the heartbeats in some windows by agent, version and hour."""
     hours = ask_in_windows(fleet.workspace, "heartbeat_hours", windows.assign(Interval=np.nan))
     return with_agents(hours.drop(columns=["Hour", "Whole"]), windows)
 
 
-def single_heartbeats(fleet, windows):
+def single_heartbeats(fleet: Fleet, windows: pd.DataFrame) -> pd.DataFrame:
     """Fetch the single heartbeats and join those of one version that follow each other without a missing one.
 
     Where version B stands between two beats of A that are one sample interval apart, A never stopped: then two

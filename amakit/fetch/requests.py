@@ -1,21 +1,29 @@
 """One question cut into slices of time and batches of windows."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from amakit.intervals import Window
 from amakit.kql.catalog import query
 from amakit.schemas import MACHINE, frame_of
 
+if TYPE_CHECKING:
+    from amakit.fetch.heartbeats import Fleet
+    from amakit.source.workspace import Workspace
+
+
 #: Windows that one query carries as a datatable; more make the text, not the scan, the cost.
 WINDOWS_PER_QUERY = 500
 
 
-def by_slice(workspace, name, window, **values):
+def by_slice(workspace: "Workspace", name: str, window: Window, **values: object) -> list[pd.DataFrame]:
     """Ask a query over a window, at most 15 days at a time."""
     return workspace.ask_all(name, [{"start": w.start, "end": w.end, **values} for w in window.slices()])
 
 
-def ask_in_slices(fleet, name, window, **values):
+def ask_in_slices(fleet: "Fleet", name: str, window: Window, **values: object) -> pd.DataFrame:
+    """Ask a query over a window, at most 15 days at a time, and name the machine of each row."""
     parts = pd.concat(by_slice(fleet.workspace, name, window, **values))
     return parts.merge(spelled_names(fleet), on=KQL_MACHINE)
 
@@ -45,7 +53,7 @@ def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
     return found[found["Versions"] > 1].drop(columns="Versions").reset_index(drop=True)
 
 
-def ask_in_windows(workspace, name, windows, **values):
+def ask_in_windows(workspace: "Workspace", name: str, windows: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Ask a query that takes windows, so many at a time, the neighbours in time together."""
     columns = query(name).returns
     calls = []
@@ -63,7 +71,7 @@ def ask_in_windows(workspace, name, windows, **values):
     return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
 
 
-def coalesced_windows(windows):
+def coalesced_windows(windows: pd.DataFrame) -> pd.DataFrame:
     """Join the windows of a machine that touch."""
     windows = windows.sort_values([*KQL_MACHINE, "Start"], ignore_index=True)
     keys = [windows[key] for key in KQL_MACHINE]
@@ -76,7 +84,7 @@ def coalesced_windows(windows):
 KQL_MACHINE = ["ResourceId", "Computer"]
 
 
-def spelled_names(fleet):
+def spelled_names(fleet: "Fleet") -> pd.DataFrame:
     """Give the ids and names under which each machine's rows come, also those that lack the id.
 
     They stand in the order in which machines are heard: where one of several under an id is taken, it is the first,

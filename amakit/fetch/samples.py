@@ -148,7 +148,7 @@ def _rows_around(fleet, name, around, pad, **values):
     return rows.merge(names, on=KQL_MACHINE)
 
 
-def list_streams(fleet, table, name):
+def list_streams(fleet: Fleet, table: str, name: str) -> pd.DataFrame:
     """List the streams of a table over the whole window."""
     names = spelled_names(fleet)
     asked = sorted(set(names[KQL_MACHINE].to_numpy().ravel()) - {""}) if fleet.asked else []

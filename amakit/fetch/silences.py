@@ -40,6 +40,7 @@ def silences(fleet: Fleet, intervals: pd.DataFrame | None = None) -> pd.DataFram
     Examples
     --------
     >>> from amakit import connect
+    >>> from amakit.fetch.heartbeats import fleet
     >>> from amakit.intervals import window
     >>> found = silences(fleet(connect("demo"), window("2026-03-09", "2026-03-10")))
     >>> bool(((found["first"] - found["last"]).dropna() > pd.Timedelta(seconds=89)).all())

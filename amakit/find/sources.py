@@ -106,7 +106,9 @@ def evidence(
         keys, shared = _identities(asked, _machines(workspace, window) if machines is None else machines)
         parts = [_of_table(workspace, name, asked, keys, shared, Window(window.start, horizon)) for name in names]
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
-    return found.assign(verdict=judge(found))[_EVIDENCE]
+    found = found.assign(verdict=judge(found), source="", p_value=found["probability"])
+    never = pd.Series(pd.NaT, found.index, dtype="datetime64[us, UTC]")
+    return found.assign(silent_from=never, silent_to=never)[_EVIDENCE]
 
 
 def rate(total: "ArrayLike", squares: "ArrayLike", bins: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """What rests on unknown time is not claimed."""
 
+from collections.abc import Collection, Iterable, Mapping
+
 import pandas as pd
 
 from amakit.fetch import samples
@@ -9,12 +11,17 @@ from amakit.schemas import MACHINE, result
 _NO_TIME = pd.Timedelta(0)
 
 
-def unknown_spans(unknown, table):
+def unknown_spans(unknown: Iterable[Mapping], table: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
     """Give the unknown intervals of a table."""
     return [(instant(u["start"]), instant(u["end"])) for u in unknown if u["table"] == table]
 
 
-def touches_none(start, end, spans, reach=_NO_TIME):
+def touches_none(
+    start: pd.Series,
+    end: pd.Series,
+    spans: Iterable[tuple[pd.Timestamp, pd.Timestamp]],
+    reach: pd.Series | pd.Timedelta = _NO_TIME,
+) -> pd.Series:
     """Mark the stretches that touch no unknown interval."""
     apart = pd.Series(True, start.index)
     for since, until in spans:
@@ -22,7 +29,9 @@ def touches_none(start, end, spans, reach=_NO_TIME):
     return apart
 
 
-def without_unknown_tables(rows, found, unknown, horizon):
+def without_unknown_tables(
+    rows: pd.DataFrame, found: pd.DataFrame, unknown: Collection[Mapping], horizon: pd.Timestamp
+) -> pd.DataFrame:
     """Take a table out for the machines near one of whose outages it is unknown, as if they did not have it.
 
     A stream that only seems to pause would move the brackets of the outage, and count samples as lost.
@@ -38,7 +47,13 @@ def without_unknown_tables(rows, found, unknown, horizon):
     return rows
 
 
-def only_known(away, lost, verdicts, unknown, horizon):
+def only_known(
+    away: pd.DataFrame,
+    lost: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    unknown: Collection[Mapping],
+    horizon: pd.Timestamp,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Keep the outages, gaps and verdicts that rest on nothing unknown."""
     if not unknown:
         return away, lost, verdicts

@@ -197,7 +197,7 @@ class Held:
     columns: tuple
 
 
-def table_literal(name):
+def table_literal(name: object) -> str:
     """Write the name of a table, which no literal can stand for; what could end the brackets is refused."""
     if not isinstance(name, str) or not _TABLE.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a table; it has letters, digits, spaces and _ . - only")

@@ -17,18 +17,19 @@ from amakit.errors import AmakitError, UsageError, nearest
 from amakit.find.versions import version_key
 from amakit.intervals import iso
 from amakit.kql.literals import literal
+from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
 from amakit.prose import facts
 from amakit.prose.language import texts, visible
 from amakit.prose.narrative import Narrator
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
+from amakit.schemas import Cause
 from amakit.source.workspace import connect
-from amakit.study.alert_coverage import CAUSES
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
     from amakit.source.workspace import Workspace
-from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
+
 
 #: Rows of a table on the screen; the frames have all of them.
 _ROWS = 200
@@ -62,8 +63,8 @@ class Explorer:
     timezone : str
         Zone in which times are told.
     anonymise, allow_unknown : bool
-        As `amakit.report.parameters.Parameters` has them, for further analyses.  With pseudonyms no KQL is run: its answer
-        would tell names.
+        As `amakit.report.parameters.Parameters` has them, for further analyses.  With pseudonyms no KQL is run: its
+        answer would tell names.
 
     Attributes
     ----------
@@ -329,7 +330,7 @@ class Explorer:
         systems = a.machines["os_type"].value_counts().sort_index()
         told = {
             "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
-            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in CAUSES if name in causes],
+            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
             "pair": [(visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
                      for (os, old, new), n in pairs],
         }  # fmt: skip

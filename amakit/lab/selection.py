@@ -3,16 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from amakit.prose import facts
 from amakit.schemas import MACHINE
-
-if TYPE_CHECKING:
-    from amakit.analysis import Analysis
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -113,10 +108,11 @@ def _key(row):
     return row["resource_id"], row["computer"]
 
 
-def rows_of_machine(machine, frame):
+def rows_of_machine(machine: tuple[str, str], frame: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of one machine."""
     return frame[np.array([key == machine for key in machine_keys(frame)], dtype="bool")]
 
 
-def machine_keys(frame):
+def machine_keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Give the key of the machine of each row."""
     return list(zip(frame["resource_id"], frame["computer"], strict=True))

@@ -10,13 +10,12 @@ from amakit.errors import AmakitError, UsageError
 from amakit.output import staged
 from amakit.report.execute import execute, for_others, silenced
 from amakit.report.pages import write
+from amakit.report.parameters import NAMELESS, check
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-from amakit.report.parameters import NAMELESS, check
 
 
 def report(

@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from amakit.errors import nearest
 from amakit.source.exports import (
     BROKEN_VALUE,
     DUCKDB_TYPES,
+    Source,
     form_of,
     layout_of,
     one_line,
@@ -22,7 +24,7 @@ from amakit.source.exports import (
 _PORTAL_TIMES = "['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S %p']"
 
 
-def cell_as(source, column, kind):
+def cell_as(source: Source, column: str, kind: str) -> str:
     """Give the SQL that reads one column as its KQL type; KQL has no null string, only an empty one."""
     spelled = next((c for c in source.columns if c.lower() == column.lower()), None)
     if spelled is None:
@@ -77,7 +79,7 @@ def _from_text(cell, kind, where):
     return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, error('{BROKEN_VALUE}' || {where})) END"
 
 
-def explain_error(message, known):
+def explain_error(message: str, known: Mapping[str, Iterable[str]]) -> str:
     """Say in one sentence what DuckDB says in many lines."""
     if BROKEN_VALUE in message:
         _, path, column, value = message[message.index(BROKEN_VALUE) :].split(chr(31), 3)
@@ -88,13 +90,13 @@ def explain_error(message, known):
             return f"{where}: {value[:80]!r} is not a row, which is an object in braces; mend or take out that row"
         rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
         return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
-    if "CSV Error on Line" in message:
-        record = int(re.search(r"CSV Error on Line: (\d+)", message)[1])
+    if csv_error := re.search(r"CSV Error on Line: (\d+)", message):
+        record = int(csv_error[1])
         path = re.search(r"\n\s*file = (.+)", message)
         if not path:
             return f"a CSV file is broken at record {record}; mend or take out that row"
-        reason = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
-        reason = f"{reason[2]} fields where the header has {reason[1]}" if reason else "a broken row"
+        columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+        reason = f"{columns[2]} fields where the header has {columns[1]}" if columns else "a broken row"
         if "unterminated quote" in message.lower():
             reason = "a quote that is not closed"
         return f"{path[1]}, line {_csv_line(path[1], record)}: {reason}; mend or take out that row"

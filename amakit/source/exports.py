@@ -33,7 +33,7 @@ class Source:
     full: frozenset = frozenset()  # names of columns, as the files spell them, that surely hold no null
 
 
-def files_by_table(folder):
+def files_by_table(folder: Path) -> dict[str, list[Path]]:
     """Find the data files of each table, by the rules of a folder of exported tables."""
     found, spelled = defaultdict(list), {}
     demo = (folder / "_demo.json").exists()  # then truth/ holds what really happened, which no query may see
@@ -55,18 +55,19 @@ def files_by_table(folder):
     return found
 
 
-def form_of(path):
+def form_of(path: Path) -> str | None:
+    """Tell the form of a file by its name."""
     name = path.name.lower().removesuffix(".gz")
     return _FORMS.get(Path(name).suffix)
 
 
-def open_text(path):
+def open_text(path: str | Path) -> io.TextIOWrapper:
     """Open a text file, packed or not, in UTF-8 with or without a byte order mark."""
     raw = gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115, PTH123
     return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
 
 
-def layout_of(path, form):
+def layout_of(path: Path, form: str) -> str | tuple[str, tuple[str, ...]]:
     """Give what decides how a text file is read: for CSV its delimiter and header, for JSON its framing."""
     try:
         with open_text(path) as file:
@@ -86,7 +87,7 @@ def layout_of(path, form):
     return delimiter, header
 
 
-def matched_columns(path, columns):
+def matched_columns(path: Path, columns: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Pair the columns of a file with their usual names, which are compared without case."""
     usual = {name.lower(): name for table in tables().values() for name in table}
     matched = {}
@@ -106,7 +107,7 @@ def matched_columns(path, columns):
     return matched
 
 
-def kql_type_of(column, duckdb_type, source):
+def kql_type_of(column: str, duckdb_type: str, source: Source) -> str:
     """Give the KQL type of a column that the table reference does not list."""
     from duckdb_kql.types import kusto_type
 
@@ -121,19 +122,23 @@ def kql_type_of(column, duckdb_type, source):
     return kind
 
 
-def quoted_text(value):
+def quoted_text(value: str) -> str:
+    """Write a text as a literal of SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def quoted_name(value):
+def quoted_name(value: str) -> str:
+    """Write a name as SQL quotes it."""
     return '"' + value.replace('"', '""') + '"'
 
 
-def one_line(error):
+def one_line(error: Exception | str) -> str:
+    """Give the message of an error on one line."""
     return " ".join(str(error).split())
 
 
-def unreadable_column(source, column, duckdb_type, wanted):
+def unreadable_column(source: Source, column: str, duckdb_type: str, wanted: str) -> AmakitError:
+    """Say that the type of a column cannot be read as what KQL needs."""
     return AmakitError(
         f"{source.path}: column {column!r} has the type {duckdb_type}, which is {wanted}; "
         "convert the column, or leave it out of the export"

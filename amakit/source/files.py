@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING
 from amakit.errors import AmakitError, UsageError
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    import pandas as pd
 from amakit.source.broken_rows import cell_as, explain_error
 from amakit.source.exports import (
     BROKEN_VALUE,
@@ -32,6 +27,11 @@ from amakit.source.exports import (
     quoted_text,
 )
 from amakit.source.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
 
 
 class LocalEngine:

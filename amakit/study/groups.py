@@ -1,9 +1,14 @@
 """Which machines belong together, and since when each runs what."""
 
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
 
 
 def places(machines: pd.DataFrame) -> pd.DataFrame:
@@ -38,22 +43,24 @@ def places(machines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
 
 
-FAILED = ("rolled_back", "rollback_failed")
+FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 
 
 DAY = pd.Timedelta(days=1)
 
 
-def with_places(analysis):
+def with_places(analysis: "Analysis") -> pd.DataFrame:
+    """Give the machines, each with its place and its kind of resource."""
     fleet = analysis.machines
     return pd.concat([fleet, places(fleet)], axis=1)
 
 
-def first_agent_runs(analysis):
+def first_agent_runs(analysis: "Analysis") -> pd.DataFrame:
     """Give the runs of the first agent of each machine, with what versions are compared by."""
     runs = analysis.runs[analysis.runs["line"] == 0].sort_values([*MACHINE, "first"], kind="stable")
     return runs.assign(key=pd.Series([version_key(v) for v in runs["version"]], index=runs.index, dtype="object"))
 
 
-def in_days(span):
+def in_days(span: Any) -> Any:
+    """Express lengths of time in days."""
     return span / DAY

@@ -6,13 +6,8 @@ import numpy as np
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 from amakit.study import releases as known_releases
-
-if TYPE_CHECKING:
-    from amakit.analysis import Analysis
-from typing import TYPE_CHECKING
-
 from amakit.study.groups import DAY, FAILED, first_agent_runs, in_days, with_places
 
 if TYPE_CHECKING:
@@ -39,9 +34,10 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per machine: resource_id, computer, os_type, version, state, place, resource_type, behind (releases of
-        its line that it has not got, as `amakit.study.releases.seen` counts them, and versions that are newer than all those
-        listed but report in this fleet; NaN where the version cannot be read), newest, age (days since the release,
-        the fewest that they can be; NaN where it is not listed), unsupported (certainly older than a year), known_bad.
+        its line that it has not got, as `amakit.study.releases.seen` counts them, and versions that are newer than
+        all those listed but report in this fleet; NaN where the version cannot be read), newest, age (days since the
+        release, the fewest that they can be; NaN where it is not listed), unsupported (certainly older than a year),
+        known_bad.
 
     Examples
     --------
@@ -126,7 +122,7 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     runs, outages, horizon = first_agent_runs(analysis), analysis.outages, pd.Timestamp(analysis.run["horizon"])
     own = runs.groupby(MACHINE)
     known = pd.DataFrame({"since": own["first"].last(), "kept": own["key"].nunique() == 1})
-    stops = outages[outages["cause"] == "machine_stopped"]
+    stops = outages[outages["cause"] == Cause.MACHINE_STOPPED]
     known["off_now"] = stops.groupby(MACHINE)["ongoing"].any()
     known["off"] = (stops["end_latest"].fillna(horizon) - stops["start_earliest"]).dt.total_seconds().groupby(
         [stops[k] for k in MACHINE]).sum()  # fmt: skip
@@ -183,7 +179,7 @@ def after_start(analysis: "Analysis", within: pd.Timedelta = DAY) -> pd.DataFram
     >>> after_start(found)["computer"].tolist()
     ['batch-12']
     """
-    stops = analysis.outages[analysis.outages["cause"] == "machine_stopped"]
+    stops = analysis.outages[analysis.outages["cause"] == Cause.MACHINE_STOPPED]
     stops = stops.loc[stops["end_latest"].notna(), [*MACHINE, "end_earliest", "end_latest"]]
     changes = analysis.transitions[analysis.transitions["kind"] == "upgrade"]
     pairs = changes[[*MACHINE, "first_new"]].rename_axis("row").reset_index().merge(stops, on=MACHINE)

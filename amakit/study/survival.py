@@ -1,20 +1,17 @@
 """What share of the fleet runs a release after so many days, with confidence bands?"""
 
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from amakit.study.groups import in_days
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     pass
 
 
@@ -143,7 +140,9 @@ def turnbull(
     return left, right, mass[0] if len(mass) == 1 else mass
 
 
-def adoption_curves(lags, by, level, draws):
+def adoption_curves(
+    lags: pd.DataFrame, by: Sequence[str], level: float, draws: int
+) -> Iterator[tuple[tuple, pd.DataFrame, pd.DataFrame, str]]:
     """Give for each version, and whatever else is asked for, its rows, the steps of its curve, and the method."""
     for key, own in lags.groupby(["os_type", "version", *by], sort=False):
         used = own[own["left_out"] == ""]
@@ -152,8 +151,8 @@ def adoption_curves(lags, by, level, draws):
         low, high = used["low"].to_numpy("float64") + half, used["high"].to_numpy("float64") - half
         method = _method(low, high)
         estimate = {"kaplan_meier": _kaplan_meier, "turnbull": _interval_censored}[method]
-        steps = estimate(low, high, level, draws) if len(used) else [np.empty(0)] * 4
-        yield key, own, _widened(*steps, half), method
+        day, share, lower, upper = estimate(low, high, level, draws) if len(used) else [np.empty(0)] * 4
+        yield key, own, _widened(day, share, lower, upper, half), method
 
 
 def _method(low, high):

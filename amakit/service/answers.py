@@ -3,11 +3,17 @@
 import json
 import re
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit.errors import Unanswered
-from amakit.source.sign_in import first_line
+from amakit.service.sign_in import first_line
+
+if TYPE_CHECKING:
+    from azure.kusto.data import ClientRequestProperties
+    from requests import Response
+
 
 WRONG_TENANT = (
     "belongs to another tenant than your sign-in; sign in to its own, for example with 'az login --tenant TENANT'"
@@ -44,7 +50,8 @@ REFUSED = {
 }  # fmt: skip
 
 
-def request_properties():
+def request_properties() -> "ClientRequestProperties":
+    """Give the options that go with every query."""
     from azure.kusto.data import ClientRequestProperties
 
     wanted = ClientRequestProperties()
@@ -52,7 +59,7 @@ def request_properties():
     return wanted
 
 
-def check_frames(frames):
+def check_frames(frames: list[dict]) -> None:
     """Check the frames of an answer: its client takes one that broke off for a whole one.
 
     Raises
@@ -78,7 +85,8 @@ def check_frames(frames):
         raise Unanswered("it broke off and said so at the end", large=too_large(words))
 
 
-def too_large(words):
+def too_large(words: str) -> str:
+    """Say which limit of size an error names: one of ``rows``, ``bytes`` and the like, or nothing."""
     return next((kind for kind, pattern in _TOO_LARGE.items() if pattern.search(words)), "")
 
 
@@ -101,13 +109,13 @@ def pause(response: object) -> float:
         return 0.0
 
 
-def error_code(text):
+def error_code(text: str) -> str:
     """Find the service's own code in what it said; it is what a search or a ticket needs."""
     found = re.search(r"AADSTS\d+", text) or re.search(r'"code"\s*:\s*"([\w.]{3,60})"(?!.*"code")', text)
     return found[found.lastindex or 0] if found else ""
 
 
-def innermost_message(error, response):
+def innermost_message(error: Exception, response: "Response") -> str:
     """Give the innermost message: Log Analytics nests them, and its client prints none."""
     line = first_line(error)
     if not line.startswith("Unknown Kusto service error"):

@@ -204,7 +204,9 @@ def test_on_a_page_each_part_is_a_chart_a_table_or_a_sentence(view, found):
 
 
 def test_an_analysis_without_outages_says_so(found):
-    nothing = replace(found, **{n: getattr(found, n).iloc[:0] for n in ("outages", "gaps", "events", "transitions")})
+    nothing = replace(
+        found, **{n: getattr(found, n).iloc[:0] for n in ("outages", "gaps", "events", "sources", "transitions")}
+    )
     view = Explorer(nothing)
     view.look()
     assert told(view._cost) == "There is no outage that the filters leave."
@@ -231,7 +233,7 @@ def test_hostile_names_stay_text(tmp_path):
 def large(found):
     """The fleet of the demo, 125 times: 5,000 machines."""
     frames = {}
-    for table in ("machines", "transitions", "outages", "gaps", "events", "runs", "samples"):
+    for table in ("machines", "transitions", "outages", "gaps", "events", "sources", "runs", "samples"):
         frame = getattr(found, table)
         parts = [frame.assign(computer=frame["computer"] + f"-{n:03}", resource_id=frame["resource_id"] + f"-{n:03}")
                  for n in range(125)]  # fmt: skip

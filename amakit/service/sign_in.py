@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.errors import UsageError, nearest, withheld, withhold
-from amakit.source.address import Address, address
+from amakit.service.address import Address, address
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -157,18 +157,17 @@ def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[Add
         )
     if host:
         raise UsageError(f"endpoint {host!r} goes with the ARM id of a workspace; {workspace!r} names its host itself")
-    cluster = address(workspace)
+    form = "http://127.0.0.1:PORT/DATABASE, https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
+    cluster = address(workspace, form)
     if not cluster.path:
-        raise UsageError(
-            f"workspace {workspace!r} is no Kusto endpoint; write http://127.0.0.1:PORT/DATABASE, "
-            "https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
-        )
+        raise UsageError(f"workspace {workspace!r} is no Kusto endpoint; write {form}")
     if is_log_analytics(cluster):
         return cluster, cluster.path[-1]
     return replace(cluster, path=cluster.path[:-1]), cluster.path[-1]
 
 
-def is_log_analytics(cluster):
+def is_log_analytics(cluster: Address) -> bool:
+    """Whether the path of an address is the ARM id of a workspace."""
     return _WORKSPACE_ID.fullmatch("/" + "/".join(cluster.path)) is not None
 
 
@@ -327,11 +326,12 @@ def without_secrets(error: BaseException) -> BaseException:
         said = [argument if isinstance(argument, str) else repr(argument) for argument in each.args]
         if any(withheld(text) != text for text in (*said, str(each))):
             each.args = (withheld(" ".join(said)),)
-            each.message = each.args[0]  # azure-core tells this instead of its arguments
+            vars(each)["message"] = each.args[0]  # azure-core tells this instead of its arguments
     return error
 
 
-def exception_chain(error):
+def exception_chain(error: BaseException | None) -> list[BaseException]:
+    """Give an error and all those that it came of."""
     chain = []
     while error is not None and error not in chain:
         chain.append(error)
@@ -339,6 +339,7 @@ def exception_chain(error):
     return chain
 
 
-def first_line(error):
+def first_line(error: object) -> str:
+    """Give the first line of a message, fit to stand inside a sentence."""
     line = withheld(" ".join(str(error).strip().split("\n")[0].split()))
     return re.sub(r" expecting \{.*", "", line).rstrip(".!;:")  # what could stand there are 100 words

@@ -23,7 +23,7 @@ from amakit.share.pseudonyms import anonymised, owner_key, pseudonym
 from amakit.share.snapshot import changed, snapshot
 from amakit.source.exports import MANIFEST, PARTIAL
 
-TABLES = ("machines", "transitions", "outages", "gaps", "events")
+TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
 WINDOW = ("2026-03-02T11:30", "2026-03-03T10:37")  # both lie inside outages
 SHORT = ("2026-03-03T09:18", "2026-03-03T10:37")
 
