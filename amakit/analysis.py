@@ -14,10 +14,13 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.samples import activity, evidence_around, samples_around
+from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.sample_intervals import heartbeat_intervals
+from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
 from amakit.find import causes, losses, outages, sources, versions
+from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
@@ -169,14 +172,24 @@ def analyze(
         spans = heartbeats.version_spans(fleet)
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
-        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown)
+        intervals = heartbeat_intervals(fleet)
+        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown, intervals)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
         unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(spans, runs, away, asked, horizon, unknown_spans(unknown, "Heartbeat")),
+        "machines": _machines(
+            spans,
+            runs,
+            away,
+            asked,
+            horizon,
+            unknown_spans(unknown, "Heartbeat"),
+            partial_machines(result("gaps", lost)),
+            _notes(fleet, runs, intervals),
+        ),
         "transitions": changes,
         "outages": away,
         "gaps": lost,
@@ -194,21 +207,23 @@ def analyze(
     )
 
 
-def _outages(fleet, runs, changes, horizon, unknown):
+def _outages(fleet, runs, changes, horizon, unknown, intervals):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = causes.operations(activity(fleet))
     tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
-    silent = outages.candidates(silences(fleet), changes)
+    silent = outages.candidates(silences(fleet, intervals), changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
     found = pd.concat([silent.assign(sought=False), sought.assign(sought=True)], ignore_index=True)
     found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
-    samples, streams = samples_around(fleet, found.reset_index(drop=True))
+    samples, streams, beats = samples_around(fleet, found.reset_index(drop=True))
     found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
-    found = found.reset_index(drop=True)
-    samples, streams = (without_unknown_tables(frame, found, unknown, horizon) for frame in (samples, streams))
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
-    holes = outages.holes(found, samples, streams, horizon, changed)
+    at_change = found[[*MACHINE, "last"]].apply(tuple, axis=1).isin(changed) if len(found) else found["sought"]
+    found = found[at_change | ~clock_steps(found, beats)].reset_index(drop=True)
+    samples, streams = (without_unknown_tables(frame, found, unknown, horizon) for frame in (samples, streams))
+    beside = _with_other_agents(fleet, found, streams)
+    holes = outages.holes(found, samples, streams, horizon, changed, beside)
     holes = {index: hole for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
@@ -218,10 +233,25 @@ def _outages(fleet, runs, changes, horizon, unknown):
     away = away.join(causes.explain(away, acts, evidence, undone))
     away["evidence"] = causes.linked(away)
     lost = losses.gaps(away, holes, horizon)
-    cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
+    missed = lost_heartbeats(found[~found["sought"]], {n: hole for n, hole in holes.items() if not found.loc[n, "sought"]},
+                             intervals, horizon)  # fmt: skip
+    seen = runs.groupby(MACHINE, as_index=False)["last"].max().rename(columns={"last": "last_seen"})
+    over = ended_tables(streams, seen, horizon)
+    stream = [*MACHINE, "data_type", "stream"]
+    told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
+    over = over[told["told"].isna().to_numpy()]
+    cut_off = _with_versions(outages.disconnections(evidence["late"], away, len(machines)), runs)
     unharmed = losses.unharmed(cut_off, streams)
     away = result("outages", pd.concat([away, cut_off], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts
+    return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts
+
+
+def _with_other_agents(fleet, found, streams):
+    """Name the machines whose heartbeat stays away while other tables go on, and another kind of agent as well."""
+    latest = streams.groupby(MACHINE, as_index=False)["Last"].max()
+    gone = found[found["first"].isna()].merge(latest, on=MACHINE)
+    gone = gone[gone["Last"] > gone["last"] + pd.Timedelta(seconds=outages.FAST)]
+    return frozenset(other_agents(fleet, gone).itertuples(index=False, name=None)) if len(gone) else frozenset()
 
 
 # -- what is unknown proves nothing ----------------------------------------------------------------------------
@@ -255,7 +285,7 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, horizon, unknown):
+def _machines(spans, runs, away, asked, horizon, unknown, partial, notes):
     """Summarise each machine that reported in the window or shortly before it."""
     machine = MACHINE
     inside = spans[spans["beats"] > 0]
@@ -266,7 +296,6 @@ def _machines(spans, runs, away, asked, horizon, unknown):
         environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
         before=seen_before.set_index(machine)["before"],
         blind=_blind(away, asked, horizon),
-        lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
     )
     reporting = found["last_seen"] >= horizon - SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
@@ -278,9 +307,21 @@ def _machines(spans, runs, away, asked, horizon, unknown):
         found.loc[~reporting & (found["last_seen"] < max(end for _, end in unknown)), "state"] = ""
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
-    notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
-    found["note"] = notes.where(found["first_seen"].notna(), "no heartbeat in the window")
+    back = away.loc[away["ongoing"].astype("bool"), machine].itertuples(index=False, name=None)
+    halves = pd.MultiIndex.from_frame(partial).difference(pd.MultiIndex.from_tuples(list(back), names=machine))
+    found.loc[found.index.isin(halves), "state"] = "partial"
+    found["note"] = notes.reindex(found.index).fillna("")
+    found.loc[found["first_seen"].isna(), "note"] = "no heartbeat in the window"
     return found.reset_index()
+
+
+def _notes(fleet, runs, intervals):
+    """Say of each machine what else there is to say: several agents, a clock that is wrong."""
+    by_version = runs[runs["beats"] > 0].groupby(MACHINE)["line"].nunique()
+    agents = pd.concat([by_version, intervals.groupby(MACHINE)["agents"].sum()], axis=1).max(axis=1)
+    agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
+    told = pd.concat([agents, clock_notes(fleet.days)], axis=1).fillna("")
+    return told.agg(lambda row: "; ".join(filter(None, row)), axis=1)
 
 
 def _blind(away, asked, horizon):

@@ -122,8 +122,9 @@ _MEANINGS = {
         "known_s": "seconds from the start of the window, or the first heartbeat of a new machine, to the horizon, "
         "without unknown time",
         "active_s": "known_s without the seconds of outages",
-        "state": "reporting or silent at the horizon; empty where that is unknown",
-        "note": "what else there is to say, such as two agents that report at once",
+        "state": "reporting, silent, or partial (the agent goes on, some of its streams stay away) at the horizon; empty where "
+        "that is unknown",
+        "note": "what else there is to say: agents that report at once, a clock that is off by more than a minute",
     },
     "transitions": {
         "kind": "upgrade or downgrade",

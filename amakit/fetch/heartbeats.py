@@ -145,7 +145,7 @@ def version_spans(fleet: Fleet) -> pd.DataFrame:
     >>> bool((spans["first"] <= spans["last"]).all())
     True
     """
-    spans = fleet.days.drop(columns=["Day", "Offset", "Delay"])
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay", "Least"])
     for step in (heartbeat_hours, single_heartbeats):
         windows = overlaps(spans)
         if windows.empty:

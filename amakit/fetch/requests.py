@@ -65,7 +65,9 @@ def ask_in_windows(workspace: "Workspace", name: str, windows: pd.DataFrame, **v
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             if inside.empty:
                 continue
-            table = inside[[c for c in (*KQL_MACHINE, "Start", "End", "Interval") if c in inside]].drop_duplicates()
+            table = inside[
+                [c for c in (*KQL_MACHINE, "Start", "End", "Interval", "Usual") if c in inside]
+            ].drop_duplicates()
             calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
     nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
     return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from amakit.fetch.clocks import clock_offsets
 from amakit.fetch.heartbeats import LOOKAHEAD, REACHES, Fleet, joined_by_agent
 from amakit.fetch.requests import KQL_MACHINE, ask_in_slices, ask_in_windows, by_slice, coalesced_windows, spelled_names
 from amakit.fetch.silences import LATE
@@ -11,13 +12,16 @@ from amakit.schemas import MACHINE, frame_of
 
 #: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
 STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
-_LISTED = [*MACHINE, "data_type", "stream", "First", "Last", "Samples"]
+_LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {"First": "datetime", "Last": "datetime",
+                                                                   "Samples": "long"}  # fmt: skip
 _NEAR = REACHES[0]
+#: When after the last heartbeat of one agent another kind of agent is looked for.
+_OTHER_SINCE, _OTHER_UNTIL = pd.Timedelta(minutes=2), pd.Timedelta(hours=1)
 #: So far from a stretch a sample may still tell something about it.
 REACH = REACHES[-1]
 
 
-def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fetch the samples of every periodic stream around given stretches.
 
     Parameters
@@ -28,9 +32,10 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
     Returns
     -------
-    tuple of (pandas.DataFrame, pandas.DataFrame)
-        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; and the streams:
-        resource_id, computer, data_type, stream, First, Last, Samples over the whole window.
+    tuple of (pandas.DataFrame, pandas.DataFrame, pandas.DataFrame)
+        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; the streams: resource_id,
+        computer, data_type, stream, First, Last, Samples over the whole window; and the heartbeats among the samples
+        with the time at which they were Received.
 
     Notes
     -----
@@ -54,8 +59,8 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
             parts.append(rows.merge(own, on=[*MACHINE, "stream"]))
     columns = [*MACHINE, "data_type", "stream", "TimeGenerated"]
     whole = pd.concat(parts, ignore_index=True)[columns].drop_duplicates()
-    listed = pd.concat(streams, ignore_index=True) if streams else pd.DataFrame(columns=_LISTED)
-    return whole.sort_values(columns, ignore_index=True), listed
+    listed = pd.concat([frame_of({column: [] for column in _LISTED}, _LISTED), *streams], ignore_index=True)
+    return whole.sort_values(columns, ignore_index=True), listed, heartbeats[[*MACHINE, "TimeGenerated", "Received"]]
 
 
 def activity(fleet: Fleet) -> pd.DataFrame:
@@ -106,15 +111,40 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
         system = pd.concat(said)[list(system.columns)]
     if "Perf" in ws.tables:
         uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*MACHINE, "TimeGenerated"])
-    slow = fleet.days[fleet.days["Delay"] > LATE.total_seconds()]
-    held_up = slow[KQL_MACHINE].assign(
-        Start=slow["Day"].clip(lower=fleet.window.start),
-        End=(slow["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+    usual = clock_offsets(fleet.days)
+    slow = fleet.days.assign(Usual=usual)[fleet.days["Delay"] - usual > LATE.total_seconds()]
+    held_up = slow.groupby([*KQL_MACHINE, "Day"], as_index=False)["Usual"].min()
+    held_up = held_up.assign(
+        Start=held_up["Day"].clip(lower=fleet.window.start),
+        End=(held_up["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+        Usual=pd.to_timedelta(held_up["Usual"], unit="s"),
     )
-    late = ask_in_windows(ws, "heartbeat_late", coalesced_windows(held_up), delay=LATE).merge(
-        spelled_names(fleet), on=KQL_MACHINE
-    )
+    late = ask_in_windows(ws, "heartbeat_late", held_up, delay=LATE).merge(spelled_names(fleet), on=KQL_MACHINE)
     return {"system": system, "uptime": uptime, "late": late}
+
+
+def other_agents(fleet: Fleet, since: pd.DataFrame) -> pd.DataFrame:
+    """Find the agents of another kind that went on beside an Azure Monitor Agent which fell silent for good.
+
+    The Log Analytics agent writes the same tables: its rows prove nothing of the other one.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    since : pandas.DataFrame
+        resource_id, computer and last heartbeat.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id and computer of the machines where another agent sent heartbeats within the hour after ``last``.
+    """
+    names = spelled_names(fleet)
+    names = pd.concat([names, names.assign(ResourceId="")]).drop_duplicates()
+    windows = since[MACHINE].assign(Start=since["last"] + _OTHER_SINCE, End=since["last"] + _OTHER_UNTIL)
+    windows = windows.merge(names, on=MACHINE)
+    rows = ask_in_windows(fleet.workspace, "heartbeat_others", coalesced_windows(windows)).merge(names, on=KQL_MACHINE)
+    return rows[MACHINE].drop_duplicates(ignore_index=True)
 
 
 def _nothing(*columns):

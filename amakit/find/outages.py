@@ -25,6 +25,10 @@ _UPLOAD = pd.Timedelta(minutes=2)
 _ALIVE = 2.5
 #: Two intervals that differ by a larger share are those of two collection rules.
 _CHANGED = 0.1
+#: Rows that come in a burst are received closer together than they were sent, by this share.
+_BURST = 0.5
+#: What happens to so many machines at once, and to this share of all, did not happen to each of them.
+_MANY, _NEARLY_ALL = 5, 0.8
 _EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
 
 
@@ -165,7 +169,12 @@ def attempts(operations: pd.DataFrame, fleet_machines: pd.DataFrame, known: pd.D
 
 
 def holes(
-    found: pd.DataFrame, samples: pd.DataFrame, streams: pd.DataFrame, horizon: pd.Timestamp, changed: set[tuple]
+    found: pd.DataFrame,
+    samples: pd.DataFrame,
+    streams: pd.DataFrame,
+    horizon: pd.Timestamp,
+    changed: set[tuple],
+    beside: frozenset[tuple] = frozenset(),
 ) -> dict[int, Hole]:
     """Find the outage in each candidate stretch, and bracket its ends by all streams of its machine.
 
@@ -179,6 +188,8 @@ def holes(
         Up to when data may be taken as complete.
     changed : set of tuple
         (resource_id, computer, last of the stretch) of the candidates at which the version changed.
+    beside : set of tuple
+        (resource_id, computer) of the machines on which another agent goes on: what still comes may be its.
 
     Returns
     -------
@@ -201,8 +212,11 @@ def holes(
     previous, since = {}, {}
     for (index, resource, computer, last, first), coming in zip(ordered.itertuples(), following, strict=True):
         machine = resource, computer
+        own = tracks.get(machine, {})
         if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=FAST):
-            continue  # the other streams go on: the heartbeat is lost, the agent is not
+            own = ended(own, last.timestamp(), machine in beside)
+            if not own:
+                continue  # the other streams go on: the heartbeat is lost, the agent is not
         stretch = Stretch(
             last.timestamp(),
             np.nan if pd.isna(first) else first.timestamp(),
@@ -210,15 +224,30 @@ def holes(
             np.inf if pd.isna(coming) else coming.timestamp(),
             since.get(machine, -np.inf),
         )
-        hole = _hole(
-            tracks.get(machine, {}), usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed
-        )
+        hole = _hole(own, usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed)
         if hole is not None:
             result[index] = hole
             if hole.start_earliest - stretch.previous > FAST:
                 since[machine] = hole.start_earliest
             previous[machine] = hole.end_latest
     return result
+
+
+def ended(streams: Mapping[tuple, np.ndarray], last: float, beside: bool) -> dict[tuple, np.ndarray]:
+    """Find what ended with an agent's heartbeat where some of its machine's streams go on.
+
+    Those that go on may be another agent's: one is known to be there, or a stream was fed by two schedules of which
+    one ended.  Elsewhere the agent itself goes on, and nothing is given.
+    """
+    parts, proof, over = {}, beside, False
+    for key, times in streams.items():
+        schedules = split(times[times <= last + FAST], times[times > last + FAST])
+        gone = [before for before, after in schedules if not len(after)]
+        proof |= 0 < len(gone) < len(schedules)
+        over |= len(gone) < len(schedules)
+        if gone:
+            parts[key] = np.sort(np.concatenate(gone))
+    return parts if proof or not over else {}
 
 
 def _hole(streams, usual, stretch, horizon, changed):
@@ -382,11 +411,15 @@ def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) ->
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
 
-def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 60.0) -> pd.DataFrame:
+def disconnections(
+    late: pd.DataFrame, outages: pd.DataFrame, machines: int = 0, interval: float = 60.0
+) -> pd.DataFrame:
     """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
 
     Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
-    row must have come together, after two minutes or more.
+    row must have come in a burst, after two minutes or more.  Beats that all took the same long time are none either:
+    the clock is slow, or the service lags.  Nor is it the machine's network when nearly every machine (four fifths of
+    at least five) was late at once.
 
     Parameters
     ----------
@@ -394,6 +427,8 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
         resource_id, computer, TimeGenerated, Received of late heartbeats.
     outages : pandas.DataFrame
         Where a hole explains the delay, there is no disconnection.
+    machines : int
+        How many machines report.
     interval : float
         Seconds between heartbeats.
 
@@ -404,14 +439,16 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
     """
     late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
     same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
-    close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
-    together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
+    sent = late["TimeGenerated"].diff().dt.total_seconds()
+    close = sent <= 2.5 * interval
+    together = late["Received"].diff().dt.total_seconds().abs() <= _BURST * sent
     late["stretch"] = (~(same & close & together)).cumsum()
     found = late.groupby("stretch").agg(
         **{key: (key, "first") for key in MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
         received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
     )  # fmt: skip
     found = found[found["beats"] >= 3].reset_index()
+    found = found[~_at_once(found, machines)]
     pairs = found.merge(outages, on=MACHINE)
     covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
     found = found[~found["stretch"].isin(pairs.loc[covered, "stretch"])]
@@ -426,6 +463,17 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
     columns = [*MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
                "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def _at_once(late, machines):
+    """Mark the late stretches in which nearly every machine was late."""
+    marks = pd.Series(False, late.index)
+    if machines < _MANY:
+        return marks
+    for at, first, received in late[["first", "received"]].itertuples():
+        same = late[(late["first"] < received) & (late["received"] > first)]
+        marks[at] = len(same[MACHINE].drop_duplicates()) >= _NEARLY_ALL * machines
+    return marks
 
 
 def _downtime(start_earliest, start_latest, end_earliest, end_latest):

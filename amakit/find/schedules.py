@@ -128,7 +128,9 @@ def split(before: np.ndarray, after: np.ndarray) -> list[tuple[np.ndarray, np.nd
     new, _ = _in_turns(after)
     pairs, free = [], list(range(len(new)))
     for samples in old:  # a schedule that kept its phase goes on as itself
-        steps = [abs((new[n][0] - samples[-1] + period / 2) % period - period / 2) if len(new[n]) else np.inf for n in free]
+        steps = [
+            abs((new[n][0] - samples[-1] + period / 2) % period - period / 2) if len(new[n]) else np.inf for n in free
+        ]
         pairs.append(free.pop(int(np.argmin(steps))) if steps and min(steps) < period / 60 else None)
     rest = iter(free)
     pairs = [next(rest, None) if n is None else n for n in pairs]
@@ -147,8 +149,9 @@ def _in_turns(times):
             continue
         if parts == 1:
             break
-        place = newest[-parts:] - newest[-1]
-        nearest = np.abs((times[:, None] - newest[-1] - place + period / 2) % period - period / 2)
+        end = int(np.flatnonzero(np.abs(apart - period) < 0.02 * period)[-1]) + parts  # the newest turn that is whole
+        turn = newest[end - parts + 1 : end + 1]
+        nearest = np.abs((times[:, None] - turn + period / 2) % period - period / 2)
         which = nearest.argmin(axis=1)
         return [times[which == n] for n in range(parts)], period
     return [times], np.nan

@@ -70,7 +70,9 @@ def test_a_regular_outage_is_found_each_time_in_windows_of_any_length(shape, tmp
     assert edges(whole.outages) == truth
     cut = start + DAY + pd.Timedelta(hours=14, minutes=10)
     parts = [analyzed(tmp_path, *part, Heartbeat=beats).outages for part in ((start, cut), (cut, end))]
-    both = pd.concat(parts).drop_duplicates(["computer", "start_earliest"], keep="last")  # one that goes on has ended by then
+    both = pd.concat(parts).drop_duplicates(
+        ["computer", "start_earliest"], keep="last"
+    )  # one that goes on has ended by then
     columns = [c for c in both.columns if c != "os_type"]
     pd.testing.assert_frame_equal(
         both[columns].sort_values(["computer", "start_earliest"], ignore_index=True), whole.outages[columns]
