@@ -233,8 +233,8 @@ def _outages(fleet, runs, changes, horizon, unknown, intervals):
     away = away.join(causes.explain(away, acts, evidence, undone))
     away["evidence"] = causes.linked(away)
     lost = losses.gaps(away, holes, horizon)
-    missed = lost_heartbeats(found[~found["sought"]], {n: hole for n, hole in holes.items() if not found.loc[n, "sought"]},
-                             intervals, horizon)  # fmt: skip
+    heard = found[~found["sought"]]
+    missed = lost_heartbeats(heard, {n: hole for n, hole in holes.items() if n in heard.index}, intervals, horizon)
     seen = runs.groupby(MACHINE, as_index=False)["last"].max().rename(columns={"last": "last_seen"})
     over = ended_tables(streams, seen, horizon)
     stream = [*MACHINE, "data_type", "stream"]
