@@ -15,6 +15,7 @@ from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
 from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
@@ -173,7 +174,9 @@ def analyze(
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
         intervals = heartbeat_intervals(fleet)
-        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown, intervals)
+        anew = made_anew(pd.concat([fleet.days, fleet.before, fleet.after], ignore_index=True))
+        changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
+        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown, intervals, anew)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
         unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
@@ -188,7 +191,7 @@ def analyze(
             horizon,
             unknown_spans(unknown, "Heartbeat"),
             partial_machines(result("gaps", lost)),
-            _notes(fleet, runs, intervals),
+            _notes(fleet, runs, intervals, anew),
         ),
         "transitions": changes,
         "outages": away,
@@ -207,7 +210,7 @@ def analyze(
     )
 
 
-def _outages(fleet, runs, changes, horizon, unknown, intervals):
+def _outages(fleet, runs, changes, horizon, unknown, intervals, anew):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = causes.operations(activity(fleet))
     tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
@@ -221,6 +224,7 @@ def _outages(fleet, runs, changes, horizon, unknown, intervals):
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
     at_change = found[[*MACHINE, "last"]].apply(tuple, axis=1).isin(changed) if len(found) else found["sought"]
     found = found[at_change | ~clock_steps(found, beats)].reset_index(drop=True)
+    found = found[~within(found, anew)].reset_index(drop=True)
     samples, streams = (without_unknown_tables(frame, found, unknown, horizon) for frame in (samples, streams))
     beside = _with_other_agents(fleet, found, streams)
     holes = outages.holes(found, samples, streams, horizon, changed, beside)
@@ -315,12 +319,13 @@ def _machines(spans, runs, away, asked, horizon, unknown, partial, notes):
     return found.reset_index()
 
 
-def _notes(fleet, runs, intervals):
+def _notes(fleet, runs, intervals, anew):
     """Say of each machine what else there is to say: several agents, a clock that is wrong."""
     by_version = runs[runs["beats"] > 0].groupby(MACHINE)["line"].nunique()
     agents = pd.concat([by_version, intervals.groupby(MACHINE)["agents"].sum()], axis=1).max(axis=1)
     agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
-    told = pd.concat([agents, clock_notes(fleet.days)], axis=1).fillna("")
+    new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
+    told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
     return told.agg(lambda row: "; ".join(filter(None, row)), axis=1)
 
 

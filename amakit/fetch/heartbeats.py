@@ -9,6 +9,7 @@ import pandas as pd
 
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.fetch.coverage import data_span
+from amakit.fetch.identity import with_machines
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window
 from amakit.schemas import MACHINE
@@ -41,6 +42,8 @@ class Fleet:
         One row per agent that reported in the 14 days before the window, or within the hour after it.
     asked : tuple of str
         The machines that were asked for; empty for all.
+    others : pandas.DataFrame or None
+        Everybody who reported in the window or around it, where only some machines were asked for.
     """
 
     workspace: "Workspace"
@@ -49,6 +52,7 @@ class Fleet:
     before: pd.DataFrame
     after: pd.DataFrame
     asked: tuple
+    others: pd.DataFrame | None = None
 
 
 def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> Fleet:
@@ -81,10 +85,17 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
-    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
+    everybody, names = None, asked
+    if asked:
+        everybody = with_machines(pd.concat([before, after, _inventory(workspace, window)], ignore_index=True))
+        own = everybody["Computer"].isin(asked) | everybody["ResourceId"].isin(asked)
+        chosen = everybody.loc[own, MACHINE].drop_duplicates()
+        names = sorted(
+            {*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""}
+        )  # what they were called before
+    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=names), ignore_index=True)
     if asked:
         _refuse_unknown(workspace, window, asked, days, before)
-        before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
             f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
@@ -94,18 +105,20 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
-    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"], names=["part", None]))
+    parts = {"days": days, "before": before, "after": after} | ({"others": everybody} if asked else {})
+    named = with_machines(pd.concat(parts, names=["part", None]))
+    if asked:
+        named = named.reset_index().merge(chosen, on=MACHINE).set_index(["part", "level_1"])
     parts = [
         named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
     ]
-    return Fleet(workspace, window, *parts, tuple(asked))
+    return Fleet(workspace, window, *parts, tuple(asked), everybody)
 
 
 def everybody(fleet: Fleet) -> pd.DataFrame:
     """List the machines that reported in the window or around it.
 
-    When only some machines were asked for, the others are asked for here: a name that two machines share must not
-    be taken for one of them.
+    Also when only some machines were asked for: a name that two machines share must not be taken for one of them.
 
     Parameters
     ----------
@@ -116,9 +129,7 @@ def everybody(fleet: Fleet) -> pd.DataFrame:
     pandas.DataFrame
         resource_id and computer.
     """
-    rows = pd.concat([fleet.days, fleet.before, fleet.after])
-    if fleet.asked:
-        rows = _whole_ids(pd.concat([rows, _inventory(fleet.workspace, fleet.window)], ignore_index=True))
+    rows = pd.concat([fleet.days, fleet.before, fleet.after]) if fleet.others is None else fleet.others
     return rows[MACHINE].drop_duplicates(ignore_index=True)
 
 
@@ -145,7 +156,7 @@ def version_spans(fleet: Fleet) -> pd.DataFrame:
     >>> bool((spans["first"] <= spans["last"]).all())
     True
     """
-    spans = fleet.days.drop(columns=["Day", "Offset", "Delay", "Least"])
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay", "Least", "Vm"])
     for step in (heartbeat_hours, single_heartbeats):
         windows = overlaps(spans)
         if windows.empty:
@@ -206,19 +217,6 @@ def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
     marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
     return rows.assign(line=rows["Agent"].where(marked, ""))
-
-
-def _whole_ids(rows):
-    """Name the machine of each row; one without a resource id belongs to the machine that has its computer name.
-
-    Some builds leave the id empty just after they start.  Where several machines share the name, or none has
-    an id, the name alone stands.
-    """
-    known = rows.loc[rows["ResourceId"] != ""].groupby("Computer")["ResourceId"].agg(["first", "nunique"])
-    only = known.loc[known["nunique"] == 1, "first"].to_dict()
-    found = rows["Computer"].map(lambda name: only.get(name, "")).astype("str")
-    whole = rows["ResourceId"].where(rows["ResourceId"] != "", found)
-    return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
 
 
 def heartbeat_hours(fleet: Fleet, windows: pd.DataFrame) -> pd.DataFrame:

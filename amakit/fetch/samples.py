@@ -4,7 +4,16 @@ import pandas as pd
 
 from amakit.fetch.clocks import clock_offsets
 from amakit.fetch.heartbeats import LOOKAHEAD, REACHES, Fleet, joined_by_agent
-from amakit.fetch.requests import KQL_MACHINE, ask_in_slices, ask_in_windows, by_slice, coalesced_windows, spelled_names
+from amakit.fetch.identity import short_name
+from amakit.fetch.requests import (
+    KQL_MACHINE,
+    ask_in_slices,
+    ask_in_windows,
+    by_slice,
+    coalesced_windows,
+    machines_of,
+    spelled_names,
+)  # fmt: skip
 from amakit.fetch.silences import LATE
 from amakit.intervals import Window
 from amakit.kql.catalog import query
@@ -48,12 +57,12 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
     for table, name in STREAMS.items():
         if table not in fleet.workspace.tables:
             continue
-        found = list_streams(fleet, table, name)
+        found, names = list_streams(fleet, table, name)
         streams.append(found)
         pad = 30 * (found["Last"] - found["First"]) / (found["Samples"] - 1).clip(lower=1)
         tier = pad.map(lambda p: next((reach for reach in REACHES if p <= reach), REACHES[-1]))
         for reach, part in found.groupby(tier):
-            rows = _rows_around(fleet, f"{name}_rows", around, reach, streams=sorted(set(part["stream"])))
+            rows = _rows_around(fleet, f"{name}_rows", around, reach, names, streams=sorted(set(part["stream"])))
             rows = rows.rename(columns={"Stream": "stream"}).assign(data_type=table)
             own = part[[*MACHINE, "stream"]]  # a stream of this name may be a fast one on another machine
             parts.append(rows.merge(own, on=[*MACHINE, "stream"]))
@@ -167,24 +176,27 @@ def _wide(fleet):
     return wide(fleet.window)
 
 
-def _rows_around(fleet, name, around, pad, **values):
+def _rows_around(fleet, name, around, pad, names=None, **values):
     """Ask for rows around stretches, and name the machine of each."""
-    names = spelled_names(fleet)
-    if name.startswith("health"):  # AMAHealth names no computer
-        names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
+    if names is None:  # other tables may lack the domain
+        names = spelled_names(fleet)
+        names = pd.concat([names, names.assign(Computer=short_name(names["Computer"]))]).drop_duplicates()
     ends = around["first"].fillna(around["last"])  # what comes long after the last heartbeat, other streams list
     windows = around[MACHINE].assign(Start=around["last"] - pad, End=ends + pad).merge(names, on=MACHINE)
     rows = ask_in_windows(fleet.workspace, name, coalesced_windows(windows), **values)
     return rows.merge(names, on=KQL_MACHINE)
 
 
-def list_streams(fleet: Fleet, table: str, name: str) -> pd.DataFrame:
-    """List the streams of a table over the whole window."""
+def list_streams(fleet: Fleet, table: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the streams of a table over the whole window, and the names under which it has each machine."""
     names = spelled_names(fleet)
-    asked = sorted(set(names[KQL_MACHINE].to_numpy().ravel()) - {""}) if fleet.asked else []
-    parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=asked)
-    if name == "health":
+    asked = {*names["ResourceId"], *names["Computer"], *short_name(names["Computer"])} if fleet.asked else {""}
+    parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=sorted(asked - {""}))
+    listed = pd.concat(parts)
+    if name == "health":  # AMAHealth names no computer
         names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
-    rows = pd.concat(parts).merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
+    else:
+        names = machines_of(fleet, listed)
+    rows = listed.merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
     grouped = rows.groupby([*MACHINE, "data_type", "stream"])
-    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index()
+    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index(), names

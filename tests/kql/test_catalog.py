@@ -512,7 +512,7 @@ def agent_beats(fleet):
         "ResourceId": text["_ResourceId"].str.lower(),
         "Computer": text["Computer"].str.lower(),
         "Agent": text["SourceComputerId"].where(text["SourceComputerId"] != "", text["VMUUID"]).str.lower(),
-        "Version": text["Version"], "OSType": text["OSType"], "Environment": text["ComputerEnvironment"],
+        "Vm": text["VMUUID"].str.lower(), "Version": text["Version"], "OSType": text["OSType"], "Environment": text["ComputerEnvironment"],
     })[ours].reset_index(drop=True)  # fmt: skip
 
 
@@ -562,7 +562,7 @@ def days_of(beats):
     delay = (beats["Received"] - beats["TimeGenerated"]).dt.total_seconds()
     grouped = with_offset(beats, day).assign(Delay=delay).groupby(["ResourceId", "Computer", "Agent", "Version", day])
     days = grouped.agg(
-        OSType=("OSType", "max"), Environment=("Environment", "max"),
+        Vm=("Vm", "max"), OSType=("OSType", "max"), Environment=("Environment", "max"),
         FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
         Offset=("Offset", "sum"), Delay=("Delay", "max"),
         Least=("Delay", "min"),
@@ -594,7 +594,7 @@ def test_heartbeat_machines_equals_pandas(fleet, agent_beats):
         .groupby(["ResourceId", "Computer", "Agent"])
         .agg(
             LastBeat=("TimeGenerated", "last"), Version=("Version", "last"), OSType=("OSType", "last"),
-            Environment=("Environment", "last"), FirstBeat=("TimeGenerated", "first"),
+            Environment=("Environment", "last"), FirstBeat=("TimeGenerated", "first"), Vm=("Vm", "max"),
         )
         .reset_index()
     )  # fmt: skip
