@@ -60,8 +60,10 @@ def _same_machines(rows):
     candidates = pd.concat(crowded).drop_duplicates()
     if not len(candidates) or len(candidates[MACHINE].drop_duplicates()) < 2:
         return {}
-    pairs = pd.concat([candidates.merge(candidates, on=key, suffixes=("", "_2")).assign(by=key)[_columns(key)]
-                       for key in ("Agent", "Vm")])  # fmt: skip
+    pairs = pd.concat(
+        [candidates.merge(candidates.assign(same=candidates[key]), left_on=key, right_on="same", suffixes=("", "_2"))
+         for key in ("Agent", "Vm")]
+    ).drop(columns="same").drop_duplicates()  # fmt: skip
     pairs = pairs[(pairs["resource_id"] != pairs["resource_id_2"]) | (pairs["computer"] != pairs["computer_2"])]
     shared = sum(((pairs[key] == pairs[f"{key}_2"]) & (pairs[key] != "")).astype(int) for key in _IDS)
     pairs = pairs[(shared >= 2) & (pairs["First"] <= pairs["First_2"])].drop_duplicates()
@@ -83,11 +85,6 @@ def _same_machines(rows):
         if old != new:
             parent[old] = new
     return {key: root(key) for key in parent}
-
-
-def _columns(key):
-    kept = [*MACHINE, *(c for c in _IDS if c != key), "First", "Last"]
-    return [key, *kept, *(f"{c}_2" for c in kept)]
 
 
 def _at_once(one, two):
