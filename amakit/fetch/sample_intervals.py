@@ -11,6 +11,8 @@ from amakit.schemas import MACHINE
 USUAL = 60.0
 #: What is asked for where hours leave the interval open: the beats of so long a stretch.
 _SAMPLE = pd.Timedelta(hours=3)
+#: A day with fewer beats proves nothing.
+_PROOF = 10
 #: More agents under one identity are not told apart.
 _MOST_AGENTS = 4
 LINE = [*MACHINE, "line"]
@@ -19,9 +21,9 @@ LINE = [*MACHINE, "line"]
 def heartbeat_intervals(fleet: Fleet) -> pd.DataFrame:
     """Tell the interval of the heartbeats of each agent, and how many agents send them under one identity.
 
-    A day that has a beat for each minute between its first and its last is proof of the usual interval.  Where fewer
-    than two fifths of an agent's days have, because of a creeping clock, of doubled rows, or because each day has an
-    outage of its own, the hours of its fullest day are asked for: over an hour a clock cannot creep as far as one
+    A day that has a beat for each minute between its first and its last is proof of the usual interval.  Where hardly
+    a day of an agent has, because of a creeping clock or because each day has an outage of its own, and where a day
+    has far more rows than minutes, the hours of its fullest day are asked for: over an hour a clock cannot creep as far as one
     missing beat.  Where hours do not fit the usual interval either, three hours of single beats tell.
 
     Parameters
@@ -44,9 +46,11 @@ def heartbeat_intervals(fleet: Fleet) -> pd.DataFrame:
     """
     days = joined_by_agent(fleet.days, fleet)
     told = days[LINE].drop_duplicates().assign(interval=USUAL, agents=1).set_index(LINE)
-    fits = (missing(days, USUAL).abs() < 0.25) & (days["Beats"] > 1)
-    share = fits.groupby([days[key] for key in LINE]).mean()
-    open_lines = share.index[share < 0.4]
+    lacking = missing(days, USUAL)
+    keys = [days[key] for key in LINE]
+    share = ((lacking.abs() < 0.25) & (days["Beats"] >= _PROOF)).groupby(keys).mean()
+    more = (lacking < -0.3 * days["Beats"].astype("float64")).groupby(keys).any()
+    open_lines = share.index[(share < 0.1) | more]
     fullest = days[days.set_index(LINE).index.isin(open_lines)]
     fullest = fullest.sort_values(["Beats", "FirstBeat"], ascending=[False, True]).drop_duplicates(LINE)
     if fullest.empty:

@@ -25,7 +25,7 @@ _UPLOAD = pd.Timedelta(minutes=2)
 _ALIVE = 2.5
 #: Two intervals that differ by a larger share are those of two collection rules.
 _CHANGED = 0.1
-#: Rows that come in a burst are received closer together than they were sent, by this share.
+#: Rows that come in a burst are all received within this share of the time in which they were sent.
 _BURST = 0.5
 #: What happens to so many machines at once, and to this share of all, did not happen to each of them.
 _MANY, _NEARLY_ALL = 5, 0.8
@@ -439,15 +439,15 @@ def disconnections(
     """
     late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
     same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
-    sent = late["TimeGenerated"].diff().dt.total_seconds()
-    close = sent <= 2.5 * interval
-    together = late["Received"].diff().dt.total_seconds().abs() <= _BURST * sent
+    close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
+    together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
     late["stretch"] = (~(same & close & together)).cumsum()
     found = late.groupby("stretch").agg(
         **{key: (key, "first") for key in MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
         received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
     )  # fmt: skip
-    found = found[found["beats"] >= 3].reset_index()
+    burst = found["all_received"] - found["received"] <= _BURST * (found["last"] - found["first"])
+    found = found[(found["beats"] >= 3) & burst].reset_index()
     found = found[~_at_once(found, machines)]
     pairs = found.merge(outages, on=MACHINE)
     covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
