@@ -20,19 +20,19 @@ from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
-from amakit.find import causes, losses, outages, sources, versions
+from amakit.find import causes, evidence, losses, outages, sources, versions
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, result
+from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
 #: The result tables, in the order in which they are written.
-TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
+TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,15 @@ class Analysis:
         One row per event source and outage: whether what happened meanwhile was picked up afterwards.
     sources : pandas.DataFrame
         One row per silence of an event source that its own rhythm does not explain, with an outage or without.
+    evidence : pandas.DataFrame
+        One row per piece of evidence beside an outage; its kinds are those of `amakit.find.evidence`.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.find.versions.runs`.
     samples : pandas.DataFrame
         The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
     activity : pandas.DataFrame
-        The operations of the control plane that may have to do with an outage; see `amakit.find.causes.rests_on`.
+        The operations of the control plane that may have to do with an outage; see
+        `amakit.find.evidence.operations_beside`.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
         workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
@@ -76,6 +79,7 @@ class Analysis:
     gaps: pd.DataFrame
     events: pd.DataFrame
     sources: pd.DataFrame
+    evidence: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
     activity: pd.DataFrame
@@ -176,7 +180,7 @@ def analyze(
         intervals = heartbeat_intervals(fleet)
         anew = made_anew(pd.concat([fleet.days, fleet.before, fleet.after], ignore_index=True))
         changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
-        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown, intervals, anew)
+        away, lost, samples, acts, proof = _outages(fleet, runs, changes, horizon, unknown, intervals, anew)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
         unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
@@ -198,22 +202,24 @@ def analyze(
         "gaps": lost,
         "events": verdicts,
         "sources": quiet,
+        "evidence": of_outages(proof, away),
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
+    tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     return Analysis(
         asked,
         **tables,
         runs=runs,
         samples=samples,
-        activity=causes.rests_on(tables["outages"], acts),
+        activity=evidence.operations_beside(tables["outages"], acts, horizon),
         run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]),
     )
 
 
 def _outages(fleet, runs, changes, horizon, unknown, intervals, anew):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
-    acts = causes.operations(activity(fleet))
-    tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
+    acts = evidence.operations(activity(fleet))
+    tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
     silent = outages.candidates(silences(fleet, intervals), changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
@@ -231,11 +237,12 @@ def _outages(fleet, runs, changes, horizon, unknown, intervals, anew):
     holes = {index: hole for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
-    evidence = evidence_around(fleet, found)
+    around = evidence_around(fleet, found)
+    proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], horizon)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
-    away = away.join(causes.explain(away, acts, evidence, undone))
-    away["evidence"] = causes.linked(away)
+    away = away.assign(cause=causes.decide(away, proof, undone, horizon), evidence="")
+    proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
     lost = losses.gaps(away, holes, horizon)
     heard = found[~found["sought"]]
     missed = lost_heartbeats(heard, {n: hole for n, hole in holes.items() if n in heard.index}, intervals, horizon)
@@ -244,10 +251,11 @@ def _outages(fleet, runs, changes, horizon, unknown, intervals, anew):
     stream = [*MACHINE, "data_type", "stream"]
     told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
     over = over[told["told"].isna().to_numpy()]
-    cut_off = _with_versions(outages.disconnections(evidence["late"], away, len(machines)), runs)
+    cut_off = _with_versions(outages.disconnections(around["late"], away, len(machines)), runs)
     unharmed = losses.unharmed(cut_off, streams)
-    away = result("outages", pd.concat([away, cut_off], ignore_index=True))
-    return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts
+    proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
+    away = result("outages", pd.concat([away, cut_off.assign(evidence="")], ignore_index=True))
+    return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts, proof
 
 
 def _with_other_agents(fleet, found, streams):
@@ -279,6 +287,13 @@ def _with_causes(changes, away):
     return changes.assign(cause=inside.drop_duplicates("index").set_index("index")["cause"]).assign(
         cause=lambda frame: frame["cause"].fillna("")
     )
+
+
+def _in_english(away, proof):
+    """Render the evidence of each outage for the column that people read; code reads the frame."""
+    from amakit.prose.evidence import rendered  # the other import upwards: a rendering is words
+
+    return ["; ".join(statements) for statements in rendered(away, proof)]
 
 
 def _window(workspace, start, end):

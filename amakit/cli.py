@@ -1,15 +1,22 @@
 """The command line: parses, calls, prints."""
 
+import errno
 import logging
 import os
+import signal
 import sys
+import threading
 from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
 
 import click
 
 from amakit import __version__
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError, UsageError, say
 
+#: Of writing: a full disk, a quota, a broken disk, a limit on the size of files.
+_NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EFBIG")}
 #: What reports, and of a service lately: all that it keeps would be an expensive question.
 _VERSIONS = """Heartbeat {}
 | where Category == "Azure Monitor Agent"
@@ -22,19 +29,34 @@ class _Commands(click.Group):
 
     def invoke(self, context):
         try:
-            return super().invoke(context)
+            answer = super().invoke(context)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk is noticed here, or not before Python ends
         except AmakitError as error:
             if context.params["debug"]:
                 raise
-            click.echo(f"amakit: {error}", err=True)
+            say(f"amakit: {error}", error=True)
+            if error.place:
+                say(error.place, error=True)
             context.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             if context.params["debug"]:
                 raise
-            click.echo(
-                "amakit: interrupted; what was being written is left out, everything else is as it was", err=True
-            )
+            say("amakit: interrupted; what was being written is left out, everything else is as it was", error=True)
             context.exit(130)
+        except MemoryError:
+            if context.params["debug"]:
+                raise
+            say("amakit: there is not enough memory for this; ask for a shorter window or fewer machines", error=True)
+            context.exit(1)
+        except OSError as error:
+            if context.params["debug"] or error.errno not in _NO_ROOM:
+                raise
+            # what is left in the buffer goes nowhere, or Python would try it once more at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+            say(f"amakit: there is no room for what is printed or written: {error.strerror}; make some", error=True)
+            context.exit(1)
+        return answer
 
     def list_commands(self, context):
         return list(self.commands)  # in the order in which a newcomer meets them
@@ -49,6 +71,12 @@ def main(debug: bool) -> None:
     WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
     http://127.0.0.1:PORT/DATABASE, or the ARM id of a Log Analytics workspace.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)  # what is half written is taken away, as after Ctrl-C
+
+
+def _end(number, _frame):
+    sys.exit(128 + number)
 
 
 def _window(command):
@@ -74,6 +102,21 @@ def _remote(command):
     return command
 
 
+def _dated(command):
+    """Say how dates of files are read that fit both orders; `connect` asks the environment, a kernel's one too."""
+
+    def remember(context, _parameter, value):
+        if value:
+            before = os.environ.get("AMAKIT_DATE_FORMAT")
+            os.environ["AMAKIT_DATE_FORMAT"] = value
+            context.call_on_close(lambda: os.environ.update({"AMAKIT_DATE_FORMAT": before or ""}))
+
+    return click.option(
+        "--date-format", type=click.Choice(["day-first", "month-first"]), callback=remember, expose_value=False,
+        help="Order of day and month in files, where no row shows it.",
+    )(command)  # fmt: skip
+
+
 @contextmanager
 def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
@@ -81,6 +124,8 @@ def _connected(workspace, cloud, endpoint, credential):
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
+        for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
+            click.echo(f"amakit: not read: {reason}", err=True)
         if ws.kind == "kusto" and not sys.stderr.isatty():
             log.addHandler(lines)
             log.setLevel(logging.INFO)
@@ -90,7 +135,7 @@ def _connected(workspace, cloud, endpoint, credential):
             log.removeHandler(lines)
             ws.rest()
             if ws.kind == "kusto" and ws.log:
-                click.echo(ws.total(), err=True)
+                say(ws.total(), error=True)
 
 
 def _pairs(_context, _parameter, values):
@@ -112,51 +157,74 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
     """Make a synthetic workspace in DIR, and DIR/truth beside its tables."""
     from amakit.demo import write
 
-    click.echo(write(folder, machines=machines, days=days, seed=seed))
+    say(write(folder, machines=machines, days=days, seed=seed))
 
 
 @main.command()
 @click.argument("workspace")
+@_dated
 @_remote
 def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
-    from amakit.fetch.survey import survey
+    from amakit.fetch.survey import remarks, survey
     from amakit.share.snapshot import changed
 
     if found := changed(workspace):
         for line in found:
-            click.echo(line)
+            say(line)
         raise AmakitError(
             f"{workspace} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
             "put them right, or take it again with the same `amakit snapshot`"
         )
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        click.echo(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
+        say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
         if ws.taken:
-            click.echo(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
+            say(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
         for step, shown in ws.proof():
-            click.echo(f"{step:<12}{shown}")
+            say(f"{step:<12}{shown}")
         found, missing = survey(ws)
-        click.echo(found.to_string(index=False, na_rep=""))
+        say(found.to_string(index=False, na_rep=""))
         for table, cost in missing.items():
-            click.echo(f"no {table}: {cost}")
+            say(f"no {table}: {cost}")
+        for line in remarks(ws, found):
+            say(line)
 
 
 @main.command()
 @click.argument("workspace")
 @click.argument("kql")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
+@_dated
 @_remote
 def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
-    The answer is a table on a terminal, CSV in a pipe.
+    The answer is a table on a terminal, CSV in a pipe.  A query that ends in | render, such as | render timechart, is
+    drawn into FILE.html or FILE.png.
     """
+    from amakit.kql.placeholders import pointed
+    from amakit.kql.rendering import drawing_of
+
+    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    drawing = drawing_of(text)
+    if out and out.lower().endswith((".html", ".png")) and drawing is None:
+        raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)  # type: ignore[operator]
+        try:
+            frame = ws.query(text)
+        except AmakitError as error:
+            raise pointed(error, text) from None if isinstance(error, UsageError) else error
+    if drawing and out and out.lower().endswith((".html", ".png")):
+        from amakit.report.drawing import save_drawing
+
+        save_drawing(frame, drawing, out, ws.synthetic)
+        click.echo(f"{len(frame):,} rows drawn in {out}", err=True)
+        return
+    if drawing:
+        click.echo(f"render {drawing.kind} is drawn with --out FILE.html or FILE.png; these are its rows", err=True)
     _show(frame, out)
 
 
@@ -166,9 +234,9 @@ def _show(frame, out=None):
 
     if out:
         save_frame(frame, out)
-        click.echo(f"{len(frame):,} rows in {out}", err=True)
+        say(f"{len(frame):,} rows in {out}", error=True)
     elif sys.stdout.isatty():
-        click.echo(frame.to_string(index=False))
+        say(frame.to_string(index=False))
     else:
         save_frame(frame, sys.stdout.buffer)
 
@@ -182,9 +250,9 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 
     if name is None:
         for each in catalog.packaged().values():
-            click.echo(f"{each.name}\n    {each.question}")
+            say(f"{each.name}\n    {each.question}")
         return
-    click.echo(catalog.render_text(name, values) if values else catalog.query(name).source)
+    say(catalog.render_text(name, values) if values else catalog.query(name).source)
 
 
 @main.command()
@@ -194,6 +262,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
+@_dated
 @_remote
 def analyze(
     workspace: str,
@@ -217,7 +286,7 @@ def analyze(
 
     with _connected(workspace, cloud, endpoint, credential) as ws:
         for path in run(ws, start, end, machines, allow_unknown).save(out, form):
-            click.echo(path)
+            say(path)
     return None
 
 
@@ -234,6 +303,7 @@ def _origin(taken):
 @_window
 @click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
 @click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
+@_dated
 @_remote
 def snapshot(
     workspace: str,
@@ -259,7 +329,7 @@ def snapshot(
     with _connected(workspace, cloud, endpoint, credential) as ws:
         taken = run(ws, folder, start, end, machines, owner_key(key) if anonymise else None)
     rows, size = (sum(file[what] for file in taken["files"]) for what in ("rows", "bytes"))
-    click.echo(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
+    say(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
 
 
 def _plan(start, end):
@@ -270,8 +340,8 @@ def _plan(start, end):
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")
     found = plan(window(start, end), 1000)
-    click.echo(found.to_string(index=False))
-    click.echo(
+    say(found.to_string(index=False))
+    say(
         f"at least {found['Least'].sum()} requests, at most {found['Most'].sum()} for 1,000 silences and one table of "
         f"events; {LIMITS}"
     )
@@ -291,24 +361,16 @@ def _plan(start, end):
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
+@_dated
 @_remote
 def report(
-    notebook: str,
-    workspace: str,
-    start: str,
-    end: str,
-    machines: tuple[str, ...],
-    extra: tuple[tuple[str, str], ...],
     out: str,
     to: str,
-    timezone: str,
-    language: str,
+    extra: tuple[tuple[str, str], ...],
     each: str | None,
     together: bool,
-    anonymise: bool,
-    key: str | None,
     allow_unknown: bool,
-    **remote: str,
+    **asked: Any,
 ) -> None:
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
@@ -318,22 +380,21 @@ def report(
     """
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
-    forms = [form.strip() for form in to.split(",") if form.strip()]
-    extra = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
-    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, extra)
-    os.environ.update({f"AMAKIT_{name.upper()}": value for name, value in remote.items() if value})  # for the kernel
-    watched = sys.stderr.isatty()
-    if each or (len(machines) > 1 and not together):
+    from amakit.report.request import Request
+
+    forms = tuple(form.strip() for form in to.split(",") if form.strip())
+    further = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
+    request, watched = Request(forms=forms, extra=further, **asked), sys.stderr.isatty()
+    if each or (len(request.machines) > 1 and not together):
         from amakit.report.batch import reports
 
-        tell = (lambda line: click.echo(line, err=True)) if watched else None
-        paths = reports(*asked, anonymise=anonymise, key=key, each=each or "machine", tell=tell)
+        paths = reports(request, out, each or "machine", partial(say, error=True) if watched else None)
     else:
-        from amakit.report.run import report as run
+        from amakit.report.run import run
 
-        paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
+        paths = run(request, out, watched)
     for path in paths:
-        click.echo(path)
+        say(path)
 
 
 @main.command()
@@ -342,7 +403,7 @@ def report(
 @click.option("--workspace", metavar="WORKSPACE", help="Say where the versions that report there stand instead.")
 @click.option("--location", metavar="REGION", help="List what is deployed in a region of Azure instead.")
 @click.option("--subscription", default="", metavar="ID", help="Asks for the region; else AZURE_SUBSCRIPTION_ID.")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
 @_remote
 def releases(
     system: str | None,
@@ -419,5 +480,5 @@ def activity(
             parts.append(plane.activity(wanted, groups, resources))
     rows = pd.concat(parts, ignore_index=True)
     path = save(rows, folder)
-    click.echo(f"{len(rows):,} rows", err=True)
-    click.echo(path)
+    say(f"{len(rows):,} rows", error=True)
+    say(path)

@@ -189,4 +189,4 @@ def short_name(computers: pd.Series) -> pd.Series:
     ['web-01', 'web-01', '10.0.0.5']
     """
     text = computers.astype("str")
-    return text.str.partition(".")[0].where(~text.str.fullmatch(r"[\d.]+"), text)
+    return text.str.split(".", n=1).str[0].where(~text.str.fullmatch(r"[\d.]+"), text)

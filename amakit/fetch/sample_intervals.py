@@ -23,8 +23,8 @@ def heartbeat_intervals(fleet: Fleet) -> pd.DataFrame:
 
     A day that has a beat for each minute between its first and its last is proof of the usual interval.  Where hardly
     a day of an agent has, because of a creeping clock or because each day has an outage of its own, and where a day
-    has far more rows than minutes, the hours of its fullest day are asked for: over an hour a clock cannot creep as far as one
-    missing beat.  Where hours do not fit the usual interval either, three hours of single beats tell.
+    has far more rows than minutes, the hours of its fullest day are asked for: over an hour a clock cannot creep as
+    far as one missing beat.  Where hours do not fit the usual interval either, three hours of single beats tell.
 
     Parameters
     ----------

@@ -13,10 +13,12 @@ import pandas as pd
 import traitlets
 
 from amakit import charts
+from amakit.charts.render import render
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.find.versions import version_key
 from amakit.intervals import iso
 from amakit.kql.literals import literal
+from amakit.kql.rendering import drawing_of
 from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
 from amakit.prose import facts
 from amakit.prose.language import texts, visible
@@ -196,7 +198,18 @@ class Explorer:
         self._answer.value = _table(self.answer.head(_ROWS).rename_axis(columns="#"), self._given["language"])
         n = len(self.answer)
         self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
+        self._drawn.children = self._drawing(kql)
         return self.answer
+
+    def _drawing(self, kql):
+        """Draw what a query asks for with render; give no widget where it asks for nothing."""
+        drawing = drawing_of(kql)
+        if drawing is None:
+            return ()
+        try:
+            return (charts.live(render(self.answer, drawing)),)
+        except AmakitError as error:
+            return (ipywidgets.HTML(html.escape(str(error))),)
 
     def look(self) -> None:
         """Turn the charts into widgets; a browser calls this when it shows a part."""
@@ -263,6 +276,7 @@ class Explorer:
         self._outage = field(w.Dropdown, "outage")
         clear = w.Button(description=says["clear"], layout=fit)
         self._text = w.Textarea(layout=w.Layout(width="auto", height="9rem"))
+        self._drawn = w.VBox().add_class("amakit-chart")
         run = w.Button(description=says["run"], button_style="primary", layout=fit)
         again = w.Button(description=says["follow"], layout=fit)
         self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
@@ -293,7 +307,7 @@ class Explorer:
         )
         self.numbers = Part(tabs, lambda: Table(self._outages_table(), self._given["language"])._repr_mimebundle_())
         self.ask = Part(
-            w.VBox([self._text, w.Box([run, again], layout=row), self._asked, self._answer]),
+            w.VBox([self._text, w.Box([run, again], layout=row), self._asked, self._drawn, self._answer]),
             lambda: {"text/markdown": _fenced(self._kql())},
         )
 
@@ -513,7 +527,7 @@ class _Teller(Narrator):
         """Give outages with their evidence, the one that is looked at on top."""
         own = self._worst(outages)
         own = own.loc[[*([first] if first in own.index else []), *own.index.drop(first, errors="ignore")]].head(most)
-        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
+        table = self._outage_cells(own).assign(evidence=self._evidence(own))
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
 

@@ -117,6 +117,8 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         path = re.search(r"\n\s*file = (.+)", message)
         if not path:
             return f"a CSV file is broken at record {record}; mend or take out that row"
+        if "nvalid unicode" in message:
+            return f"{path[1]}, line {_csv_line(path[1], record)}: not text in UTF-8; save or export it again as UTF-8"
         columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
         reason = f"{columns[2]} fields where the header has {columns[1]}" if columns else "a broken row"
         if "unterminated quote" in message.lower():
@@ -177,7 +179,7 @@ def _head(path):
         return None
 
 
-def _csv_rows(head: Head):
+def _csv_rows(head):
     """Give each record below the header with the line on which it begins; a blank line counts as one."""
     csv.field_size_limit(2**31 - 1)  # DuckDB has read longer fields than the module takes by itself
     try:
@@ -260,7 +262,7 @@ def check_whole(head: Head) -> None:
         elif (length := head.path.stat().st_size) > _LONGEST:
             with open(head.path, "rb") as file:  # noqa: PTH123
                 file.seek(length - _LONGEST)
-                last = length - _LONGEST * (b"\n" not in file.read(_LONGEST - 1))
+                last = length if b"\n" in file.read(_LONGEST - 1) else 0
     except (OSError, EOFError, zlib.error) as error:
         raise AmakitError(
             f"{head.path} is damaged or was not copied whole: {error}; export or copy it again"

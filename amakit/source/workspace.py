@@ -165,6 +165,18 @@ class Workspace:
         """Files of a folder that make no table, and why."""
         return {} if self.kind == "kusto" else self._engine.unread()
 
+    def files(self, table: str) -> list[tuple[str, str]]:
+        """Files of a table, each with the form that was recognised; of a service none."""
+        return [] if self.kind == "kusto" else self._engine.files(table)
+
+    def given(self, table: str) -> set[str]:
+        """Columns that at least one file of a table has; the others are null."""
+        return set(self.columns(table)) if self.kind == "kusto" else self._engine.given(table)
+
+    def rows_by_file(self, table: str) -> dict[str, int]:
+        """Rows of each file of a table, by its path; see `amakit.source.exports.limit_of`.  Of a service none."""
+        return {} if self.kind == "kusto" else self._engine.rows_by_file(table)
+
     def columns(self, table: str) -> dict[str, str]:
         """KQL type of each column of a table.
 

@@ -6,14 +6,14 @@ import pytest
 from fleet import analyzed, at, counters, every, heartbeats, received
 
 DAYS = "2026-05-04", "2026-05-06"
-NOON = at("2026-05-04 12:00:20")
+NOON, NEVER = at("2026-05-04 12:00:20"), at("2027-01-01")
 
 
 def right(names="nop"):
     return [received(heartbeats(name, every(60, *DAYS, phase=7 * n)), 5) for n, name in enumerate(names)]
 
 
-def stepped(times, step, since=NOON, until=at("2027-01-01")):
+def stepped(times, step, since=NOON, until=NEVER):
     """Set the clock forward by `step` seconds in [since, until) of true time; give its times and their delays."""
     off = np.where((times >= since) & (times < until), float(step), 0.0)
     return times + pd.to_timedelta(off, unit="s"), 5 - off

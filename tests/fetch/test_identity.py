@@ -24,7 +24,10 @@ STAYS = {
     "another name": ({}, {"Computer": "web-01"}),
     "another group": ({"_ResourceId": OLD}, {"_ResourceId": NEW}),
     "another group, only the agent's id stays": ({"_ResourceId": OLD}, {"_ResourceId": NEW, "VMUUID": "other"}),
-    "another group, only the hardware's id stays": ({"_ResourceId": OLD}, {"_ResourceId": NEW, "SourceComputerId": "x"}),
+    "another group, only the hardware's id stays": (
+        {"_ResourceId": OLD},
+        {"_ResourceId": NEW, "SourceComputerId": "x"},
+    ),
     "another name, only the hardware's id stays": ({}, {"Computer": "web-01", "SourceComputerId": "x"}),
     "another name, and no column for the hardware": ({"VMUUID": ""}, {"Computer": "web-01", "VMUUID": ""}),
     "another group and name": ({"_ResourceId": OLD}, {"_ResourceId": NEW, "Computer": "web-01"}),
