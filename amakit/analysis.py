@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # frames have no one answer to "equal"
 class Analysis:
     """What was found out about a window.
 

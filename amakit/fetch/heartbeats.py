@@ -27,7 +27,7 @@ REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=3
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fleet:
     """The first pass over Heartbeat, from which everything finer is asked.
 
@@ -90,12 +90,11 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
         everybody = with_machines(pd.concat([before, after, _inventory(workspace, window)], ignore_index=True))
         own = everybody["Computer"].isin(asked) | everybody["ResourceId"].isin(asked)
         chosen = everybody.loc[own, MACHINE].drop_duplicates()
-        names = sorted(
-            {*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""}
-        )  # what they were called before
+        # with what they were called before
+        names = sorted({*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""})
     days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=names), ignore_index=True)
     if asked:
-        _refuse_unknown(workspace, window, asked, days, before)
+        _refuse_unknown(workspace, window, asked, days, pd.concat([before, after]))
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
             f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
@@ -178,11 +177,11 @@ def _inventory(workspace, window):
     return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
 
 
-def _refuse_unknown(workspace, window, asked, days, before):
-    seen = {name for frame in (days, before) for key in KQL_MACHINE for name in frame[key].dropna()}
+def _refuse_unknown(workspace, window, asked, days, around):
+    seen = {name for frame in (days, around) for key in KQL_MACHINE for name in frame[key].dropna()}
     for name in asked:
         if name not in seen:
-            everybody = pd.concat([before, _inventory(workspace, window)])
+            everybody = pd.concat([around, _inventory(workspace, window)])
             close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
             raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
 

@@ -419,6 +419,13 @@ def test_nothing_but_heartbeats_still_gives_every_version_change(tmp_path):
     assert score.figures["outages found"].hits == score.figures["outages found"].total > 0
 
 
+def test_an_analysis_is_like_itself_only_and_can_be_a_key(fleet):
+    analysis = fleet[2]
+    assert analysis == analysis
+    assert analysis != dataclasses.replace(analysis)
+    assert {analysis: 1}[analysis] == 1
+
+
 def test_an_analysis_cannot_be_changed_by_accident(fleet):
     with pytest.raises(dataclasses.FrozenInstanceError):
         fleet[2].outages = None
