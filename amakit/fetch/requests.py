@@ -32,9 +32,7 @@ def ask_in_slices(fleet: "Fleet", name: str, window: Window, **values: object) -
 def machines_of(fleet: "Fleet", rows: pd.DataFrame) -> pd.DataFrame:
     """Find the machine of each id and name in the rows of another table; see `amakit.fetch.identity.resolved`."""
     names = spelled_names(fleet)
-    if fleet.others is None:
-        return resolved(rows, names)
-    everybody = pd.concat([names, fleet.others[[*MACHINE, *KQL_MACHINE]]]).drop_duplicates()
+    everybody = pd.concat([names, fleet.everybody[[*MACHINE, *KQL_MACHINE]]]).drop_duplicates()
     return resolved(rows, everybody).merge(names[MACHINE].drop_duplicates(), on=MACHINE)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from amakit.fetch.coverage import horizon
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
 from amakit.fetch.sample_intervals import LINE, USUAL, heartbeat_intervals, missing
@@ -70,7 +69,7 @@ def silences(fleet: Fleet, intervals: pd.DataFrame | None = None) -> pd.DataFram
     end = spans.assign(last=reached, interval=interval).groupby(LINE)[["last", "interval"]].last().reset_index()
     latest = end.groupby(MACHINE)["last"].transform("max")  # an agent beside which another goes on was taken away
     patience = pd.to_timedelta(2 * end["interval"], unit="s").clip(lower=SILENT_AFTER)
-    silent = end[(end["last"] < horizon(fleet.window) - patience) & (end["last"] == latest)].drop(columns="interval")
+    silent = end[(end["last"] < fleet.horizon - patience) & (end["last"] == latest)].drop(columns="interval")
     silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
     found = pd.concat([found, silent])
     inside = (found["last"] < fleet.window.end) & ~(found["first"] <= fleet.window.start)

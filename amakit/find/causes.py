@@ -59,7 +59,7 @@ def decide(
     """
     o = outages
     if o.empty:
-        return pd.Series(index=o.index, dtype="str")
+        return pd.Series([], o.index, dtype="str")
     ongoing, unknown = o["end_latest"].isna(), o["to_version"] == ""
     newer, older = _direction(o)
     rows = evidence[~_consumed(o, evidence, newer)]
