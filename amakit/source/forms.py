@@ -96,9 +96,9 @@ WRAPPERS = (
          _both(_JSON, _wraps("Results")), "$.Results[*]"),
     Form("rows under the key data", 'az graph query, or frame.to_json(path, orient="table")',
          _both(_JSON, _wraps("data")), "$.data[*]"),
-    Form("rows under the key results", "scripts", _both(_JSON, _wraps("results")), "$.results[*]"),
-    Form("rows under the key items", "scripts", _both(_JSON, _wraps("items")), "$.items[*]"),
-    Form("rows under the key rows", "scripts", _both(_JSON, _wraps("rows")), "$.rows[*]"),
+    Form("rows under the key results", "any script", _both(_JSON, _wraps("results")), "$.results[*]"),
+    Form("rows under the key items", "any script", _both(_JSON, _wraps("items")), "$.items[*]"),
+    Form("rows under the key rows", "any script", _both(_JSON, _wraps("rows")), "$.rows[*]"),
 )  # fmt: skip
 #: Events of the activity log, whose columns have other names than those of AzureActivity.
 ACTIVITY = (
