@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 #: What becomes of a column of dates, by the order of day and month in it.
 ORDER = {
     "": "always", "day-first": "where a day is above 12, or nothing but this form fits, or `--date-format` says so",
-    "month-first": "the same; as a browser in American English writes it (no zeros before, a comma, AM in capitals) always",
+    "month-first": "the same; as a browser in American English writes it (no zeros, a comma, AM in capitals) always",
 }  # fmt: skip
 #: The windows of the demo that the pages show.
 DEMO = "2026-03-02", "2026-03-16"

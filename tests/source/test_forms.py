@@ -199,6 +199,7 @@ REFUSED_EXPORTS = {
         dumped({"error": {"code": "BadArgumentError", "message": "no such table"}}),
     ),
     "answer of Kusto, version 2": ("Heartbeat.json", dumped([{"FrameType": "DataSetHeader", "IsProgressive": False}])),
+    "batch of answers": ("Heartbeat.json", dumped({"responses": [{"id": "1", "body": {"tables": [arrays(ROWS)]}}]})),
     "pandas, orient columns": ("Heartbeat.json", pd.DataFrame(ROWS).to_json().encode()),
 }
 
@@ -404,6 +405,10 @@ BAD = {
     "columns twice in an answer": ("Heartbeat.json", dumped({"tables": [arrays([{"TimeGenerated": 1}]) | {"columns": [{"name": "TimeGenerated"}] * 2}]}), "same name"),
     "one page of several": ("Heartbeat.json", dumped({"value": ROWS, "nextLink": "https://x"}), "one page of several"),
     "part of an answer": ("Heartbeat.json", dumped({"tables": [arrays(ROWS)], "error": {"code": "PartialError"}}), "part of an answer (PartialError)"),
+    "several tables in an answer": ("Heartbeat.json", dumped({"tables": [arrays(ROWS), arrays(ROWS)]}), "several tables in one answer"),
+    "a row without a time": ("Heartbeat.csv", (HEAD + GOOD + ",a,Heartbeat\n").encode(), "line 3: ''"),
+    "a row without a time, in JSON": ("Heartbeat.jsonl", dumped(ROWS[0]) + b"\n" + dumped({"Computer": "a"}), "line 2: ''"),
+    "rows of a table among events": ("AzureActivity.json", dumped({"records": [STORED, *ROWS]}), "a row of Heartbeat"),
     "an answer that is cut off": ("Heartbeat.json", dumped({"value": ROWS}, indent=1)[:-200], "broken JSON"),
     "brackets without end": ("Heartbeat.json", b"[" * 100_000, "cannot be read"),
     "numbers with commas and points": ("Heartbeat.csv", b"TimeGenerated;RemoteIPLatitude\n2026-03-01T00:00:00Z;1,5\n2026-03-01T00:01:00Z;1.5\n", "with commas and with points"),
