@@ -280,7 +280,7 @@ class LocalEngine:
 
     def _database(self):
         try:
-            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (READ_ONLY)")
+            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (TYPE duckdb, READ_ONLY)")
         except AmakitError as error:
             raise AmakitError(
                 f"{self._path} cannot be opened as a DuckDB database: {error}; check that it is one, and that no "

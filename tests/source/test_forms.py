@@ -1,10 +1,12 @@
 """Every way of exporting gives the same rows, or a sentence that says what the file is; nothing is read wrongly."""
 
+import contextlib
 import csv
 import datetime as dt
 import gzip
 import io
 import json
+import sqlite3
 import zipfile
 from pathlib import Path
 
@@ -452,6 +454,19 @@ def test_a_number_of_rows_at_which_an_export_stops_is_told(rows, tmp_path):
         said = [line for line in remarks(workspace, survey(workspace)[0]) if "exactly" in line]
     assert len(said) == 1
     assert f"exact.csv has exactly {rows:,} rows" in said[0]
+
+
+def test_a_database_of_another_program_is_refused_and_nothing_is_fetched_for_it(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "logs.duckdb")) as other:
+        other.execute("CREATE TABLE Heartbeat (a)")
+        other.commit()
+    with pytest.raises(AmakitError, match="cannot be opened as a DuckDB database"):
+        connect(tmp_path / "logs.duckdb")
+    put(tmp_path, "Heartbeat.csv", csv_of(ROWS))
+    with connect(tmp_path) as workspace:
+        settings = dict(workspace._engine._connection.execute(
+            "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%known_extensions'").fetchall())  # fmt: skip
+    assert settings == dict.fromkeys(("autoinstall_known_extensions", "autoload_known_extensions"), "false")
 
 
 # -- dates: read as they were written, or refused; never another instant ----------------------------------------------
