@@ -70,10 +70,7 @@ def activity(fleet: Fleet) -> pd.DataFrame:
     pandas.DataFrame
         As the packaged query ``activity`` gives it; empty where the workspace has no AzureActivity.
     """
-    columns = query("activity").returns
-    if "AzureActivity" not in fleet.workspace.tables:
-        return frame_of({column: [] for column in columns}, columns)
-    return pd.concat(by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
+    return _of_whole_workspace(fleet, "activity", "AzureActivity")
 
 
 def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -88,20 +85,21 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, Said), ``uptime``
-        (resource_id, computer, TimeGenerated, Uptime in seconds) and ``late`` (resource_id, computer,
-        TimeGenerated, Received).
+        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, data_type, Source, Number,
+        Message), ``uptime`` (resource_id, computer, TimeGenerated, Uptime in seconds), ``late`` (resource_id, computer,
+        TimeGenerated, Received) and ``messages`` (what the workspace said of agents: TimeGenerated, Computer, Key,
+        Status, Detail).
     """
     ws = fleet.workspace
     said = []
     if "Event" in ws.tables:
         events = ask_in_slices(fleet, "system_events", _wide(fleet))
-        number = events["EventID"].astype("str")
-        said.append(events.assign(Said="Windows event " + number + " (" + events["Message"] + ")"))
+        said.append(events.assign(data_type="Event", Number=events["EventID"].astype("str")))
     if "Syslog" in ws.tables:
         lines = ask_in_slices(fleet, "syslog_boots", _wide(fleet))
-        said.append(lines.assign(Said="Syslog: " + lines["Message"]))
-    system, uptime = _nothing("TimeGenerated", "Said"), _nothing("TimeGenerated", "Uptime")
+        said.append(lines.assign(data_type="Syslog", Number=""))
+    system = _nothing("TimeGenerated", "data_type", "Source", "Number", "Message")
+    uptime = _nothing("TimeGenerated", "Uptime")
     if said:
         system = pd.concat(said)[list(system.columns)]
     if "Perf" in ws.tables:
@@ -114,11 +112,21 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
     late = ask_in_windows(ws, "heartbeat_late", coalesced_windows(held_up), delay=LATE).merge(
         spelled_names(fleet), on=KQL_MACHINE
     )
-    return {"system": system, "uptime": uptime, "late": late}
+    messages = _of_whole_workspace(fleet, "agent_messages", "Operation")
+    return {"system": system, "uptime": uptime, "late": late, "messages": messages}
+
+
+def _of_whole_workspace(fleet, name, table):
+    columns = query(name).returns
+    if table not in fleet.workspace.tables:
+        return frame_of({column: [] for column in columns}, columns)
+    return pd.concat(by_slice(fleet.workspace, name, _wide(fleet)), ignore_index=True)
 
 
 def _nothing(*columns):
-    return pd.DataFrame(columns=[*MACHINE, *columns])
+    kinds = {"TimeGenerated": "datetime", "Uptime": "real"}
+    types = {column: kinds.get(column, "string") for column in (*MACHINE, *columns)}
+    return frame_of({column: [] for column in types}, types)
 
 
 def wide(window: Window) -> Window:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from amakit.find.schedules import Schedule, on_phase, schedule
-from amakit.schemas import MACHINE, RESULTS, frame_of
+from amakit.schemas import MACHINE, RESULTS, Cause, frame_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -366,7 +366,8 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
     Returns
     -------
     pandas.DataFrame
-        Rows as `table` gives them, with cause ``disconnected`` and the evidence.
+        Rows as `table` gives them, with cause ``disconnected``, sent (the first of these heartbeats) and beats
+        (how many came).
     """
     late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
     same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
@@ -386,11 +387,11 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
         taken = min(part.first + _UPLOAD, part.last)  # what was sent just before may have waited for its upload
         ends = [part.first - pd.Timedelta(seconds=interval), taken, part.last, max(part.received, part.last)]
         seconds = (float(v) for v in _downtime(*(end.timestamp() for end in ends)))
-        text = (f"{part.beats} heartbeats sent from {part.first:%Y-%m-%d %H:%M:%S} to {part.last:%H:%M:%S} were "
-                f"received together at {part.received:%H:%M:%S}; nothing is missing")  # fmt: skip
-        rows.append((part.resource_id, part.computer, *ends, *seconds, False, "disconnected", text))
+        rows.append(
+            (part.resource_id, part.computer, *ends, *seconds, False, Cause.DISCONNECTED, part.first, part.beats)
+        )
     columns = [*MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
-               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
+               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "sent", "beats"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
