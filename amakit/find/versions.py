@@ -8,11 +8,14 @@ import pandas as pd
 from amakit.schemas import MACHINE
 
 
+_MOST_DIGITS = 18
+
+
 @functools.lru_cache(maxsize=4096)  # a fleet has few versions, and its tables name them in every row
 def version_key(version: str) -> tuple[int, ...]:
     """Give what versions are compared by: numbers part by part; what follows a dash does not count.
 
-    Missing parts are 0.  Windows and Linux are separate product lines, so compare within one only.
+    Missing parts are 0; one of more than 18 digits, which no release has, counts as the largest number.  Windows and Linux are separate product lines, so compare within one only.
 
     Parameters
     ----------
@@ -31,7 +34,8 @@ def version_key(version: str) -> tuple[int, ...]:
     >>> version_key("1.40.3-134"), version_key("unknown")
     ((1, 40, 3), ())
     """
-    parts = [int(part) for part in re.findall(r"\d+", version.partition("-")[0])]
+    numbers = re.findall(r"\d+", version.partition("-")[0])
+    parts = [int(part) if len(part) <= _MOST_DIGITS else 10**_MOST_DIGITS for part in numbers]
     while parts and parts[-1] == 0:
         parts.pop()
     return tuple(parts)

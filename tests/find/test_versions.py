@@ -72,6 +72,7 @@ def test_versions_compare_by_number_and_spelling_makes_no_change(tmp_path):
     rows = beats("a", [("1.9", "2026-03-02", "2026-03-03"), ("1.10.0", "2026-03-03 00:05", "2026-03-04"),
                        ("1.10.0.0", "2026-03-04 00:05", "2026-03-05"), ("1.10-77", "2026-03-05", "2026-03-06")])  # fmt: skip
     assert versions(write(tmp_path, Heartbeat=rows)) == [("1.9", "1.10.0", "upgrade")]
+    assert version_key("1.9") < version_key("1." + "9" * 5000) == version_key("1." + "8" * 6000)
     assert version_key("1.10") == version_key("1.10.0.0") == version_key("1.10-77") > version_key("1.9.99")
 
 
