@@ -181,8 +181,14 @@ def _replaced(m, start, version, length=None, happened="upgrade", outcome="Succe
     end = start + (_length(m) if length is None else length)
     if happened == "rolled_back" and m.kind == "vm":
         outcome = "Failure"  # Arc calls it a success when the old version is back
-    return Incident(happened, start, end, version, operations=_write(m, start, end, outcome, automatic=happened == "rolled_back"),
-                    **more)
+    return Incident(
+        happened,
+        start,
+        end,
+        version,
+        operations=_write(m, start, end, outcome, automatic=happened == "rolled_back"),
+        **more,
+    )
 
 
 def _halted(m, start, length, version, how, actions=()):

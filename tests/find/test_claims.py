@@ -59,7 +59,9 @@ def test_claims_hold_on_the_tables(a):
 
     counts = claims.upgrades(a.transitions, a.outages)
     assert counts["seen"] == len(a.transitions)
-    ended = [o for rows in own.values() for o in rows if o["cause"] == "upgrade" and o["from_version"] != o["to_version"]]
+    ended = [
+        o for rows in own.values() for o in rows if o["cause"] == "upgrade" and o["from_version"] != o["to_version"]
+    ]
     assert len([o for o in ended if o["to_version"]]) + sum(counts["by_cause"].values()) == counts["seen"]
     if claims.no_upgrade_seen(a.transitions, a.outages):
         assert a.transitions.empty
