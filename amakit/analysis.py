@@ -6,6 +6,8 @@ import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,16 @@ from amakit.fetch.samples import activity, evidence_around, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
 from amakit.find import causes, evidence, losses, outages, sources, versions
-from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
+from amakit.find.unknown import (
+    not_recorded,
+    only_known,
+    touches_none,
+    unknown_spans,
+    widened,
+    without_unknown_tables,
+    without_unrecorded_samples,
+    without_unrecorded_tables,
+)
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
 from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
@@ -31,7 +42,7 @@ if TYPE_CHECKING:
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # frames have no one answer to "equal"
 class Analysis:
     """What was found out about a window.
 
@@ -167,20 +178,21 @@ def analyze(
     asked = _window(workspace, start, end)
     machines = coverage.scope(workspace, asked, machines or ())
     begun = len(workspace.log)
-    horizon = coverage.horizon(asked)
     with workspace.leaving_out(allow_unknown) as unknown:
         fleet = heartbeats.fleet(workspace, asked, machines)
         spans = heartbeats.version_spans(fleet)
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
-        away, lost, samples, acts, proof = _outages(fleet, runs, changes, horizon, unknown)
+        silent = silences(fleet)
+        cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
+        away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
-        unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
+    horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(spans, runs, away, asked, horizon, unknown_spans(unknown, "Heartbeat")),
+        "machines": _machines(spans, runs, away, asked, cover, unknown_spans(unknown, "Heartbeat")),
         "transitions": changes,
         "outages": away,
         "gaps": lost,
@@ -196,43 +208,58 @@ def analyze(
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]),
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]),
     )
 
 
-def _outages(fleet, runs, changes, horizon, unknown):
+def _outages(fleet, runs, changes, silent, cover, unknown):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = evidence.operations(activity(fleet))
     tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
-    silent = outages.candidates(silences(fleet), changes)
+    silent = outages.candidates(silent, changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
     found = pd.concat([silent.assign(sought=False), sought.assign(sought=True)], ignore_index=True)
-    found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
+    unfetched = partial(unknown_spans, unknown, "Heartbeat")
+    found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
+    unrecorded = found[not_recorded(found, cover)]
+    found = found.drop(index=unrecorded.index)
     samples, streams = samples_around(fleet, found.reset_index(drop=True))
-    found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
+    cover = cover.with_streams(fleet.workspace, streams, found)
+    found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
     found = found.reset_index(drop=True)
-    samples, streams = (without_unknown_tables(frame, found, unknown, horizon) for frame in (samples, streams))
+    samples, streams = (without_unknown_tables(frame, found, unknown, cover.horizon) for frame in (samples, streams))
+    samples, streams = (without_unrecorded_tables(frame, found, cover) for frame in (samples, streams))
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
-    holes = outages.holes(found, samples, streams, horizon, changed)
-    holes = {index: hole for index, hole in holes.items()
+    holes = outages.holes(found, samples, streams, cover.horizon, changed)
+    holes = {index: widened(hole, cover) for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
     around = evidence_around(fleet, found)
-    proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], horizon)
+    proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
-    away = away.assign(cause=causes.decide(away, proof, undone, horizon), evidence="")
+    away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
     proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
-    lost = losses.gaps(away, holes, horizon)
+    lost = without_unrecorded_samples(losses.gaps(away, holes, cover.horizon), cover)
     cut_off = _with_versions(outages.disconnections(around["late"], away), runs)
     unharmed = losses.unharmed(cut_off, streams)
     proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
-    away = result("outages", pd.concat([away, cut_off.assign(evidence="")], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts, proof
+    unseen = _unrecorded_changes(unrecorded, runs, changed)
+    away = result("outages", pd.concat([away, cut_off.assign(evidence=""), unseen], ignore_index=True))
+    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts, proof, cover
 
 
 # -- what is unknown proves nothing ----------------------------------------------------------------------------
+
+
+def _unrecorded_changes(found, runs, changed):
+    """Lay out the changes of version of which nothing but the time around them was recorded."""
+    keys = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]])
+    found = found[keys.isin(list(changed))].reset_index(drop=True)
+    ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
+    holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
+    return outages.table(found, holes, runs).assign(cause=Cause.NOT_RECORDED, evidence="")
 
 
 def _with_versions(cut_off, runs):
@@ -270,9 +297,10 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, horizon, unknown):
+def _machines(spans, runs, away, asked, cover, unfetched):
     """Summarise each machine that reported in the window or shortly before it."""
-    machine = MACHINE
+    machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
+    unknown = [*unfetched, *unrecorded]
     inside = spans[spans["beats"] > 0]
     seen_before = spans.loc[spans["beats"] == 0, machine].drop_duplicates().assign(before=True)
     latest = runs.sort_values("last", kind="stable").groupby(machine).last()[["version", "last", "os_type"]]
@@ -280,7 +308,7 @@ def _machines(spans, runs, away, asked, horizon, unknown):
         first_seen=inside.groupby(machine)["first"].min(),
         environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
         before=seen_before.set_index(machine)["before"],
-        blind=_blind(away, asked, horizon),
+        blind=_blind(away, asked, horizon, unrecorded),
         lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
     )
     reporting = found["last_seen"] >= horizon - SILENT_AFTER
@@ -289,8 +317,10 @@ def _machines(spans, runs, away, asked, horizon, unknown):
     began = found["first_seen"].where(found["before"].isna(), asked.start)
     unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
     found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
-    if unknown:  # who knows whether it reported since
-        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unknown)), "state"] = ""
+    if unfetched:  # who knows whether it reported since
+        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unfetched)), "state"] = ""
+    if horizon <= asked.start:  # nothing of the window is known
+        found["state"] = ""
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
     notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
@@ -298,16 +328,19 @@ def _machines(spans, runs, away, asked, horizon, unknown):
     return found.reset_index()
 
 
-def _blind(away, asked, horizon):
+def _blind(away, asked, horizon, unrecorded):
     """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
-    gone = away[away["cause"] != Cause.DISCONNECTED]
+    gone = away[away["cause"] != "disconnected"]
     start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
     end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
-    inside = end.clip(upper=horizon) - start.clip(lower=asked.start)
-    return inside.dt.total_seconds().clip(lower=0).groupby([gone["resource_id"], gone["computer"]]).sum()
+    start, end = start.clip(lower=asked.start), end.clip(upper=horizon)
+    inside = (end - start).dt.total_seconds().clip(lower=0)
+    if unrecorded:
+        inside -= [covered(a, b, unrecorded) for a, b in zip(start, end, strict=True)]
+    return inside.groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
-def _record(workspace, asked, machines, horizon, unknown, log):
+def _record(workspace, asked, machines, cover, unknown, log):
     from importlib.metadata import version
 
     from amakit import __version__
@@ -320,10 +353,11 @@ def _record(workspace, asked, machines, horizon, unknown, log):
         "synthetic": workspace.synthetic,
         "start": iso(asked.start),
         "end": iso(asked.end),
-        "horizon": iso(horizon),
+        "horizon": iso(cover.horizon),
         "machines": list(machines or []),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
-        "unknown": unknown,
+        "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
+        "coverage": cover.record(),
         "missing_tables": sorted(set(COSTS) - set(workspace.tables)),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from amakit.fetch.coverage import horizon
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
 from amakit.schemas import MACHINE
@@ -70,7 +69,7 @@ def silences(fleet: Fleet) -> pd.DataFrame:
     found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > limit]
     found = found.rename(columns={"FirstBeat": "first"})[[*_LINE, "last", "first"]]
     end = spans.assign(reached=reached).groupby(_LINE)["reached"].last().reset_index(name="last")
-    silent = end[end["last"] < horizon(fleet.window) - SILENT_AFTER]
+    silent = end[end["last"] < fleet.horizon - SILENT_AFTER]
     silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
     found = pd.concat([found, silent])
     inside = (found["last"] < fleet.window.end) & ~(found["first"] <= fleet.window.start)

@@ -326,7 +326,13 @@ def _made(path):
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(32))
-        os.link(aside, path)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # exFAT and some network drives know no second name of a file
+            with open(path, "xb", opener=functools.partial(os.open, mode=0o600)) as file:
+                file.write(Path(aside).read_bytes())
     except FileExistsError:
         pass
     finally:

@@ -20,6 +20,7 @@ from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
+from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
 from amakit.source.dates import checked
 
@@ -369,7 +370,7 @@ class Workspace:
         before = question.retries
         try:
             frame = patience.call(
-                partial(self._engine.counted, asked),
+                partial(self._checked, wanted, asked, start, end),
                 lambda error: question.still() and not (error.large and cut(error.large == "rows")),
                 lambda error: self._again(question, wanted.name, error),
             )
@@ -392,6 +393,12 @@ class Workspace:
         question.records.append(_record(wanted.name, text, frame, begun, question.retries))
         question.retries = 0
         return [frame]
+
+    def _checked(self, wanted, asked, start, end):
+        frame = self._engine.counted(asked)
+        if self.kind == "kusto":
+            check_answer(frame, wanted.returns, start, end)
+        return frame
 
     def _again(self, question, name, error):
         question.retries += 1
