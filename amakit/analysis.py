@@ -21,7 +21,7 @@ from amakit.find import causes, losses, outages, sources, versions
 from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, result
+from amakit.schemas import MACHINE, RESULTS, Cause, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def _machines(spans, runs, away, asked, horizon, unknown):
 
 def _blind(away, asked, horizon):
     """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
-    gone = away[away["cause"] != "disconnected"]
+    gone = away[away["cause"] != Cause.DISCONNECTED]
     start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
     end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
     inside = end.clip(upper=horizon) - start.clip(lower=asked.start)

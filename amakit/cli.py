@@ -265,7 +265,7 @@ def snapshot(
 def _plan(start, end):
     from amakit.fetch.dry_run import plan
     from amakit.intervals import window
-    from amakit.source.retry import LIMITS
+    from amakit.service.retry import LIMITS
 
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")

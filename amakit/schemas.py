@@ -32,6 +32,30 @@ class Verdict(StrEnum):
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
 
+
+class Cause(StrEnum):
+    """Why an agent was away, one for each outage; listed in this order wherever causes are.
+
+    Examples
+    --------
+    >>> list(Cause)[0] == "upgrade", str(Cause.ROLLED_BACK)
+    (True, 'rolled_back')
+    """
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    AGENT_RESTARTED = "agent_restarted"
+    AGENT_REMOVED = "agent_removed"
+    MACHINE_STOPPED = "machine_stopped"
+    MACHINE_RESTARTED = "machine_restarted"
+    MACHINE_REMOVED = "machine_removed"
+    DISCONNECTED = "disconnected"
+    NOT_RECORDED = "not_recorded"
+    UNEXPLAINED = "unexplained"
+
+
 #: One row per machine, and so on: columns in order with their KQL types.  Scripts of other people lean on
 #: these; an empty field means unknown.
 RESULTS = {
@@ -68,14 +92,18 @@ RESULTS = {
         "silent_from": "datetime", "silent_to": "datetime", "expected": "real", "ongoing": "bool",
         "outage_start": "datetime",
     },
+    "evidence": {
+        "resource_id": "string", "computer": "string", "outage_start": "datetime", "time": "datetime",
+        "data_type": "string", "kind": "string", "operation": "string", "status": "string", "actor": "string",
+        "text": "string",
+    },
 }  # fmt: skip
 
 _SHARED = {
     "resource_id": "resource id of the machine in lower case; empty where its rows carry none",
     "computer": "computer name in lower case; with the resource id it tells machines apart",
     "os_type": "Windows or Linux, as heartbeats say",
-    "cause": "why: upgrade, rolled_back, rollback_failed, machine_stopped, machine_restarted, disconnected (the data "
-             "came late, nothing was lost) or unexplained",
+    "cause": "why: " + ", ".join(Cause),
     "from_version": "version of the agent before",
     "to_version": "version of the agent afterwards; empty while it is silent",
     "outage_start": "the outage's start_earliest, which finds its row in outages",
@@ -136,6 +164,14 @@ _MEANINGS = {
         "expected": "rows that the source's own rhythm lets expect in the silence",
         "ongoing": "whether the source had not come back at the horizon",
         "outage_start": "start_earliest of the outage in which the silence began; empty where there was none",
+    },
+    "evidence": {
+        "time": "when it happened, or when the row says so; empty where it has no instant of its own",
+        "kind": "what it says, such as agent_write, machine_stop or boot; see amakit.find.evidence",
+        "operation": "operation of the activity log in lower case, or the event or process that wrote the row",
+        "status": "started, succeeded or failed, where the row has one",
+        "actor": "who asked for it: a person, or the id of an application",
+        "text": "what the row says in its own words, cut at 300 characters",
     },
 }  # fmt: skip
 
@@ -353,6 +389,32 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     typed = frame_of({column: frame[column] for column in types}, types)
     order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
     return typed.sort_values(order, ignore_index=True, kind="stable")
+
+
+def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of gaps, events or evidence that belong to some outages.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        resource_id, computer and outage_start, beside others.
+    outages : pandas.DataFrame
+        Rows of the result table ``outages``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``rows``, and outage: the index of the outage.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02", "2026-03-03"], utc=True)
+    >>> outages = pd.DataFrame({"resource_id": "", "computer": "a", "start_earliest": t})
+    >>> of_outages(outages.rename(columns={"start_earliest": "outage_start"}), outages.iloc[1:])["outage"].tolist()
+    [1]
+    """
+    keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
+    return rows.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
 
 
 def machine_labels(machines: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
 from amakit.charts.style import (
-    CAUSE_COLOURS,
+    CAUSE_LOOKS,
     COLOURS,
     GREY,
     PATTERNS,
@@ -28,9 +28,9 @@ from amakit.charts.style import (
 )
 from amakit.prose import facts
 from amakit.prose.language import evidence, visible
-from amakit.schemas import machine_labels
+from amakit.schemas import Cause, machine_labels
 from amakit.study import alert_coverage
-from amakit.study.alert_coverage import CAUSES, SLOW
+from amakit.study.alert_coverage import SLOW
 
 #: Up to here each outage is a point with its bounds; beyond, a version pair is a box.
 _MOST_POINTS = 80
@@ -119,7 +119,7 @@ def downtimes(analysis: Analysis, language: str = "en") -> go.Figure:
     True
     """
     words = chart_words(language)
-    own = analysis.outages[(analysis.outages["cause"] == "upgrade") & analysis.outages["downtime_s"].notna()]
+    own = analysis.outages[(analysis.outages["cause"] == Cause.UPGRADE) & analysis.outages["downtime_s"].notna()]
     figure = empty_figure(words["downtimes"], height=240)
     if own.empty:
         return figure_without_data(figure, words)
@@ -154,14 +154,14 @@ def causes(analysis: Analysis, language: str = "en") -> go.Figure:
     True
     """
     words = chart_words(language)
-    counts = analysis.outages["cause"].value_counts().drop("upgrade", errors="ignore")
+    counts = analysis.outages["cause"].value_counts().drop(Cause.UPGRADE, errors="ignore")
     figure = empty_figure(words["causes"], height=150 + 32 * len(counts))
     if counts.empty:
         return figure_without_data(figure.update_layout(height=200), words)
-    order = [c for c in CAUSES if c in counts] + sorted(set(counts.index) - set(CAUSES))
-    for name in order:
-        n = CAUSES.index(name) if name in CAUSES else len(CAUSES)
-        look = {"colour": CAUSE_COLOURS[n], "pattern": {"shape": PATTERNS[n % len(PATTERNS)], "fgcolor": "white",
+    for n, (name, (colour, _)) in enumerate(CAUSE_LOOKS.items()):
+        if name not in counts:
+            continue
+        look = {"colour": colour, "pattern": {"shape": PATTERNS[n % len(PATTERNS)], "fgcolor": "white",
                 "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}}  # fmt: skip
         figure.add_bar(
             x=[int(counts[name])], y=[cause_label(name, words)], orientation="h", marker=marker_of(look),
@@ -210,7 +210,7 @@ def alerts(
     if found.empty:
         return figure_without_data(figure.update_layout(height=200), words)
     names = [words["alert"].format(n=c.split()[1]) if c.startswith("alert ") else words[c] for c in found.columns]
-    upgrade = silent["cause"] == "upgrade"
+    upgrade = silent["cause"] == Cause.UPGRADE
     for axis, part, shown in (("x", found[upgrade], True), ("x2", found[~upgrade], False)):
         for verdict, (colour, pattern) in _LOOKS.items():
             numbers = (part == verdict).sum().astype("int64").tolist()

@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
 from amakit.charts.style import (
-    CAUSE_COLOURS,
-    CAUSE_SYMBOLS,
+    CAUSE_LOOKS,
     cause_label,
     chart_words,
     downtimes_in_words,
@@ -22,7 +21,6 @@ from amakit.charts.style import (
 )
 from amakit.prose import facts
 from amakit.schemas import MACHINE
-from amakit.study.alert_coverage import CAUSES
 
 
 def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> go.Figure:
@@ -63,11 +61,11 @@ def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
     rows = own.groupby("label")["start_earliest"].min().sort_values(kind="stable").index
     many = len(longest) > facts.DRAWN
     figure = empty_figure(words["incident more"].format(n=facts.DRAWN) if many else words["incident"], height=240)
-    for n, name in enumerate(CAUSES):
+    for name, (colour, symbol) in CAUSE_LOOKS.items():
         part = own[own["cause"] == name]
         if part.empty:
             continue
-        colour, symbol, shown = CAUSE_COLOURS[n], CAUSE_SYMBOLS[n], cause_label(name, words)
+        shown = cause_label(name, words)
         first, last = wall_clock(part["start_earliest"], timezone), wall_clock(part["last"], timezone)
         breaks = pd.Series(pd.NaT, index=first.index)
         figure.add_scatter(

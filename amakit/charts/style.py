@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from amakit.analysis import Analysis
 from amakit.find.versions import version_key
 from amakit.prose.language import texts, visible
-from amakit.schemas import MACHINE, machine_labels
+from amakit.schemas import MACHINE, Cause, machine_labels
 
 #: A column of instants, or the index of one.
 Instants = TypeVar("Instants", pd.Series, pd.DatetimeIndex)
@@ -27,9 +27,21 @@ PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
 MOST_ROWS = 60
-#: In the order of CAUSES; what went wrong for good is the warmest, what lost nothing is green.
-CAUSE_COLOURS = [COLOURS[n] for n in (0, 1, 5, 3, 4, 2, 6, 7)]
-CAUSE_SYMBOLS = ["circle", "triangle-left", "x", "square", "diamond", "triangle-up", "cross"]
+#: Colour and symbol of each cause; what went wrong for good is the warmest, what lost nothing is green.
+CAUSE_LOOKS = {
+    Cause.UPGRADE: (COLOURS[0], "circle"),
+    Cause.DOWNGRADE: (COLOURS[8], "triangle-down"),
+    Cause.ROLLED_BACK: (COLOURS[1], "triangle-left"),
+    Cause.ROLLBACK_FAILED: (COLOURS[5], "x"),
+    Cause.AGENT_RESTARTED: (COLOURS[12], "diamond-tall"),
+    Cause.AGENT_REMOVED: (COLOURS[13], "star"),
+    Cause.MACHINE_STOPPED: (COLOURS[3], "square"),
+    Cause.MACHINE_RESTARTED: (COLOURS[4], "diamond"),
+    Cause.MACHINE_REMOVED: (COLOURS[11], "pentagon"),
+    Cause.DISCONNECTED: (COLOURS[2], "triangle-up"),
+    Cause.NOT_RECORDED: (COLOURS[7], "hexagon"),
+    Cause.UNEXPLAINED: (COLOURS[6], "cross"),
+}
 
 
 def theme(dark: bool = False) -> go.layout.Template:
@@ -281,7 +293,7 @@ def draw_versions(
 
 def _broken(runs, analysis):
     """Break runs where the agent surely delivered nothing although its version stayed."""
-    away = analysis.outages[analysis.outages["cause"] != "disconnected"]
+    away = analysis.outages[analysis.outages["cause"] != Cause.DISCONNECTED]
     away = away[[*MACHINE, "start_latest", "end_earliest"]].dropna()
     runs = runs.rename_axis("run").reset_index()
     cuts = runs[["run", *MACHINE, "first", "last"]].merge(away, on=MACHINE)

@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
 from amakit.charts.style import (
-    CAUSE_COLOURS,
-    CAUSE_SYMBOLS,
+    CAUSE_LOOKS,
     GREY,
     MOST_ROWS,
     cause_label,
@@ -29,7 +28,6 @@ from amakit.charts.style import (
     wall_clock,
 )
 from amakit.schemas import MACHINE
-from amakit.study.alert_coverage import CAUSES
 
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.
 _MOST_BARS = 120
@@ -170,13 +168,13 @@ def fleet(
     own = own.merge(rows, on=MACHINE)
     length = own["downtime_s"].fillna(np.inf)
     own = own[length.rank(method="first", ascending=False) <= _MOST_MARKS]
-    for n, name in enumerate(CAUSES):
+    for name, (colour, symbol) in CAUSE_LOOKS.items():
         part = own[own["cause"] == name]
         if len(part):
             figure.add_scatter(
                 x=wall_clock(part["start_earliest"], timezone), y=part["label"], mode="markers",
                 name=cause_label(name, words),
-                marker={"symbol": CAUSE_SYMBOLS[n], "size": 6 if many else 10, "color": CAUSE_COLOURS[n],
+                marker={"symbol": symbol, "size": 6 if many else 10, "color": colour,
                         "line": {"width": 0.5 if many else 1.2, "color": "white"}},
                 customdata=np.stack([part["label"], downtimes_in_words(part, words), version_changes(part),
                                      part["outage"].astype("str")], axis=-1),

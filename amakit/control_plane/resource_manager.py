@@ -22,11 +22,11 @@ from amakit.find.versions import version_key
 from amakit.intervals import Window, iso
 from amakit.output import save_frame
 from amakit.schemas import frame_of, table_name, tables
-from amakit.source.address import address
-from amakit.source.answers import pause as pause_of
-from amakit.source.kusto import DEADLINE
-from amakit.source.retry import Patience, apart, pace
-from amakit.source.sign_in import CLOUDS, CachedCredential, cloud_of, without_secrets
+from amakit.service.address import address
+from amakit.service.answers import pause as pause_of
+from amakit.service.kusto import DEADLINE
+from amakit.service.retry import Patience, apart, pace
+from amakit.service.sign_in import CLOUDS, CachedCredential, cloud_of, without_secrets
 from amakit.study.releases import listed
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class ControlPlane:
     subscription : str
         Its id; else ``AZURE_SUBSCRIPTION_ID``.
     cloud : str
-        A key of `amakit.source.sign_in.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
+        A key of `amakit.service.sign_in.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
     host : str
         Asked instead of the cloud's own.
     sign_in : str or azure.core.credentials.TokenCredential
-        One of `amakit.source.sign_in.CREDENTIALS`, or a credential.
+        One of `amakit.service.sign_in.CREDENTIALS`, or a credential.
 
     Raises
     ------
@@ -356,7 +356,7 @@ def manager(cloud: str = "public", host: str = "") -> tuple[str, str]:
     Parameters
     ----------
     cloud : str
-        A key of `amakit.source.sign_in.CLOUDS`.
+        A key of `amakit.service.sign_in.CLOUDS`.
     host : str
         Asked instead of the cloud's own; that of another cloud, or a server on this machine.
 

@@ -107,7 +107,8 @@ def evidence(
         parts = [_of_table(workspace, name, asked, keys, shared, Window(window.start, horizon)) for name in names]
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
     found = found.assign(verdict=judge(found), source="", p_value=found["probability"])
-    return found.assign(silent_from=pd.NaT, silent_to=pd.NaT)[_EVIDENCE]
+    never = pd.Series(pd.NaT, found.index, dtype="datetime64[us, UTC]")
+    return found.assign(silent_from=never, silent_to=never)[_EVIDENCE]
 
 
 def rate(total: "ArrayLike", squares: "ArrayLike", bins: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:

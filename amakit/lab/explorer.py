@@ -23,8 +23,8 @@ from amakit.prose.language import texts, visible
 from amakit.prose.narrative import Narrator
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
+from amakit.schemas import Cause
 from amakit.source.workspace import connect
-from amakit.study.alert_coverage import CAUSES
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -330,7 +330,7 @@ class Explorer:
         systems = a.machines["os_type"].value_counts().sort_index()
         told = {
             "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
-            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in CAUSES if name in causes],
+            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
             "pair": [(visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
                      for (os, old, new), n in pairs],
         }  # fmt: skip

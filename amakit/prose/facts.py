@@ -11,14 +11,14 @@ import pandas as pd
 from amakit.analysis import Analysis
 from amakit.intervals import iso, isos
 from amakit.prose.language import evidence
-from amakit.schemas import MACHINE, machine_labels
+from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
 SCHEMA = "amakit.facts/1"
 #: Causes in which somebody laid hands on the agent.
-ATTEMPTS = ("upgrade", "rolled_back", "rollback_failed")
+ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were blind for longest; tables have all of them.
 DRAWN = 40
 _NUMBERS = ["lost", "lost_low", "lost_high"]
@@ -94,8 +94,7 @@ def losses(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
         The rows of ``analysis.gaps``, and outage (index of the outage), away (the stream did not resume although the
         agent did), unseen (samples an hour or more apart, none of which surely is missing: minutes do not show).
     """
-    keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-    own = analysis.gaps.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
+    own = of_outages(analysis.gaps, outages)
     back = own["outage"].map(~analysis.outages["ongoing"].astype("bool")).astype("bool")
     return own.assign(
         away=own["ongoing"].astype("bool") & back, unseen=(own["interval_s"] >= SLOW) & (own["lost_low"] == 0)
@@ -174,7 +173,7 @@ def worst(analysis: Analysis) -> int | None:
     >>> found.outages.loc[worst(found), "cause"]
     'upgrade'
     """
-    own = analysis.outages[analysis.outages["cause"] == "upgrade"]
+    own = analysis.outages[analysis.outages["cause"] == Cause.UPGRADE]
     own = own if len(own) else analysis.outages
     return None if own.empty else int(own["downtime_s"].fillna(math.inf).idxmax())
 
@@ -205,8 +204,7 @@ def summary(analysis: Analysis, outages: pd.DataFrame) -> dict:
 
 def events(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of events that belong to some outages, with the index of the outage in ``outage``."""
-    keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-    return analysis.events.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
+    return of_outages(analysis.events, outages)
 
 
 def verdict(analysis: Analysis) -> dict:
@@ -251,7 +249,7 @@ def attempts(analysis: Analysis) -> list[dict]:
     from amakit.find.causes import series
 
     called, outages = names(analysis), analysis.outages
-    failed = set(outages.index[outages["cause"].isin(["rolled_back", "rollback_failed"])])
+    failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]
     known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
     for rows in chains:
@@ -312,16 +310,16 @@ def actions(analysis: Analysis) -> list[dict]:
 
     ongoing = outages["ongoing"].astype("bool")
     chains = attempts(analysis)
-    failing = {c["machine"] for c in chains if sum(t["cause"] != "upgrade" for t in c["attempts"]) > 1
+    failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
                and c["outcome"] != "upgrade"}  # fmt: skip
     waiting = {c["machine"] for c in chains if c["outcome"] == "rolled_back"} - failing
     concerned = [
-        ("support", sorted({*machines(outages[outages["cause"] == "rollback_failed"]), *failing})),
-        ("silent", machines(outages[ongoing & (outages["cause"] == "unexplained")])),
+        ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
+        ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
         ("rule", machines(away(analysis))),
         ("events", machines(analysis.events[analysis.events["verdict"] == "possible_loss"])),
         ("retry", sorted(waiting)),
-        ("unexplained", machines(outages[~ongoing & (outages["cause"] == "unexplained")])),
+        ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
     found = [{"kind": kind, "machines": who} for kind, who in concerned if who]
     found += _alert(analysis)
@@ -333,7 +331,7 @@ def _alert(analysis):
     """Say whether upgrades trip heartbeat alerts with the usual windows, and which window none of them trips."""
     horizon = pd.Timestamp(analysis.run["horizon"])
     silent = alert_coverage.silences(analysis.outages, analysis.gaps, horizon)
-    silent = silent[silent["cause"] == "upgrade"]
+    silent = silent[silent["cause"] == Cause.UPGRADE]
     shortest = min(w for w in alert_coverage.WINDOWS if w >= 5)
     tripped = alert_coverage.verdicts(silent, horizon, [shortest])[f"alert {shortest}"].value_counts()
     fires, depends = int(tripped.get("fires", 0)), int(tripped.get("depends", 0))

@@ -11,8 +11,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import plain, visible
 from amakit.prose.narrative import Narrator
-from amakit.schemas import MACHINE
-from amakit.study.alert_coverage import CAUSES
+from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -219,7 +218,7 @@ class Writeup(Narrator):
         if "AzureActivity" not in self.analysis.run["missing_tables"]:
             acts = len(set(self.analysis.activity["outage"])) if len(self.analysis.activity) else 0
             parts = [self._sentence("evidence", acts=self._number(acts), **known)]
-        unexplained = int((away["cause"] == "unexplained").sum())
+        unexplained = int((away["cause"] == Cause.UNEXPLAINED).sum())
         if unexplained:
             parts.append(self._sentence("evidence unexplained", n=self._number(unexplained), **known))
         return self._join(parts)
@@ -416,7 +415,7 @@ class Writeup(Narrator):
 
     def _causes(self, outages):
         counts = outages["cause"].value_counts()
-        order = [c for c in CAUSES if c in counts] + sorted(set(counts.index) - set(CAUSES))
+        order = [cause for cause in Cause if cause in counts]
         told = [self._text("cause of", cause=plain(self._cause(c)), n=self._number(int(counts[c]))) for c in order]
         return self._text("comma").join(told)
 

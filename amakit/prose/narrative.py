@@ -13,9 +13,9 @@ from amakit.analysis import Analysis
 from amakit.find.versions import rolled_back
 from amakit.prose import facts
 from amakit.prose.language import Words, plain, texts, visible, zone
-from amakit.schemas import MACHINE, machine_labels
+from amakit.schemas import MACHINE, Cause, machine_labels
 from amakit.study import alert_coverage
-from amakit.study.alert_coverage import CAUSES, SLOW
+from amakit.study.alert_coverage import SLOW
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class Narrator(Words):
         """Say what became of rows that an agent reads from logs, and what is not counted."""
         events = getattr(self.analysis, "events", None)
         parts = [self._sentence("events none" if events is None else "events nothing")]
-        own = events[events["cause"] == "upgrade"] if events is not None else ()
+        own = events[events["cause"] == Cause.UPGRADE] if events is not None else ()
         if len(own):
             verdicts = own["verdict"].value_counts()
             numbers = {
@@ -305,7 +305,7 @@ class Narrator(Words):
         if own.empty:
             return self._sentence("others none")
         counts = own["cause"].value_counts()
-        order = [c for c in CAUSES if c in counts] + sorted(set(counts.index) - set(CAUSES))
+        order = [cause for cause in Cause if cause in counts]
         causes = [self._text("cause of", cause=self._cause(c), n=self._number(int(counts[c]))) for c in order]
         return self._sentence(
             "others", outages=self._count(len(own), "outage"), causes=", ".join(causes),
@@ -343,7 +343,7 @@ class Narrator(Words):
         silent, found = self._noticed(windows, frequency)
         if found.empty:
             return self._sentence("alerts none")
-        upgrade = silent["cause"] == "upgrade"
+        upgrade = silent["cause"] == Cause.UPGRADE
         lines = []
         for window in windows:
             counts = found.loc[upgrade, f"alert {window}"].value_counts()
@@ -470,7 +470,7 @@ class Narrator(Words):
         """
         headings = texts(self.language)["headings"]
         silent, found = self._noticed(windows, frequency)
-        upgrade = silent["cause"] == "upgrade"
+        upgrade = silent["cause"] == Cause.UPGRADE
         names = [headings["alert"].format(n=c.split()[1]) if c.startswith("alert ") else headings[c] for c in found]
         columns = {
             headings[who] + headings[verdict]: [int((found.loc[rows, name] == verdict).sum()) for name in found]
@@ -482,10 +482,10 @@ class Narrator(Words):
     # -- facts --------------------------------------------------------------------------------------------
 
     def _upgrades(self):
-        return self.analysis.outages[self.analysis.outages["cause"] == "upgrade"]
+        return self.analysis.outages[self.analysis.outages["cause"] == Cause.UPGRADE]
 
     def _others(self):
-        return self.analysis.outages[self.analysis.outages["cause"] != "upgrade"]
+        return self.analysis.outages[self.analysis.outages["cause"] != Cause.UPGRADE]
 
     def _worst(self, outages):
         order = outages.assign(first=~outages["ongoing"].astype("bool"))

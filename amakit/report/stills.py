@@ -30,6 +30,7 @@ _HATCHES = {"": None, "/": "//", "\\": "\\\\", "x": "xx", "-": "--", "|": "||", 
 _SYMBOLS = {
     "circle": ("o", 1), "square": ("s", 0.9), "diamond": ("D", 0.9), "cross": ("P", 1), "x": ("X", 1),
     "triangle-up": ("^", 1), "triangle-down": ("v", 1), "triangle-left": ("<", 1), "triangle-right": (">", 1),
+    "diamond-tall": ("d", 1), "star": ("*", 1.2), "pentagon": ("p", 1), "hexagon": ("h", 1),
     "line-ns": ("|", 1.4), "x-thin": ("x", 1),
 }  # fmt: skip
 _MOST_MARKS = 1500  #: of one trace; more are drawn as an image in an SVG too

@@ -1,1 +1,1 @@
-"""Where rows come from: files through the embedded engine, or Azure through its clients."""
+"""Where rows come from: files through the embedded engine, or a service that is asked."""

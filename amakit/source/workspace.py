@@ -20,11 +20,11 @@ from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
-from amakit.source.retry import Patience, halves, together
+from amakit.service.retry import Patience, halves, together
 
 if TYPE_CHECKING:
+    from amakit.service.kusto import KustoEngine, TokenCredential
     from amakit.source.files import LocalEngine
-    from amakit.source.kusto import KustoEngine, TokenCredential
 
 _LOG = logging.getLogger("amakit")
 #: After so many parts of one question stayed without an answer, no further part of it is cut.
@@ -89,7 +89,7 @@ class Workspace:
         Every query so far.
     unknown : list of dict, or None
         Where what cannot be fetched is noted: start, end, table and reason.  None when it is to be a failure.
-    patience : amakit.source.retry.Patience
+    patience : amakit.service.retry.Patience
         How long the service is asked again.
     taken : dict or None
         The manifest of a snapshot: what it was taken of.
@@ -287,7 +287,7 @@ class Workspace:
             self.unknown = None
 
     def proof(self) -> Iterator[tuple[str, str]]:
-        """Prove the way to the data step by step; see `amakit.source.kusto.KustoEngine.proof`.  Files need none."""
+        """Prove the way to the data step by step; see `amakit.service.kusto.KustoEngine.proof`.  Files need none."""
         return self._engine.proof() if self.kind == "kusto" else iter(())
 
     def rest(self) -> None:
@@ -502,7 +502,7 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     name = str(workspace)
     remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
     if remote:
-        from amakit.source.kusto import KustoEngine
+        from amakit.service.kusto import KustoEngine
 
         told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
             (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip

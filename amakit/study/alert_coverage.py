@@ -9,12 +9,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 
 _HOUR = pd.Timedelta(hours=1)
-#: In this order wherever causes are listed.
-CAUSES = ["upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted", "disconnected",
-          "unexplained"]  # fmt: skip
 #: Seconds between samples from which on a stream cannot show an outage of minutes.
 SLOW = 3600.0
 #: Windows of heartbeat alerts in minutes; the last is that of the Azure Monitor baseline alerts.
@@ -59,7 +56,7 @@ def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -
     columns = [*MACHINE, "cause", "start_earliest", "start_latest", "downtime_low_s", "downtime_high_s", "ongoing"]
     found = outages[columns].rename(columns={"start_earliest": "outage_start"})
     found = found.merge(own, how="left", on=[*MACHINE, "outage_start"]).set_index(outages.index)
-    away = found["cause"] == "disconnected"
+    away = found["cause"] == Cause.DISCONNECTED
     ongoing = found["ongoing"].astype("bool")
     seen = found["last_before"].notna() & ~away
     open_end = seen & found["first_after"].isna()
@@ -112,7 +109,7 @@ def verdicts(
     """
     low, high = silent["silence_low_s"], silent["silence_high_s"]
     found = {f"alert {w}": _three(low >= (w + frequency) * 60, high < w * 60, silent) for w in windows}
-    away = silent["cause"] == "disconnected"  # nothing is missing in the end
+    away = silent["cause"] == Cause.DISCONNECTED  # nothing is missing in the end
     known = silent["last_before"].notna()
     until = silent["first_after"].fillna(horizon).dt.floor("h")
     whole = (until - silent["last_before"].dt.floor("h")) / _HOUR - 1
@@ -227,7 +224,7 @@ def together(outages: pd.DataFrame, machines: pd.DataFrame, horizon: pd.Timestam
     """
     own = groups(machines)
     members = own.groupby(["kind", "group"]).size()
-    blind = outages[outages["cause"] != "disconnected"].rename_axis("row").reset_index().merge(own, on=MACHINE)
+    blind = outages[outages["cause"] != Cause.DISCONNECTED].rename_axis("row").reset_index().merge(own, on=MACHINE)
     found = []
     for (kind, group), part in blind.groupby(["kind", "group"], sort=True):
         for stretch in _overlaps(part, horizon):

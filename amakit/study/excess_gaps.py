@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 from amakit.study.groups import FAILED
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _cases(analysis):
     changes = analysis.transitions[analysis.transitions["kind"] == "upgrade"]
     middle = changes["last_old"] + (changes["first_new"] - changes["last_old"]) / 2
     cases = changes[MACHINE].assign(hour=_hour(middle), cause=changes["cause"])
-    return cases[cases["cause"] != "machine_stopped"].drop_duplicates([*MACHINE, "hour"]), len(cases)
+    return cases[cases["cause"] != Cause.MACHINE_STOPPED].drop_duplicates([*MACHINE, "hour"]), len(cases)
 
 
 class _Hours:
@@ -104,10 +104,10 @@ class _Hours:
             if stretch["table"] == "Heartbeat":
                 begin, end = (int(_hour(pd.Timestamp(stretch[side]))) for side in ("start", "end"))
                 self.watched[:, (begin <= at) & (at <= end)] = False
-        barred = analysis.outages[analysis.outages["cause"].isin(["machine_stopped", *FAILED])]
+        barred = analysis.outages[analysis.outages["cause"].isin([Cause.MACHINE_STOPPED, *FAILED])]
         self.watched &= ~self._covered(barred.assign(end=barred["end_latest"].fillna(horizon)), "start_earliest", "end")
         lost = analysis.gaps[(analysis.gaps["data_type"] == "Heartbeat") & (analysis.gaps["lost_low"] > 0)]
-        apart = lost["cause"].isin(["machine_stopped", "disconnected", *FAILED]) | lost["first_after"].isna()
+        apart = lost["cause"].isin([Cause.MACHINE_STOPPED, Cause.DISCONNECTED, *FAILED]) | lost["first_after"].isna()
         self.gaps = self.watched & self._covered(lost[~apart], "last_before", "first_after")
 
     def places(self, cases):

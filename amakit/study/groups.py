@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -43,7 +43,7 @@ def places(machines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
 
 
-FAILED = ("rolled_back", "rollback_failed")
+FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 
 
 DAY = pd.Timedelta(days=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 from amakit.study.groups import DAY, first_agent_runs, in_days, with_places
 from amakit.study.stragglers import APART
 
@@ -192,7 +192,7 @@ def _left_out(table, start):
 def _stopped(table, since, until, analysis):
     """Give the days in which each machine was stopped between two instants."""
     horizon = pd.Timestamp(analysis.run["horizon"])
-    stops = analysis.outages[analysis.outages["cause"] == "machine_stopped"]
+    stops = analysis.outages[analysis.outages["cause"] == Cause.MACHINE_STOPPED]
     begin = stops["start_earliest"] + (stops["start_latest"] - stops["start_earliest"]) / 2
     end = (stops["end_earliest"] + (stops["end_latest"] - stops["end_earliest"]) / 2).fillna(horizon)
     spans = table[MACHINE].assign(since=since, until=until, row=table.index).merge(

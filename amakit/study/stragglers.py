@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from amakit.find.versions import version_key
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, Cause
 from amakit.study import releases as known_releases
 from amakit.study.groups import DAY, FAILED, first_agent_runs, in_days, with_places
 
@@ -122,7 +122,7 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     runs, outages, horizon = first_agent_runs(analysis), analysis.outages, pd.Timestamp(analysis.run["horizon"])
     own = runs.groupby(MACHINE)
     known = pd.DataFrame({"since": own["first"].last(), "kept": own["key"].nunique() == 1})
-    stops = outages[outages["cause"] == "machine_stopped"]
+    stops = outages[outages["cause"] == Cause.MACHINE_STOPPED]
     known["off_now"] = stops.groupby(MACHINE)["ongoing"].any()
     known["off"] = (stops["end_latest"].fillna(horizon) - stops["start_earliest"]).dt.total_seconds().groupby(
         [stops[k] for k in MACHINE]).sum()  # fmt: skip
@@ -179,7 +179,7 @@ def after_start(analysis: "Analysis", within: pd.Timedelta = DAY) -> pd.DataFram
     >>> after_start(found)["computer"].tolist()
     ['batch-12']
     """
-    stops = analysis.outages[analysis.outages["cause"] == "machine_stopped"]
+    stops = analysis.outages[analysis.outages["cause"] == Cause.MACHINE_STOPPED]
     stops = stops.loc[stops["end_latest"].notna(), [*MACHINE, "end_earliest", "end_latest"]]
     changes = analysis.transitions[analysis.transitions["kind"] == "upgrade"]
     pairs = changes[[*MACHINE, "first_new"]].rename_axis("row").reset_index().merge(stops, on=MACHINE)

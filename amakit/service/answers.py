@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import Unanswered
-from amakit.source.sign_in import first_line
+from amakit.service.sign_in import first_line
 
 if TYPE_CHECKING:
     from azure.kusto.data import ClientRequestProperties

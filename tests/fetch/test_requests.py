@@ -12,7 +12,7 @@ import amakit
 from amakit.fetch import dry_run, heartbeats, requests, samples, silences
 from amakit.intervals import Window, window
 
-_SPEC = importlib.util.spec_from_file_location("fleets", Path(__file__).parent.parent / "benchmarks" / "fleets.py")
+_SPEC = importlib.util.spec_from_file_location("fleets", Path(__file__).parents[2] / "benchmarks" / "fleets.py")
 fleets = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fleets)
 DAYS, MACHINES = 10, 20

@@ -22,7 +22,7 @@ from amakit.kql.catalog import packaged
 from amakit.kql.placeholders import fill
 from amakit.lab.display import of_analysis
 from amakit.schemas import RESULTS, meanings
-from amakit.source import kusto
+from amakit.service import kusto
 
 SETTINGS = settings(max_examples=150, deadline=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
@@ -379,7 +379,7 @@ def test_unloading_takes_magic_and_completion_away(shell):
     assert shell.find_cell_magic("kql") is not None
 
 
-PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "kql_magic.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kql_magic.md"
 
 
 def test_the_page_about_the_magic_is_true(shell):
@@ -513,4 +513,4 @@ def test_in_a_kernel_a_failure_is_one_sentence_and_the_traceback_can_be_had(tmp_
     assert outputs[6][0].text == "few: 3 rows, 34 columns, synthetic data\n"
     assert outputs[7][0].data["text/plain"] == "3"
     assert outputs[8][0].data["text/plain"] == "('no workspace', True)"
-    assert "local.py" in told[9][0]
+    assert "files.py" in told[9][0]

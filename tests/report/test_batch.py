@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import amakit
 from amakit.cli import main
+from amakit.report import batch
 from amakit.report.batch import folders, reports
 from amakit.report.pages import index
 from amakit.report.parameters import notebooks
-from amakit.report.run import batch
 
 NAME = "01_version_transitions"
 

@@ -34,7 +34,7 @@ from amakit.demo import write as demo
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
 from amakit.schemas import tables
-from amakit.source import retry, sign_in
+from amakit.service import retry, sign_in
 from amakit.study.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
@@ -299,7 +299,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch, plane):
 
 
 def test_the_tests_bring_what_the_extra_brings():
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     assert set(extras["control-plane"]) <= set(extras["test"])
 

@@ -1,7 +1,7 @@
 """KQL against a Kusto endpoint, which is also how a Log Analytics workspace is read.
 
 What this module gives is one honest attempt: a whole answer, or an error that says whether to ask again, to ask for
-less, or to give up.  `amakit.source.retry` decides what is made of that.
+less, or to give up.  `amakit.service.retry` decides what is made of that.
 """
 
 import json
@@ -16,8 +16,8 @@ import pandas as pd
 from amakit.errors import AmakitError, Unanswered, UsageError
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of
-from amakit.source.address import address
-from amakit.source.answers import (
+from amakit.service.address import address
+from amakit.service.answers import (
     REFUSED,
     WRONG_TENANT,
     check_frames,
@@ -27,8 +27,8 @@ from amakit.source.answers import (
     request_properties,
     too_large,
 )
-from amakit.source.retry import apart, pace
-from amakit.source.sign_in import (
+from amakit.service.retry import apart, pace
+from amakit.service.sign_in import (
     CLOUDS,
     CachedCredential,
     cloud_of,

@@ -23,7 +23,7 @@ TABLES = ["changes_table", "unsteady_table", "lost_table", "others_table", "toge
 
 @cache
 def drawn(machines):
-    path = Path(__file__).parent.parent / "benchmarks" / "pages.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "pages.py"
     spec = importlib.util.spec_from_file_location("benchmark_of_pages", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

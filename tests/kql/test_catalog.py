@@ -1074,7 +1074,7 @@ def test_syslog_boots_equals_pandas(collected):
 def test_every_packaged_query_is_compared_with_pandas():
     """A test of the name test_<query>_equals_pandas that asks this query, here or beside."""
     compared = set()
-    for path in Path(__file__).parent.glob("test_*.py"):
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
         for block in re.split(r"(?m)^(?=\S)", path.read_text(encoding="utf-8")):
             name = re.match(r"def test_(\w+)_equals_pandas\(", block)
             if name and f'"{name[1]}"' in block:

@@ -14,7 +14,7 @@ import pytest
 
 from amakit.report.parameters import notebooks
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 #: A day of the demo with outages of several causes: enough to look at, and soon analysed.
 DAY = {"start": "2026-03-10", "end": "2026-03-11"}
 PATIENCE = 30_000

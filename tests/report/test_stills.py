@@ -17,8 +17,10 @@ from PIL import Image
 
 import amakit
 from amakit import charts
+from amakit.charts.style import CAUSE_LOOKS
 from amakit.errors import AmakitError, UsageError
 from amakit.report.stills import picture
+from amakit.schemas import Cause
 
 PUBLIC = [name for name, made in vars(charts).items()
           if inspect.isfunction(made) and name[0] != "_" and "plotly.graph_objects.Figure" in (made.__doc__ or "")]  # fmt: skip
@@ -200,8 +202,11 @@ def test_each_pattern_and_each_symbol_is_its_own():
     svgs = [picture(chart(bar([1], ["a"], marker=RED | {"pattern": {"shape": sign}}))) for sign in ["", *"/\\x-|+."]]
     assert len(set(svgs)) == 8
     assert [b"<pattern" in svg for svg in svgs] == [False] + [True] * 7
-    symbols = [*charts._CAUSE_SYMBOLS, "triangle-right", "line-ns", "x-thin"]
-    assert len({picture(chart(dots([1], [1], marker=RED | {"symbol": sign, "size": 9}))) for sign in symbols}) == 10
+    symbols = [*(symbol for _, symbol in CAUSE_LOOKS.values()), "triangle-right", "line-ns", "x-thin"]
+    assert (
+        len({picture(chart(dots([1], [1], marker=RED | {"symbol": sign, "size": 9}))) for sign in symbols})
+        == len(Cause) + 3
+    )
 
 
 def test_points_and_the_ends_of_their_bounds_are_in_place():

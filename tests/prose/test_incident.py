@@ -354,7 +354,7 @@ def test_the_sentence_for_pipelines_is_free_of_markup():
 
 def test_every_sentence_is_used():
     """A text that nothing says is a text that nobody reads again."""
-    code = "".join(path.read_text(encoding="utf-8") for path in Path(amakit.__file__).parent.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(amakit.__file__).parent.rglob("*.py"))
     code = code.replace("'", '"')
     prefixes = (
         "periodic ",

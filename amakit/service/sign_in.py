@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.errors import UsageError, nearest, withheld, withhold
-from amakit.source.address import Address, address
+from amakit.service.address import Address, address
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -157,12 +157,10 @@ def endpoint(workspace: str, cloud: str = "public", host: str = "") -> tuple[Add
         )
     if host:
         raise UsageError(f"endpoint {host!r} goes with the ARM id of a workspace; {workspace!r} names its host itself")
-    cluster = address(workspace)
+    form = "http://127.0.0.1:PORT/DATABASE, https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
+    cluster = address(workspace, form)
     if not cluster.path:
-        raise UsageError(
-            f"workspace {workspace!r} is no Kusto endpoint; write http://127.0.0.1:PORT/DATABASE, "
-            "https://HOST/DATABASE, or the ARM id /subscriptions/…/workspaces/NAME"
-        )
+        raise UsageError(f"workspace {workspace!r} is no Kusto endpoint; write {form}")
     if is_log_analytics(cluster):
         return cluster, cluster.path[-1]
     return replace(cluster, path=cluster.path[:-1]), cluster.path[-1]

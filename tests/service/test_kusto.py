@@ -30,9 +30,9 @@ import amakit
 from amakit import cli
 from amakit.analysis import TABLES
 from amakit.errors import AmakitError, UsageError
-from amakit.source import kusto, retry, sign_in
-from amakit.source.address import address
-from amakit.source.kusto import KustoEngine
+from amakit.service import kusto, retry, sign_in
+from amakit.service.address import address
+from amakit.service.kusto import KustoEngine
 
 START, END = "2026-03-02", "2026-03-06"
 SLOTS = [("web-01", 10), ("web-02", 13), ("db-01", 17)]
@@ -325,7 +325,7 @@ def test_a_token_is_never_sent_to_this_machine(service):
      ("browser", "InteractiveBrowserCredential", "china"), ("environment", "EnvironmentCredential", "usgov")],
 )  # fmt: skip
 def test_a_credential_is_made_by_its_name(name, kind, cloud):
-    made = kusto.credential(name, cloud, {})
+    made = sign_in.credential(name, cloud, {})
     assert type(made).__name__ == kind
     if name in ("device", "browser"):
         assert kusto.CLOUDS[cloud].authority.endswith(made._authority.removeprefix("https://"))
@@ -335,7 +335,7 @@ def test_a_credential_is_made_by_its_name(name, kind, cloud):
 def test_a_service_principal_signs_in_at_its_own_cloud(monkeypatch):
     for key in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.setenv(f"AZURE_{key}", "11111111-1111-1111-1111-111111111111")
-    made = kusto.credential("environment", "china")
+    made = sign_in.credential("environment", "china")
     assert made._credential._authority.endswith("login.partner.microsoftonline.cn")
     made.close()
 
@@ -344,7 +344,7 @@ def test_a_workload_identity_without_its_variables_is_a_sentence(monkeypatch):
     for key in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(UsageError, match="credential 'workload' cannot be used here"):
-        kusto.credential("workload")
+        sign_in.credential("workload")
 
 
 def test_options_for_a_service_are_refused_for_files(folder):

@@ -56,7 +56,7 @@ class Address:
         return self.host in _LOOPBACK
 
 
-def address(text: str) -> Address:
+def address(text: str, form: str = "https://HOST/PATH") -> Address:
     """Read an address.
 
     Parameters
@@ -64,6 +64,8 @@ def address(text: str) -> Address:
     text : str
         ``http`` or ``https``, a host, a port, a path; no user, no query, no fragment, and no sign that parsers or
         connection strings read in ways of their own.
+    form : str
+        What a refusal tells people to write.
 
     Returns
     -------
@@ -83,18 +85,18 @@ def address(text: str) -> Address:
     >>> address("https://evil.test\\\\.kusto.windows.net")
     Traceback (most recent call last):
     amakit.errors.UsageError: 'https://evil.test\\\\.kusto.windows.net' is no address; write https://HOST/PATH, with \
-no other signs than letters, digits, dots and dashes in HOST
+no other signs than letters, digits, dots and dashes in the host
     """
     parts = _ADDRESS.fullmatch(text)
     if parts is None or not 0 < int(parts["port"] or 1) < 65536:
         raise UsageError(
-            f"{text!r} is no address; write https://HOST/PATH, with no other signs than letters, digits, dots and "
-            "dashes in HOST"
+            f"{text!r} is no address; write {form}, with no other signs than letters, digits, dots and dashes in "
+            "the host"
         )
     steps = tuple(unquote(step) for step in parts["path"].strip("/").split("/")) if parts["path"].strip("/") else ()
     for step in steps:
         if step in ("", ".", "..") or _STRANGE.search(step):
-            raise UsageError(f"{text!r} is no address: {step!r} cannot stand in its path; write https://HOST/PATH")
+            raise UsageError(f"{text!r} is no address: {step!r} cannot stand in its path; write {form}")
     found = Address(
         parts["scheme"].lower(), parts["host"].lower(), int(parts["port"]) if parts["port"] else None, steps
     )
