@@ -17,11 +17,11 @@ from amakit.fetch import coverage, heartbeats
 from amakit.fetch.samples import activity, evidence_around, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
-from amakit.find import causes, losses, outages, sources, versions
+from amakit.find import causes, events, losses, outages, versions
 from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, result
+from amakit.schemas import MACHINE, Cause, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def analyze(
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
         away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown)
-        verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
-        quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
+        verdicts, quiet, unread = events.check(workspace, away, asked, heartbeats.everybody(fleet), machines, unknown)
         unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
@@ -190,7 +189,7 @@ def analyze(
         runs=runs,
         samples=samples,
         activity=causes.rests_on(tables["outages"], acts),
-        run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]),
+        run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]) | {"unread_tables": unread},
     )
 
 

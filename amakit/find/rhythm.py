@@ -55,12 +55,13 @@ class Rhythm:
 def cells_of(hours: pd.DatetimeIndex) -> list[np.ndarray]:
     """Number the cells of each profile, from the coarsest to the finest, for the hours of a grid.
 
-    The weekend begins and ends at another hour in UTC than where the machine stands: the hours between the latest
-    Friday evening and the earliest Monday morning on Earth stand for themselves.
+    The weekend begins and ends at another hour in UTC than where the machine stands: the hours of Friday that are
+    Saturday's working hours in the far east, and those of Monday that are Sunday's in the far west, are parts of
+    their own.
     """
     clock, day = hours.hour.to_numpy(), hours.day_of_week.to_numpy()
     part = np.where(day >= 5, 1, 0)
-    part = np.where((day == 4) & (clock >= 12), 2, np.where((day == 0) & (clock < 10), 3, part))
+    part = np.where((day == 4) & (clock >= 17), 2, np.where((day == 0) & (clock < 10), 3, part))
     return [np.zeros(len(hours), int), clock, part * 24 + clock, day * 24 + clock]
 
 
@@ -105,7 +106,10 @@ def rhythm(counts: np.ndarray, exposure: np.ndarray, cells: list[np.ndarray]) ->
             best, least = rate, deviance
         parent = rate
     mean = (best * weight)[there]
-    fano = ((seen[there] - mean) ** 2).sum() / mean.sum()
+    squares, some = (seen[there] - mean) ** 2, mean >= 1
+    fano = squares.sum() / mean.sum()
+    if some.any():  # busy hours must not hide how uneven quieter ones are
+        fano = max(fano, (squares[some] / mean[some]).mean())
     fano = max(1.0, 1 + (fano - 1) * (1 + np.sqrt(8 / many)))
     clusters = np.log(fano) / (fano - 1) if fano > 1 + 1e-9 else 1.0
     carried = np.bincount(cells[2], weight > 0.5, minlength=cells[2].max() + 1)[cells[2]] - (weight > 0.5) > 0
@@ -118,6 +122,12 @@ def rhythm(counts: np.ndarray, exposure: np.ndarray, cells: list[np.ndarray]) ->
 def _deviance(seen, mean):
     mean = np.maximum(mean, 1e-9)
     return 2 * float((seen * np.log(np.maximum(seen, 1e-300) / mean) * (seen > 0) - (seen - mean)).sum())
+
+
+def evenly(told: Rhythm, start: float, end: float) -> float:
+    """Give the rows that a rhythm lets expect between instants, were those of each hour spread evenly over it."""
+    sums = np.append(0.0, told.rates.cumsum())
+    return float(np.diff(np.interp([start, end], np.arange(len(sums)), sums))[0])
 
 
 def expected(told: Rhythm, start: "ArrayLike", end: "ArrayLike") -> np.ndarray:
@@ -173,6 +183,8 @@ class Hours:
         Where the table ends.
     cells : list of numpy.ndarray
         From `cells_of`.
+    alive : numpy.ndarray
+        Share of each hour in which the machine was on and its table recorded: nothing is expected of the rest.
     """
 
     counts: np.ndarray
@@ -181,6 +193,7 @@ class Hours:
     last: np.ndarray
     until: float
     cells: list[np.ndarray]
+    alive: np.ndarray
 
     def gaps(self) -> tuple[np.ndarray, np.ndarray]:
         """Give where the stretches between the rows of different hours start and end; the last ends with the table."""
@@ -194,6 +207,7 @@ class Hours:
         for start, end in zip(starts[gaps], ends[gaps], strict=True):
             questioned[int(start) : int(np.ceil(end))] = True
         told = rhythm(self.counts, np.where(questioned, 0.0, self.exposure), self.cells)
+        told = replace(told, rates=told.rates * self.alive)
         others = np.delete(expected(told, starts, ends)[:-1], gaps[gaps < len(starts) - 1])
         longest = others.max(initial=0.0)
         many = max(2, int((self.exposure > 0).sum()))
@@ -223,7 +237,7 @@ def silences(source: Hours, questioned: "ArrayLike" = (), most: int = 12) -> lis
     >>> hours = pd.date_range("2026-03-02", periods=96, freq="h", tz="UTC")
     >>> counts, there = np.full(96, 30.0), np.r_[0:40, 50:96]
     >>> counts[40:50] = 0
-    >>> source = Hours(counts, np.ones(96), there + 0.01, there + 0.99, 96.0, cells_of(hours))
+    >>> source = Hours(counts, np.ones(96), there + 0.01, there + 0.99, 96.0, cells_of(hours), np.ones(96))
     >>> [(gap, round(rows)) for gap, rows, _ in silences(source)]
     [(39, 301)]
     """
@@ -231,15 +245,18 @@ def silences(source: Hours, questioned: "ArrayLike" = (), most: int = 12) -> lis
     known = list(np.asarray(questioned, int))
     starts, ends = source.gaps()
     many = max(1, int((source.exposure > 0).sum()))
+    # a batch that begins a minute early writes into another hour: an hour at both ends proves nothing
+    middle = np.minimum(starts + 1, ends), np.maximum(ends - 1, np.minimum(starts + 1, ends))
+    middle[1][-1] = max(ends[-1], middle[0][-1])
     while len(found) < most:
-        lengths = expected(source.without(known), starts, ends)
-        lengths[[gap for gap, _, _ in found]] = 0.0
+        lengths = expected(source.without(known), *middle)
+        lengths[known] = 0.0
         gap = int(lengths.argmax())
         told = source.without([*known, gap])
-        rows = float(expected(told, starts[gap], ends[gap]))
-        probability = min(1.0, many * float(none_probability(told, rows)))
+        probability = min(1.0, many * float(none_probability(told, expected(told, middle[0][gap], middle[1][gap]))))
         if probability >= ALPHA:
             break
+        rows = float(expected(told, starts[gap], ends[gap]))
         found.append((gap, rows, probability))
         known.append(gap)
     return found

@@ -209,8 +209,8 @@ def columns_literal(names: object) -> str:
 
     Examples
     --------
-    >>> columns_literal(["DeviceVendor", "DeviceProduct"])
-    'strcat(tostring([\'DeviceVendor\']), " \\\\ ", tostring([\'DeviceProduct\']))'
+    >>> print(columns_literal(["DeviceVendor", "DeviceProduct"]))
+    strcat(tostring(['DeviceVendor']), " \\\\ ", tostring(['DeviceProduct']))
     >>> columns_literal([])
     '""'
     """
@@ -220,4 +220,5 @@ def columns_literal(names: object) -> str:
             raise UsageError(f"{name!r} cannot be the name of a column; it has letters, digits, spaces and _ . - only")
         cell = f"tostring(['{name}'])"
         cells.append(f'replace_regex({cell}, @"[0-9]{{4,}}([-_.]?[0-9]+)*", "#")' if name.endswith("Path") else cell)
-    return f"strcat({', " \\\\ ", '.join(cells)})" if len(cells) > 1 else next(iter(cells), '""')
+    joined = r', " \\ ", '.join(cells)
+    return f"strcat({joined})" if len(cells) > 1 else joined or '""'
