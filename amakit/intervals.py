@@ -93,6 +93,64 @@ def covered(start: pd.Timestamp, end: pd.Timestamp, intervals: Iterable[tuple[pd
     return total.total_seconds()
 
 
+def reached_before(frame: pd.DataFrame, by: list[str], start: str, end: str) -> pd.Series:
+    """Find how far the intervals of a group had reached before each of them began.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One interval per row, in any order; its index has no value twice.
+    by : list of str
+        Columns that name the group.
+    start, end : str
+        Columns of the interval's ends.
+
+    Returns
+    -------
+    pandas.Series
+        On the index of ``frame``: the latest end of the intervals of the same group that stand before this one in the
+        order of start, then end; missing for the first.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"machine": "a", "start": [1, 2, 7], "end": [5, 3, 8]})
+    >>> reached_before(frame, ["machine"], "start", "end").tolist()
+    [nan, 5.0, 5.0]
+    """
+    ordered = frame.sort_values([*by, start, end], kind="stable")
+    keys = [ordered[key] for key in by]
+    return ordered[end].groupby(keys).cummax().groupby(keys).shift().reindex(frame.index)
+
+
+def coalesce(frame: pd.DataFrame, by: list[str], start: str, end: str, touching: bool = True) -> pd.Series:
+    """Number the intervals so that those of a group that overlap have one number: their union is one interval.
+
+    Parameters
+    ----------
+    frame, by, start, end
+        As `reached_before` takes them.
+    touching : bool
+        Whether an interval that begins where another ends belongs to it.
+
+    Returns
+    -------
+    pandas.Series of int
+        On the index of ``frame``; a number belongs to one group only, and they rise with group and start.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"machine": "a", "start": [1, 2, 5], "end": [5, 3, 8]})
+    >>> coalesce(frame, ["machine"], "start", "end").tolist()
+    [1, 1, 1]
+    >>> coalesce(frame, ["machine"], "start", "end", touching=False).tolist()
+    [1, 1, 2]
+    """
+    ordered = frame.sort_values([*by, start, end], kind="stable")
+    reached = reached_before(ordered, by, start, end)
+    joined = ordered[start] <= reached if touching else ordered[start] < reached
+    return (~joined).cumsum().reindex(frame.index)
+
+
 def instant(value: str | dt.datetime, name: str = "time") -> pd.Timestamp:
     """Read an instant; one without a zone is UTC.
 

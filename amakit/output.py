@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +46,7 @@ class staged:
         self._made = not self._folder.exists()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._remove_debris()
             self._stage = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
         except OSError as error:
             raise AmakitError(
@@ -53,6 +55,11 @@ class staged:
         return self._stage
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            self._clean(kind)
+            raise AmakitError(
+                f"writing to {self._folder} failed: {error.strerror or error}; make room there or choose another folder"
+            ) from error
         try:
             if kind is None:
                 for path in sorted(self._stage.iterdir()):
@@ -62,10 +69,19 @@ class staged:
                 f"{self._folder / path.name} cannot be replaced: {failed.strerror}; close what has it open"
             ) from failed
         finally:
-            shutil.rmtree(self._stage, ignore_errors=True)
-            if kind is not None and self._made:
-                with contextlib.suppress(OSError):  # something may have been left there on purpose
-                    self._folder.rmdir()
+            self._clean(kind)
+
+    def _clean(self, kind):
+        shutil.rmtree(self._stage, ignore_errors=True)
+        if kind is not None and self._made:
+            with contextlib.suppress(OSError):  # something may have been left there on purpose
+                self._folder.rmdir()
+
+    def _remove_debris(self):
+        """Take away what runs that were killed left there, a day ago or earlier: a younger one may go on."""
+        for left in self._folder.glob(".amakit-*"):
+            if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > 86400:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
@@ -105,4 +121,7 @@ def _parquet(frame, target):
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("result", frame)
-        connection.sql("FROM result").write_parquet(str(target))
+        try:
+            connection.sql("FROM result").write_parquet(str(target))
+        except duckdb.IOException as error:  # a full disk, mostly
+            raise OSError(str(error).splitlines()[0]) from error

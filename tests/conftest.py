@@ -10,7 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("amakit", deadline=None)  # a busy machine is slow, and nothing here tells seconds
+hypothesis.settings.load_profile("amakit")
 
 _FOLDER = Path(__file__).parent / "kql_parser"
 

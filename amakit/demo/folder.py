@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
-from contextlib import suppress
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -158,6 +158,7 @@ def _fill(folder, planned, days, seed):
     end = START + pd.Timedelta(days=days)
     about = {"synthetic": True, "seed": seed, "machines": len(planned), "days": days}
     about |= {"start": iso(START), "end": iso(end), "amakit": __version__}
+    about["bytes"] = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
     (folder / "_demo.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
@@ -243,13 +244,39 @@ def cached() -> Path:
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     name = f"demo-{hashlib.sha256(code).hexdigest()[:12]}"
     home = Path(os.environ.get("AMAKIT_CACHE") or user_cache_dir("amakit"))
-    spare = Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"  # never a stranger's
-    for folder in (home / name, spare / name):
+    spare = Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
+    failed: Exception = AmakitError(
+        f"{home} and {spare} belong to somebody else, or everybody may write to them, so no demo is read from there; "
+        "name a folder of your own in AMAKIT_CACHE"
+    )
+    for parent in (home, spare):
+        folder = parent / name
         try:
-            return folder if (folder / "_demo.json").exists() else write(folder)
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _is_own(parent):
+                continue
+            if folder.exists() and not _is_whole(folder):
+                shutil.rmtree(folder)
+            return folder if folder.exists() else write(folder)
         except (AmakitError, OSError) as error:
             failed = error
-            with suppress(OSError):
-                if (folder / "_demo.json").exists():  # another process was quicker; both made the same
-                    return folder
+            if _is_whole(folder):  # another process was quicker; both made the same
+                return folder
     raise failed
+
+
+def _is_own(folder):
+    """Tell whether it is this user's, and not open to everybody."""
+    if not hasattr(os, "getuid"):
+        return True  # on Windows these folders lie below the user's own, which others cannot write to
+    about = folder.stat()
+    return about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH
+
+
+def _is_whole(folder):
+    """Tell whether the folder holds the tables that were written to it, at their length."""
+    try:
+        wanted = json.loads((folder / "_demo.json").read_text(encoding="utf-8"))["bytes"]
+        return _is_own(folder) and {path.name: path.stat().st_size for path in folder.glob("*.parquet")} == wanted
+    except (OSError, ValueError, LookupError, TypeError):
+        return False

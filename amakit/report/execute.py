@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ _TELLS = re.compile(r"(?s)^(?=.{4}).*[/\\]")
 
 
 def execute(
-    notebook: "NotebookNode", values: dict, stage: Path, environment: dict[str, str], progress: bool
+    notebook: "NotebookNode", values: dict, environment: dict[str, str], progress: bool
 ) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
@@ -26,8 +27,6 @@ def execute(
     notebook : nbformat.NotebookNode
     values : dict
         Its parameters.
-    stage : pathlib.Path
-        Folder for what is in work.
     environment : dict of str to str
         What the kernel is to find in its environment, beside what is in that of this process.
     progress : bool
@@ -49,14 +48,17 @@ def execute(
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    work, ran = stage / ".source.ipynb", stage / ".executed.ipynb"
-    nbformat.write(notebook, work)
     failure = None
+    # not beside the output: what a killed run leaves there may hold the names that the page must not
+    folder = tempfile.TemporaryDirectory(prefix="amakit-", ignore_cleanup_errors=True)
+    work, ran = (Path(folder.name) / name for name in ("source.ipynb", "executed.ipynb"))
     try:
+        nbformat.write(notebook, work)
         papermill.execute_notebook(
             str(work), str(ran), parameters=values, kernel_name="python3", language="python", progress_bar=progress,
             kernel_manager_class=_quiet_kernel(environment),
         )  # fmt: skip
+        executed = nbformat.read(ran, as_version=4)
     except DeadKernelError as error:
         raise AmakitError(
             "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer machines"
@@ -66,9 +68,9 @@ def execute(
         if error.ename in ("UsageError", "AmakitError"):
             raise {"UsageError": UsageError, "AmakitError": AmakitError}[error.ename](sentence) from error
         failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
-    executed = nbformat.read(ran, as_version=4)
-    work.unlink()
-    ran.unlink()
+        executed = nbformat.read(ran, as_version=4)
+    finally:
+        folder.cleanup()
     return executed, failure
 
 

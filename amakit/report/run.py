@@ -86,7 +86,7 @@ def report(
         environment = {"AMAKIT_KEY_FILE": str(Path(key).expanduser().resolve())} if key else {}
     with _Staged(out) as stage:
         source = translated(nbformat.read(path, as_version=4), language)
-        executed, error = execute(source, values | {"out_dir": str(stage)}, stage, environment, progress)
+        executed, error = execute(source, values | {"out_dir": str(stage)}, environment, progress)
         executed = for_others(executed, told, {str(stage): "", values["workspace"]: told["workspace"]})
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:

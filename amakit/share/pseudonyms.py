@@ -14,6 +14,7 @@ from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -35,6 +36,8 @@ _READABLE = {
     "verdict", "data_type", "operation", "status", "role", "name", "amakit", "start", "end", "horizon",
     "missing_tables",
 }  # fmt: skip
+#: Hashes of answers with real names in them: whoever tries names against one finds those that are true.
+_HASHES = {"sha256", "inputs_sha256"}
 #: What a name in a resource id is, by the type before it.
 _KINDS = {
     "subscriptions": "subscription", "resourcegroups": "group", "virtualmachines": "machine", "machines": "machine",
@@ -56,16 +59,26 @@ _SAID = """
 _WORD = r"(?<![^\W_])"  # a name begins where no letter or digit stands before it
 _TIME = _WORD + r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+Z?)?(?![\w-])"
 _PERSON = (
-    r"(?<![\w.+#%-])\w[\w.+#%'-]*@[\w-]+(?:\.[\w-]+)*|(?<=\buser )[\w.-]+\\+[\w.$-]+"
-    r"|(?:(?<=/home/)|(?<=[/\\]users[/\\])|(?<=\\\\users\\\\))[^\\/\s\"']+"
+    r"(?<![\w.+#%-])\w[\w.+#%'-]*@[\w-]+(?:\.[\w-]+)*"
+    r"|(?:(?<=/home/)|(?<=[/\\]users[/\\])|(?<=\\users\\))[^\\/\s\"']+"
+    r"|(?:(?<=\bou=)|(?<=\bdc=)|(?<=\bcn=))[^,;\"'\s]+"  # of a directory's distinguished name
+    r"|\bS-1-5-21(?:-\d+){3,4}\b"  # a security identifier
 )
-_GUID = _WORD + r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![^\W_])"
+#: DOMAIN\user in any language: one step, where a path or a key of the registry has more.
+_ACCOUNT = r"(?<![\w.\\/:%$-])(?!(?:authority|builtin|service)\\)\w[\w.-]*\\{1,4}\w[\w.$-]*(?![\w\\])"
+_GUID = (
+    r"(?:(?<=%2f)|(?<![^\W_]))[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}(?![^\W_])"
+    r"|(?:(?<=%2f)|(?<![^\W_]))[0-9a-f]{32}(?![^\W_])"
+)
 _ARM = r"/subscriptions/[\w.()/~%-]*\w"
 _MAC = r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}"
 _ADDRESS = (
-    rf"(?<![\w.:])(?:(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?!\.?\w)|{_MAC}(?![\w:-])"
+    r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)"
+    rf"|(?:(?<![\w.:])|(?<=[g-z_]:))(?:{_MAC}(?![\w:-])"
     r"|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:]))"
 )
+#: A NetBIOS name is the first so many letters of a longer one.
+_NETBIOS = 15
 #: A cell of a datatable that names a machine: a time or a number follows it.
 _CELL = re.compile(r'[\[,]"((?:[^"\\]|\\.)+)",(?=datetime\(|long\()')
 
@@ -178,8 +191,8 @@ class Pseudonyms:
         names = {}
         for kind, text in sorted(found, key=lambda pair: (pair[0] != "machine", pair)):
             own = pseudonym(key, kind, text)
-            for spelled in (text, text.lower(), json.dumps(text, ensure_ascii=False)[1:-1]):  # in KQL it is escaped
-                names.setdefault(spelled, own)
+            for spelled in _spellings(kind, text):
+                names.setdefault(spelled.lower(), own)
         words = _words() | {word for word in stay if word.isalnum()} | {""}
         strict = {
             n for n in names if n in words | stay or len(n) < 3 or not (re.search(r"[^\W\d_]", n) or _is_address(n))
@@ -189,10 +202,13 @@ class Pseudonyms:
     @functools.cached_property
     def _pattern(self):
         free = [name for name in self.names if name not in self.strict]
-        shapes = [f"(?P<time>{_TIME})", f"(?P<person>{_PERSON})"]
+        # so long, and with a digit or a dash in it, it is a name wherever it stands, also within another word
+        anywhere = [name for name in free if len(name) > 5 and self.names[name] and re.search(r"[\d-]", name)]
+        shapes = [f"(?P<time>{_TIME})", f"(?P<known>{_tree(anywhere)})"] if anywhere else [f"(?P<time>{_TIME})"]
+        shapes += [f"(?P<person>{_PERSON})"]
         shapes += [f"{_WORD}{_tree(free)}(?![^\\W_])"] if free else []
         shapes += [f'(?<=[\\[,]"){_tree(self.strict)}(?="[\\],])'] if self.strict else []
-        shapes += [f"(?P<id>{_GUID})", f"(?P<resource>{_ARM})", f"(?P<address>{_ADDRESS})"]
+        shapes += [f"(?P<account>{_ACCOUNT})", f"(?P<id>{_GUID})", f"(?P<resource>{_ARM})", f"(?P<address>{_ADDRESS})"]
         return re.compile("|".join(shapes), re.IGNORECASE)
 
     def text(self, text: str) -> str:
@@ -201,9 +217,10 @@ class Pseudonyms:
 
     def _found(self, match):
         text, kind = match[0], match.lastgroup
-        own = self.names.get(text.lower(), "") if kind is None else ""
+        own = self.names.get(text.lower(), "") if kind in (None, "known") else ""
         version = kind == "address" and (not _is_address(text.lower()) or text.lower() in self.strict)
-        return text if own is None or kind == "time" or version else own or pseudonym(self.key, kind or "name", text)
+        kind = "person" if kind == "account" else kind or "name"
+        return text if own is None or kind == "time" or version else own or pseudonym(self.key, kind, text)
 
     def analysis(self, analysis: "Analysis") -> "Analysis":
         """Replace names in every frame and in the record of the run; see `anonymised`."""
@@ -221,6 +238,8 @@ class Pseudonyms:
     def _new(self, name, text):
         if name in _READABLE:
             return text
+        if name in _HASHES:
+            return hmac.new(self.key, text.encode(), "sha256").hexdigest() if text else ""
         kind = _IDENTITY.get(_plain(name))
         return pseudonym(self.key, kind, text) if kind else self.text(text)
 
@@ -229,8 +248,9 @@ def anonymised(analysis: "Analysis", key: bytes) -> "Analysis":
     """Give an analysis in which every name and id is a pseudonym, before anything is told or drawn of it.
 
     Computer names, the names in resource ids, callers, GUIDs, addresses and the workspace are replaced, in columns
-    and keys that hold them and in any text.  Versions, causes, times, numbers and names of tables stay; so does the
-    order of rows within a machine, while machines are sorted anew.
+    and keys that hold them and in any text; hashes of answers become keyed ones.  Versions, causes, times, numbers and
+    the names of tables, counters, channels and processes stay; so does the order of rows within a machine, while
+    machines are sorted anew.
 
     Parameters
     ----------
@@ -293,7 +313,9 @@ def owner_key(path: str | Path | None = None) -> bytes:
 def _usual_key_file():
     import click
 
-    return Path(click.get_app_dir("amakit")) / "pseudonyms.key"
+    folder = Path(click.get_app_dir("amakit"))
+    # XDG_CONFIG_HOME that is set but empty stands for the current folder, which may be the one that is given away
+    return (folder if folder.is_absolute() else Path.home() / ".config" / "amakit") / "pseudonyms.key"
 
 
 def _made(path):
@@ -356,6 +378,13 @@ def _parts(kind, text):
             yield from (("machine", host), ("domain", domain))
     if not _stays(kind, lower):
         yield kind, text
+
+
+def _spellings(kind, text):
+    """Give the ways in which a name may be written: in KQL, JSON and addresses it is escaped, NetBIOS cuts it."""
+    yield from (text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1], quote(text, safe=""))
+    if kind == "machine" and len(text) > _NETBIOS:
+        yield text[:_NETBIOS]
 
 
 @functools.cache

@@ -1,27 +1,31 @@
 """Which row of a file cannot be read, and why: file, line and reason."""
 
 import csv
+import gzip
 import json
 import re
-from collections.abc import Iterable, Mapping
+import zlib
 from pathlib import Path
 
-from amakit.errors import nearest
+from amakit.errors import AmakitError, nearest
+from amakit.source.dates import ISO, read_as, why_not
 from amakit.source.exports import (
     BROKEN_VALUE,
     DUCKDB_TYPES,
+    NOT_WHOLE,
+    OTHER_TABLE,
     Source,
-    form_of,
-    layout_of,
     one_line,
-    open_text,
     quoted_name,
     quoted_text,
     unreadable_column,
 )
+from amakit.source.folder import filled
+from amakit.source.heads import Head, head_of, open_text
 
-#: The portal writes 3/1/2026, 8:21:01.494 AM.
-_PORTAL_TIMES = "['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S %p']"
+_LONGEST = 32_000_000
+#: Excel writes truth in its own language.
+_TRUE, _FALSE = "'WAHR', 'VRAI', 'VERDADERO', 'VERO', 'WAAR'", "'FALSCH', 'FAUX', 'FALSO', 'ONWAAR'"
 
 
 def cell_as(source: Source, column: str, kind: str) -> str:
@@ -32,13 +36,18 @@ def cell_as(source: Source, column: str, kind: str) -> str:
     name, found = source.columns[spelled]
     cell, found = quoted_name(name), str(found).upper()
     if source.form in ("csv", "json"):
-        return _from_text(cell, kind, f"concat_ws(chr(31), '', \"amakit file\", {quoted_text(name)}, {cell})")
+        place = f"chr(31), '', \"amakit file\", {quoted_text(name)}, {cell}"
+        if column == "Type" and source.only:
+            same = f"regexp_replace(lower({cell}), '_(srch|rst)$', '') IN ('', {quoted_text(source.only.lower())})"
+            other = f"error('{OTHER_TABLE}' || concat_ws({place}, {quoted_text(source.only)}))"
+            return f"CASE WHEN {cell} IS NULL THEN '' WHEN {same} THEN {cell} ELSE {other} END"
+        return _from_text(cell, kind, f"concat_ws({place})", source, column)
     if found.startswith("VARCHAR"):
         path = "filename" if source.form == "parquet" else quoted_text(source.path)
         where = f"concat_ws(chr(31), '', {path}, {quoted_text(column)}, {cell})"
         if kind == "string":
             return cell if name in source.full else f"coalesce({cell}, '')"
-        return _from_text(cell, kind, where)
+        return _from_text(cell, kind, where, source, column)
     fitting = {
         "datetime": ("TIMESTAMP", "DATE"),
         "timespan": ("INTERVAL",),
@@ -58,29 +67,38 @@ def cell_as(source: Source, column: str, kind: str) -> str:
     return cell if found == DUCKDB_TYPES[kind] else f"CAST({cell} AS {DUCKDB_TYPES[kind]})"
 
 
-def _from_text(cell, kind, where):
+def _from_text(cell, kind, where, source, column):
     """Give the SQL that reads text as a KQL type, and stops with a mark where it cannot."""
-    value = f"nullif({cell}, '')"
     if kind == "string":
         return f"coalesce({cell}, '')"
+    value = filled(cell)
     if kind == "guid":
         return value
     if kind == "dynamic":
         return f"CASE WHEN json_valid({value}) THEN {value}::JSON ELSE to_json({value}) END"
-    starts = f"ltrim({value}) >= '0' AND ltrim({value}) < ':'"  # DuckDB would take 'epoch' and 'infinity', too
+    comma = f"CASE WHEN {value} NOT LIKE '%.%' THEN TRY_CAST(replace({value}, ',', '.') AS DOUBLE) END"
     whole = f"CASE WHEN TRY_CAST({value} AS DOUBLE) % 1 = 0 THEN TRY_CAST({value} AS {DUCKDB_TYPES[kind]}) END"
+    words = f"CASE WHEN upper({value}) IN ({_TRUE}) THEN true WHEN upper({value}) IN ({_FALSE}) THEN false END"
+    words = f"coalesce(TRY_CAST({value} AS BOOLEAN), {words})"
     read = {
-        # TIMESTAMPTZ honours an offset; both drop what is finer than a microsecond
-        "datetime": f"CASE WHEN {starts} THEN coalesce(TRY_CAST({value} AS TIMESTAMPTZ)::TIMESTAMP, "
-        f"try_strptime({value}, {_PORTAL_TIMES})) END",
-        "int": whole,
-        "long": whole,
-    }.get(kind, f"TRY_CAST({value} AS {DUCKDB_TYPES[kind]})")
+        "datetime": read_as(source.dates.get(column, ISO), value) if kind == "datetime" else "",
+        "int": whole, "long": whole, "bool": words,
+    }.get(kind) or (comma if column in source.commas else f"TRY_CAST({value} AS {DUCKDB_TYPES[kind]})")  # fmt: skip
     return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, error('{BROKEN_VALUE}' || {where})) END"
 
 
-def explain_error(message: str, known: Mapping[str, Iterable[str]]) -> str:
-    """Say in one sentence what DuckDB says in many lines."""
+def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:
+    """Say in one sentence what DuckDB says in many lines; the paths are those that it was reading."""
+    if OTHER_TABLE in message:
+        _, path, column, value, table = message[message.index(OTHER_TABLE) :].split(chr(31), 4)
+        line, table = _line_of(path, column, value), table.split("\n")[0]
+        where = f"{path}, line {line}" if line else path
+        return f"{where}: a row of {value} under the name {table}; call the file after its table, or take out that row"
+    if NOT_WHOLE in message:
+        _, path, *code = message[message.index(NOT_WHOLE) :].split("\n")[0].split(chr(31))
+        if any(code):
+            return f"{path} is part of an answer ({code[0]}): the service stopped; ask for less and export again"
+        return f"{path} is one page of several, its nextLink tells the next; export all of them, as az does by itself"
     if BROKEN_VALUE in message:
         _, path, column, value = message[message.index(BROKEN_VALUE) :].split(chr(31), 3)
         value = value.split("\n")[0]
@@ -88,6 +106,10 @@ def explain_error(message: str, known: Mapping[str, Iterable[str]]) -> str:
         where = f"{path}, line {line}" if line else f"{path}"
         if not column:
             return f"{where}: {value[:80]!r} is not a row, which is an object in braces; mend or take out that row"
+        if value.strip() == column:
+            return f"{where}: the header stands here again; take out that line"
+        if "Time" in column and (reason := why_not(value)):
+            return f"{where}: {value!r} in column {column!r} {reason}"
         rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
         return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
     if csv_error := re.search(r"CSV Error on Line: (\d+)", message):
@@ -114,55 +136,151 @@ def explain_error(message: str, known: Mapping[str, Iterable[str]]) -> str:
     if column:
         close = nearest(column[1], {c for columns in known.values() for c in columns})
         return f"there is no column {column[1]!r} where the query names it; {close}"
+    if "invalid state" in message:
+        for path in paths:
+            if line := _other_line_end(path):
+                return f"{path}, line {line}: lines end otherwise here than before; save it with one kind of line ends"
+    if "nicode" in message or "UTF-8" in message:
+        for path in paths:
+            if line := undecoded_line(path):
+                return f"{path}, line {line}: not text in UTF-8; save or export it again as UTF-8"
     first = message.split("\n")[0]
     return one_line(re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", first))
 
 
 def _line_of(path, column, value):
     """Find the line on which the first record begins that has this value; only ever done for an error."""
-    form = form_of(Path(path))
-    if form not in ("csv", "json"):
+    head = _head(path)
+    if head is None or head.kind not in ("csv", "json"):
         return None
-    if form == "csv":
-        at = layout_of(path, form)[1].index(column)
-        return next((n for n, row in _csv_rows(path) if at < len(row) and row[at].split("\n")[0] == value), None)
-    with open_text(path) as file:
+    if head.kind == "csv":
+        at = head.header.index(column) if column in head.header else None
+        rows = ((n, [row[at]] if at is not None and at < len(row) else row) for n, row in _csv_rows(head))
+        return next((n for n, cells in rows if any(cell.split("\n")[0] == value for cell in cells)), None)
+    with open_text(head) as file:
         holding = [(number, line) for number, line in enumerate(file, start=1) if value in line]
     for number, line in holding:
         text = line.strip().rstrip(",")
         try:
             row = json.loads(text)
-        except json.JSONDecodeError:  # a record over several lines: its key must do
+        except (json.JSONDecodeError, RecursionError):  # a record over several lines: its key must do
             row = {column: value} if json.dumps(column) in line else None
         if (isinstance(row, dict) and str(row.get(column)) == value) if column else text == value:
             return number
     return holding[0][0] if holding else None
 
 
-def _csv_rows(path):
-    """Give each record with the line on which it begins; quotes may hold line ends, and a blank line counts as one."""
+def _head(path):
+    try:
+        return head_of(Path(path))
+    except AmakitError:
+        return None
+
+
+def _csv_rows(head: Head):
+    """Give each record below the header with the line on which it begins; a blank line counts as one."""
     csv.field_size_limit(2**31 - 1)  # DuckDB has read longer fields than the module takes by itself
-    with open_text(path) as file:
-        rows, line = csv.reader(file, delimiter=layout_of(path, "csv")[0]), 1
-        for row in rows:
-            yield line, row
-            line = rows.line_num + 1
+    try:
+        with open_text(head) as file:
+            for _ in range(head.skip):
+                file.readline()
+            rows = csv.reader(file, delimiter=head.delimiter)
+            next(rows, None)
+            line = rows.line_num + head.skip + 1
+            for row in rows:
+                yield line, row
+                line = rows.line_num + head.skip + 1
+    except (csv.Error, UnicodeDecodeError, OSError, EOFError):
+        return
 
 
 def _csv_line(path, record):
     """Give the line of a record, which DuckDB counts, the header being the first."""
-    return next((line for n, (line, _) in enumerate(_csv_rows(path), start=1) if n == record), record)
+    head = _head(path)
+    if head is None or head.kind != "csv":
+        return record
+    return next((line for n, (line, _) in enumerate(_csv_rows(head), start=2 + head.skip) if n == record), record)
 
 
 def _broken_json_line(path, line):
     """Give the line that is broken; DuckDB names the line after a record that ends too early."""
-    with open_text(path) as file:
-        for number, text in enumerate(file, start=1):
-            if number > line:
-                break
-            if text.strip() and not text.lstrip().startswith("["):
-                try:
-                    json.loads(text.strip().rstrip(",]"))
-                except json.JSONDecodeError:
-                    return number
+    head = _head(path)
+    if head is None or head.kind != "json":
+        return line
+    try:
+        with open_text(head) as file:
+            if head.framing == "unstructured":
+                json.loads(file.read())
+            for number, text in enumerate(file, start=1):
+                if number > line:
+                    break
+                if text.strip() and not text.lstrip().startswith("["):
+                    try:
+                        json.loads(text.strip().rstrip(",]"))
+                    except json.JSONDecodeError:
+                        return number
+    except json.JSONDecodeError as error:
+        return error.lineno
+    except (UnicodeDecodeError, OSError, EOFError, RecursionError):
+        pass
     return line
+
+
+def _other_line_end(path):
+    """Give the first line that ends otherwise than the first; None where all end alike."""
+    head = _head(path)
+    if head is None or head.kind != "csv":
+        return None
+    with open_text(head) as file:
+        first = ""
+        for number, line in enumerate(file, start=1):
+            end = "\r\n" if line.endswith("\r\n") else line[-1:]
+            first = first or end
+            if end != first and end in "\r\n":
+                return number
+    return None
+
+
+def check_whole(head: Head) -> None:
+    """Read a compressed file to its end, where its checksum stands, and look at the end of a long one.
+
+    Raises
+    ------
+    AmakitError
+        When it is damaged, or its last line is longer than what DuckDB reads.
+    """
+    length, last = 0, 0
+    try:
+        if head.packed:
+            with gzip.open(head.path) as file:
+                while part := file.read(1 << 20):
+                    at = part.rfind(b"\n", 0, len(part) if len(part) == 1 << 20 else len(part) - 1)
+                    last = length + at if at >= 0 else last
+                    length += len(part)
+        elif (length := head.path.stat().st_size) > _LONGEST:
+            with open(head.path, "rb") as file:  # noqa: PTH123
+                file.seek(length - _LONGEST)
+                last = length - _LONGEST * (b"\n" not in file.read(_LONGEST - 1))
+    except (OSError, EOFError, zlib.error) as error:
+        raise AmakitError(
+            f"{head.path} is damaged or was not copied whole: {error}; export or copy it again"
+        ) from error
+    if head.kind == "csv" and length - last > _LONGEST:
+        raise AmakitError(f"{head.path}: its last line is longer than 32 MB; take it out, or export as Parquet")
+
+
+def undecoded_line(path: str) -> int | None:
+    """Give the first line of a text that is not in UTF-8; None where all of it is."""
+    head = _head(path)
+    if head is None:
+        return None
+    number = 0
+    try:
+        with open_text(head) as file:
+            for number, _ in enumerate(file, start=1):  # noqa: B007
+                pass
+    except UnicodeDecodeError:
+        return number + 1
+    except (OSError, EOFError):
+        return None
+    return None

@@ -1,41 +1,105 @@
-"""Which files make a table, in which form."""
+"""Which files make a table: their names, then what they hold."""
 
-import csv
-import gzip
-import io
-from collections import defaultdict
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from amakit.errors import AmakitError
 from amakit.schemas import table_name, tables
+from amakit.source.dates import DateForm
+from amakit.source.forms import Form
 
-_FORMS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 DUCKDB_TYPES = {
     "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
     "long": "BIGINT", "real": "DOUBLE", "decimal": "DOUBLE", "bool": "BOOLEAN", "dynamic": "JSON",
 }  # fmt: skip
 #: What a failed conversion inside DuckDB says, so that it can be found again in the error that comes out.
-BROKEN_VALUE = "amakit-broken-value"
+BROKEN_VALUE, OTHER_TABLE, NOT_WHOLE = "amakit-broken-value", "amakit-other-table", "amakit-not-whole"
 #: What a snapshot says of itself, whole and while it is being taken.
 MANIFEST, PARTIAL = "manifest.json", "manifest.partial.json"
+#: Rows at which the ways of exporting stop without a word.
+LIMITS = {
+    10_000: "what the portal gave until 2021", 30_000: "what the portal exports at most",
+    500_000: "what the query API answers at most", 1_000_000: "what a search job keeps at most",
+}  # fmt: skip
+#: Suffixes of files that may hold rows; what has another is named by `amakit check` and nowhere else.
+_READ = {".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ""}
+_PERHAPS = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".zst", ".xlsx", ".xls", ".xlsm", ".xlsb", ".avro", ".orc",
+            ".xml", ".html", ".htm", ".ods"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Source:
     """Some files of one table that can be read together: the same form and the same columns."""
 
-    form: str
+    form: str  # parquet, csv, json or duckdb: how DuckDB reads it
     path: str  # the file, or the folder that holds all of them
     relation: str  # what DuckDB reads, with the columns as the files spell them
-    columns: dict  # the usual name of each column -> (its name in the files, its DuckDB type)
+    columns: Mapping  # the usual name of each column -> (its name in the files, its DuckDB type)
     full: frozenset = frozenset()  # names of columns, as the files spell them, that surely hold no null
+    files: tuple = ()  # each of them
+    about: Form | None = None  # the way of exporting
+    dates: Mapping[str, DateForm] = field(default_factory=dict)  # the form of each column of dates; else ISO 8601
+    commas: frozenset = frozenset()  # columns of numbers with a decimal comma
+    only: str = ""  # the table that each row must be of
+    delimiter: str = ""
 
 
-def files_by_table(folder: Path) -> dict[str, list[Path]]:
-    """Find the data files of each table, by the rules of a folder of exported tables."""
-    found, spelled = defaultdict(list), {}
+def limit_of(rows: int) -> str:
+    """Say of which limit a number of rows smells; empty where of none.
+
+    Examples
+    --------
+    >>> limit_of(30_000), limit_of(29_999)
+    ('what the portal exports at most', '')
+    """
+    return LIMITS.get(rows, "")
+
+
+def plain_table(name: str) -> str:
+    """Give the table that a name stands for: its own, or the one that was searched or restored.
+
+    Examples
+    --------
+    >>> plain_table("Heartbeat_SRCH"), plain_table("perf_rst"), plain_table("MyApp_CL")
+    ('Heartbeat', 'Perf', 'MyApp_CL')
+    """
+    return table_name(re.sub(r"_(?:SRCH|RST)$", "", name.strip(), flags=re.IGNORECASE))
+
+
+def is_table(name: str) -> bool:
+    """Whether a name is that of a table that the kit knows, or of a custom one."""
+    return plain_table(name) in tables() or plain_table(name).lower().endswith("_cl")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file, and the table that its path says.
+
+    Attributes
+    ----------
+    path : Path
+    table : str
+        Empty where the path says none.
+    by : str
+        What says it: ``file``, ``container`` or ``folder``.
+    spare : str
+        The name that is taken where its rows say nothing either.
+    """
+
+    path: Path
+    table: str
+    by: str
+    spare: str
+
+
+def named_files(folder: Path) -> Iterator[Named]:
+    """Give each file below a folder but hidden ones, in order, with the table that its path names.
+
+    The name of a file beats the name of its folder, and the nearest folder beats those above it.
+    """
     demo = (folder / "_demo.json").exists()  # then truth/ holds what really happened, which no query may see
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         parts = path.relative_to(folder).parts
@@ -43,57 +107,40 @@ def files_by_table(folder: Path) -> dict[str, list[Path]]:
             continue
         if demo and parts[0] == "truth":
             continue
-        stems = [*parts[:-1], parts[-1].split(".")[0]]
-        exported = (s for s, below in pairwise(stems) if below.startswith("WorkspaceResourceId="))
-        known = (s for s in stems if table_name(s) in tables())
-        name = table_name(next(exported, None) or next(known, stems[0]))
-        if form_of(path) is None:
-            if name in tables() and table_name(stems[-1]) == name:
-                raise AmakitError(f"{path} is in a form that cannot be read; export it as CSV, JSON or Parquet")
-            continue
-        found[spelled.setdefault(name.lower(), name)].append(path)
-    return found
+        stem = re.sub(r" ?\(\d+\)$", "", parts[-1].split(".")[0])
+        container = next((a for a, b in pairwise(parts) if b.startswith("WorkspaceResourceId=")), "")
+        above = next((part for part in reversed(parts[:-1]) if is_table(part)), "")
+        spare = plain_table(parts[0] if len(parts) > 1 else stem)
+        for name, by in ((container, "container"), (stem if is_table(stem) else "", "file"), (above, "folder")):
+            if name:
+                yield Named(path, plain_table(name), by, spare)
+                break
+        else:
+            yield Named(path, "", "", spare)
 
 
-def form_of(path: Path) -> str | None:
-    """Tell the form of a file by its name."""
-    name = path.name.lower().removesuffix(".gz")
-    return _FORMS.get(Path(name).suffix)
+def suffix_of(path: Path) -> str:
+    """Give the suffix that tells the form, without that of gzip."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def open_text(path: str | Path) -> io.TextIOWrapper:
-    """Open a text file, packed or not, in UTF-8 with or without a byte order mark."""
-    raw = gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115, PTH123
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+def may_hold_rows(path: Path) -> bool | None:
+    """Whether a file is looked into; None where it may hold rows but surely cannot be read."""
+    suffix = suffix_of(path)
+    return True if suffix in _READ else None if suffix in _PERHAPS else False
 
 
-def layout_of(path: Path, form: str) -> str | tuple[str, tuple[str, ...]]:
-    """Give what decides how a text file is read: for CSV its delimiter and header, for JSON its framing."""
-    try:
-        with open_text(path) as file:
-            if form == "json":
-                first = next((c for c in iter(lambda: file.read(1), "") if not c.isspace()), "")
-                if not first:
-                    raise AmakitError(f"{path} is empty; export it again, or take it out of the folder")
-                return "array" if first == "[" else "newline_delimited"
-            line = file.readline()
-            delimiter = max(",;\t|", key=line.count)
-            file.seek(0)
-            header = tuple(next(csv.reader(file, delimiter=delimiter), ()))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise AmakitError(f"{path} cannot be read as text: {error}; export it again as UTF-8") from error
-    if not any(name.strip() for name in header):
-        raise AmakitError(f"{path}, line 1: there is no header with column names; export it again with one")
-    return delimiter, header
+def matched_columns(path: "str | Path", columns: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Pair the columns of a file with their usual names, which are compared without case.
 
-
-def matched_columns(path: Path, columns: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Pair the columns of a file with their usual names, which are compared without case."""
+    Of a search job's result the row's own time and table are taken, not those of the job.
+    """
     usual = {name.lower(): name for table in tables().values() for name in table}
     matched = {}
     for name, kind in columns.items():
-        plain, bracket, zone = name.strip().partition(" [")
-        if bracket and zone.rstrip("]").upper() != "UTC":
+        plain, bracket, zone = name.strip().partition("[")
+        plain = plain.strip() if bracket and zone.endswith("]") else name.strip()
+        if bracket and zone.endswith("]") and zone.rstrip("] ").upper() not in ("UTC", "Z", "UTC+00:00"):
             raise AmakitError(
                 f"{path}: column {name!r} is in another time zone than UTC; set the portal to UTC and export again"
             )
@@ -104,6 +151,10 @@ def matched_columns(path: Path, columns: dict[str, str]) -> dict[str, tuple[str,
                 f"{path}: columns {matched[clash][0]!r} and {name!r} have the same name without case; rename one"
             )
         matched[plain] = (name, kind)
+    lower = {name.lower(): name for name in matched}
+    for column in ("TimeGenerated", "Type"):
+        if own := lower.get(f"_original{column.lower()}"):
+            matched[column] = matched[own]
     return matched
 
 
@@ -123,22 +174,22 @@ def kql_type_of(column: str, duckdb_type: str, source: Source) -> str:
 
 
 def quoted_text(value: str) -> str:
-    """Write a text as a literal of SQL."""
+    """Write text for SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def quoted_name(value: str) -> str:
-    """Write a name as SQL quotes it."""
+    """Write a name for SQL."""
     return '"' + value.replace('"', '""') + '"'
 
 
-def one_line(error: Exception | str) -> str:
-    """Give the message of an error on one line."""
+def one_line(error: object) -> str:
+    """Write an error in one line."""
     return " ".join(str(error).split())
 
 
 def unreadable_column(source: Source, column: str, duckdb_type: str, wanted: str) -> AmakitError:
-    """Say that the type of a column cannot be read as what KQL needs."""
+    """Make the error of a column whose type does not fit."""
     return AmakitError(
         f"{source.path}: column {column!r} has the type {duckdb_type}, which is {wanted}; "
         "convert the column, or leave it out of the export"

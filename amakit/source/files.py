@@ -1,8 +1,7 @@
 """KQL over a folder of exported tables, or a DuckDB file, in the embedded engine."""
 
-import json
-import os
 import re
+import shutil
 import tempfile
 import uuid
 from collections import defaultdict
@@ -12,21 +11,12 @@ from typing import TYPE_CHECKING
 from amakit.errors import AmakitError, UsageError
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
-from amakit.source.broken_rows import cell_as, explain_error
-from amakit.source.exports import (
-    BROKEN_VALUE,
-    DUCKDB_TYPES,
-    Source,
-    files_by_table,
-    form_of,
-    kql_type_of,
-    layout_of,
-    matched_columns,
-    one_line,
-    quoted_name,
-    quoted_text,
-)
-from amakit.source.manifest import read_manifest
+from amakit.source.broken_rows import cell_as, check_whole, explain_error
+from amakit.source.dates import checked
+from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, one_line, quoted_name, quoted_text
+from amakit.source.folder import Folder, read_folder, settle_dates
+from amakit.source.manifest import made_up, read_manifest
+from amakit.source.relations import FILE, listed, literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,41 +34,62 @@ class LocalEngine:
     ----------
     path : path-like
         The folder or the ``.duckdb`` file.
+    date_format : str
+        ``day-first`` or ``month-first``, for dates of which nothing else shows it.
 
     Raises
     ------
     AmakitError
-        When nothing in it can be read, or a file is not what its name says.
+        When nothing in it can be read.
     """
 
     at_once, log_analytics = 1, False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, date_format: str = "") -> None:
         import duckdb
         import duckdb_kql
         from duckdb_kql.engine import schema
 
         self._kql, self._errors = duckdb_kql, duckdb.Error
-        self._path = Path(path).resolve()
-        self._connection = duckdb.connect(config={"preserve_insertion_order": True})
+        self._path, self._date_format = Path(path).resolve(), checked(date_format)
+        # what a file is called or holds must never fetch or load code
+        off = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        self._connection = duckdb.connect(config={"preserve_insertion_order": True, **off})
         self._run("SET TimeZone = 'UTC'")
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
-        spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
-        self._run(f"SET temp_directory = {quoted_text(str(spill))}")
-        self._text_tables, self._columns, self._held = set(), {}, []
-        marker = self._path / "_demo.json"  # a made-up fleet has a made-up today, so that ago() finds it
-        taken = read_manifest(self._path)  # and what was copied of the past is as it was then
-        about = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else taken or {}
-        self._now = about.get("end")
+        self._spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
+        self._run(f"SET temp_directory = {quoted_text(str(self._spill))}")
+        self._text_tables, self._columns, self._held, self._files = set(), {}, [], Folder()
+        # a made-up fleet has a made-up today, so that ago() finds it; what was copied of the past is as it was then
+        self._now = (made_up(self._path) or read_manifest(self._path) or {}).get("end")
         if self._path.is_dir():
-            self._run(f"SET allowed_directories = [{quoted_text(str(self._path))}]")
-            found = self._folder()
+            inside = {str(self._path), literal(str(self._path))}
+            self._run(f"SET allowed_directories = [{', '.join(quoted_text(path) for path in sorted(inside))}]")
+            self._files = read_folder(self._run, self._path, self._spill / "utf-8", self._date_format)
         else:
-            found = self._database()
+            self._database()
         self._run("SET enable_external_access = false")
         self._run("SET lock_configuration = true")
-        self._columns = {name: self._view(name, sources) for name, sources in sorted(found.items())}
+        system = {name for (name,) in self._run("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()}
+        for name, sources in sorted(self._files.sources.items()):
+            try:
+                self._columns[name] = self._view(name, sources, system)
+            except AmakitError as error:
+                self._files.refused[name] = str(error)
+        if not self._columns:
+            self._nothing()
         self._schema = schema(self._connection)
+
+    def _nothing(self):
+        """Say why nothing can be read."""
+        reasons = [*self._files.refused.values(), *self._files.unread.values()]
+        useful = [reason for reason in reasons if not reason.endswith("it is left alone")]
+        if useful:
+            raise AmakitError(useful[0])
+        raise AmakitError(
+            f"{self._path} holds no table that can be read; put files such as Heartbeat.parquet, "
+            "Heartbeat.csv or Heartbeat.json into it, or folders of such files named after their table"
+        )
 
     # -- what there is ------------------------------------------------------------------------------------
 
@@ -104,9 +115,42 @@ class LocalEngine:
         ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {quoted_name(table)}').fetchone()
         return rows, *ends
 
+    def refused(self) -> dict[str, str]:
+        """Give the tables that cannot be read, and why."""
+        return self._files.refused
+
+    def unread(self) -> dict[str, str]:
+        """Give the files that make no table, and why."""
+        return self._files.unread
+
+    def files(self, table: str) -> "list[tuple[str, str]]":
+        """Give the files of a table, each with the form that was recognised."""
+        sources = self._files.sources[table]
+        return [(self._files.copies.get(f, f), s.about.name if s.about else s.form) for s in sources for f in s.files]
+
+    def given(self, table: str) -> set[str]:
+        """Give the columns that at least one file of a table has."""
+        return {column for source in self._files.sources[table] for column in source.columns}
+
+    def rows_by_file(self, table: str) -> dict[str, int]:
+        """Count the rows of each file of a table; of Parquet without reading them."""
+        counts: dict[str, int] = {}
+        for source in self._files.sources[table]:
+            if source.form == "parquet":
+                sql = f"SELECT file_name, num_rows FROM parquet_file_metadata({listed(list(source.files))})"
+            elif source.form == "duckdb":
+                sql = f"SELECT {quoted_text(source.path)}, count(*) FROM {source.relation}"
+            else:
+                sql = f'SELECT "{FILE}", count(*) FROM {source.relation} GROUP BY ALL'
+            for path, rows in self._run(sql).fetchall():
+                path = self._files.copies.get(path, path)
+                counts[path] = counts.get(path, 0) + rows
+        return counts
+
     def close(self) -> None:
         """Let go of the files."""
         self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
 
     def run(self, kql: str) -> "pd.DataFrame":
         """Run KQL and give the result as a frame.
@@ -120,12 +164,19 @@ class LocalEngine:
         from duckdb_kql.errors import KqlError, KqlSyntaxError
 
         try:
+            for table, reason in self._files.refused.items():
+                if table not in self._columns and re.search(rf"(?i)\b{re.escape(table)}\b", kql):
+                    raise AmakitError(reason)
             held = {table.name: list(table.columns) for table in self._held}
             sql = self._kql.to_sql(kql, schema=self._schema | held, allow_write=False, query_now=self._now)
             if sql.unbound:
                 raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
             self._load_text_tables(str(sql))
             return self._fetch(str(sql), dict(sql.parameters))
+        except RecursionError as error:
+            raise AmakitError(
+                "the query is nested too deeply for the embedded engine; take it apart with let"
+            ) from error
         except KqlSyntaxError as error:
             reason = re.sub(r" expecting \{.*", "", one_line(error))  # what could stand there are 100 words
             raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
@@ -166,74 +217,15 @@ class LocalEngine:
     def _load_text_tables(self, sql):
         """Replace the views over text that a query mentions by tables, so that text is read once."""
         for name in [n for n in self._text_tables if quoted_name(n).lower() in sql.lower()]:
-            self._run(f"CREATE TABLE {quoted_name(name + ' loaded')} AS FROM {quoted_name(name)}")
+            for path, _ in self.files(name):
+                if head := self._files.heads.get(path):
+                    check_whole(head)
+            self._run(f"CREATE TABLE {quoted_name(name + ' loaded')} AS FROM {quoted_name(name)}", table=name)
             self._run(f"DROP VIEW {quoted_name(name)}")
             self._run(f"ALTER TABLE {quoted_name(name + ' loaded')} RENAME TO {quoted_name(name)}")
             self._text_tables.discard(name)
 
     # -- making the views ---------------------------------------------------------------------------------
-
-    def _folder(self):
-        files = files_by_table(self._path)
-        if not any(files.values()):
-            raise AmakitError(
-                f"{self._path} holds no table that can be read; put files such as Heartbeat.parquet, "
-                "Heartbeat.csv or Heartbeat.json into it, or folders of such files named after their table"
-            )
-        return {table: self._sources(paths) for table, paths in files.items()}
-
-    def _sources(self, paths):
-        groups = defaultdict(list)
-        for path in paths:
-            if path.stat().st_size == 0:
-                raise AmakitError(f"{path} is empty; export it again, or take it out of the folder")
-            form = form_of(path)
-            groups[form, None if form == "parquet" else layout_of(path, form)].append(str(path))
-        return [
-            getattr(self, f"_{form}")(files, layout)
-            for (form, layout), files in sorted(groups.items(), key=lambda group: group[1])
-        ]
-
-    def _parquet(self, files, _):
-        relation = f"read_parquet({_list(files)}, union_by_name = true)"
-        try:
-            described = self._run(f"DESCRIBE FROM {relation}").fetchall()
-        except AmakitError as error:
-            bad = next((f for f in files if not _is_parquet(f)), files[0])
-            raise AmakitError(f"{bad} is no Parquet file, although its name says so; export it again") from error
-        matched = matched_columns(files[0], {name: kind for name, kind, *_ in described})
-        # Text without nulls is left as it is: a function over it would cost the scan its dictionaries.
-        full = self._run(
-            f"SELECT path_in_schema FROM parquet_metadata({_list(files)}) GROUP BY ALL "
-            "HAVING bool_and(coalesce(stats_null_count = 0, false)) AND sum(num_values) = "
-            f"(SELECT sum(num_rows) FROM parquet_file_metadata({_list(files)}))"
-        ).fetchall()
-        return Source("parquet", _common(files), relation, matched, frozenset(name for (name,) in full))
-
-    def _csv(self, files, layout):
-        delimiter, header = layout
-        matched = matched_columns(files[0], dict.fromkeys(header, "VARCHAR"))
-        if len(set(header)) < len(header) or not all(header):
-            raise AmakitError(f"{files[0]}, line 1: two columns have the same name, or one has none; rename them")
-        columns = ", ".join(f"{quoted_text(name)}: 'VARCHAR'" for name in header)
-        relation = (
-            f"read_csv({_list(files)}, columns = {{{columns}}}, header = true, auto_detect = false, "
-            f"delim = {quoted_text(delimiter)}, quote = '\"', escape = '\"', filename = 'amakit file')"
-        )
-        return Source("csv", _common(files), relation, matched)
-
-    def _json(self, files, layout):
-        common = (
-            f"{_list(files)}, format = {quoted_text(layout)}, maximum_object_size = 268435456, filename = 'amakit file'"
-        )
-        broken = f"[error('{BROKEN_VALUE}' || concat_ws(chr(31), '', \"amakit file\", '', json))]"
-        keys = self._run(
-            f"SELECT DISTINCT unnest(CASE json_type(json) WHEN 'OBJECT' THEN json_keys(json) ELSE {broken} END) "
-            f"FROM read_json_objects({common}) ORDER BY 1"
-        ).fetchall()
-        columns = ", ".join(f"{quoted_text(key)}: 'VARCHAR'" for (key,) in keys)
-        relation = f"read_json({common}, columns = {{{columns}}})"
-        return Source("json", _common(files), relation, matched_columns(files[0], {key: "VARCHAR" for (key,) in keys}))
 
     def _database(self):
         try:
@@ -256,20 +248,16 @@ class LocalEngine:
         for (_, table), name in zip(found, names, strict=True):
             if names.count(name) > 1:
                 raise AmakitError(f"{self._path} holds several tables {table!r} (without case); rename all but one")
-        return {
-            table_name(table): [
-                Source(
-                    "duckdb",
-                    str(self._path),
-                    f"source.{quoted_name(schema)}.{quoted_name(table)}",
-                    matched_columns(self._path, columns),
-                )
-            ]
-            for (schema, table), columns in found.items()
-        }
+        for (schema, table), columns in found.items():
+            relation = f"source.{quoted_name(schema)}.{quoted_name(table)}"
+            matched = matched_columns(self._path, columns)
+            self._files.sources[table_name(table)].append(Source("duckdb", str(self._path), relation, matched))
+        settle_dates(self._files, self._run, self._date_format)
 
-    def _view(self, table, sources):
+    def _view(self, table, sources, system):
         """Lay one view over all files of a table; give the KQL type of each of its columns."""
+        if table.lower() in system:
+            raise AmakitError(f"{sources[0].path}: {table!r} is a name of the engine's own; call the file otherwise")
         types = dict(tables().get(table, RECEIVED))
         usual = {column.lower(): column for column in types}
         for source in sources:
@@ -294,21 +282,12 @@ class LocalEngine:
             self._text_tables.add(table)
         return types
 
-    def _run(self, sql, parameters=None):
+    def _run(self, sql, parameters=None, table=""):
         try:
             return self._connection.execute(sql, parameters or None)
         except self._errors as error:
-            raise AmakitError(explain_error(str(error), self._columns)) from error
-
-
-def _is_parquet(path):
-    with open(path, "rb") as file:  # noqa: PTH123
-        return file.read(4) == b"PAR1"
-
-
-def _list(values):
-    return "[" + ", ".join(quoted_text(v) for v in values) + "]"
-
-
-def _common(files):
-    return files[0] if len(files) == 1 else os.path.commonpath(files)
+            text = str(error)
+            for copy, path in self._files.copies.items():
+                text = text.replace(copy, path)
+            paths = [path for path, _ in self.files(table)] if table else []
+            raise AmakitError(explain_error(text, self._columns, paths)) from error

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from amakit.errors import AmakitError
+from amakit.intervals import instant
 from amakit.source.exports import MANIFEST, PARTIAL, one_line
 
 
@@ -18,10 +19,40 @@ def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:
     path = Path(folder) / name
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError) as error:
+        if isinstance(found, dict) and "amakit_snapshot" in found:
+            _look_through(found, {"planned"} if name == PARTIAL else {"machines", "taken", "synthetic"})
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError, AmakitError) as error:
         reason = one_line(error)
         raise AmakitError(f"{path} cannot be read: {reason}; copy the snapshot again, or take it anew") from error
     return found if isinstance(found, dict) and "amakit_snapshot" in found else None
+
+
+def _look_through(found, needs):
+    lacking = {"files", "start", "end", "workspace", *needs} - found.keys()
+    if lacking or not all({"file", "bytes"} <= file.keys() for file in found["files"]):
+        raise ValueError(f"it lacks {', '.join(sorted(lacking)) or 'what its files are'}")
+    instant(found["end"])
+
+
+def made_up(folder: str | Path) -> dict | None:
+    """Read what a made-up fleet says of itself; None where the folder holds none.
+
+    Raises
+    ------
+    AmakitError
+        When it is there, and broken.
+    """
+    path = Path(folder) / "_demo.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if about is not None:
+            instant(about["end"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, AmakitError) as error:
+        raise AmakitError(
+            f"{path} is broken: {type(error).__name__} {one_line(error)}; take it away, or make the fleet again with "
+            "`amakit demo`"
+        ) from error
+    return about
 
 
 def snapshot_files(folder: str | Path) -> dict[str, int]:

@@ -21,6 +21,7 @@ from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
 from amakit.service.retry import Patience, halves, together
+from amakit.source.dates import checked
 
 if TYPE_CHECKING:
     from amakit.service.kusto import KustoEngine, TokenCredential
@@ -154,6 +155,16 @@ class Workspace:
         """Whether it is a workspace of Log Analytics, whose rows come in all the time."""
         return self._engine.log_analytics
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """Tables whose files cannot be read, and why: missing evidence.  Of a service none."""
+        return {} if self.kind == "kusto" else self._engine.refused()
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Files of a folder that make no table, and why."""
+        return {} if self.kind == "kusto" else self._engine.unread()
+
     def columns(self, table: str) -> dict[str, str]:
         """KQL type of each column of a table.
 
@@ -163,6 +174,8 @@ class Workspace:
             When there is no such table.
         """
         if table not in self.tables:
+            if table in self.refused:
+                raise AmakitError(self.refused[table])
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
         return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
 
@@ -309,6 +322,8 @@ class Workspace:
         stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
         for reads, columns in wanted.reads.items():
             table = values.get(stand_in, reads)
+            if table in self.refused:
+                raise AmakitError(self.refused[table])
             if table not in self.tables:
                 raise AmakitError(f"{self.name} has no table {table}; it holds {', '.join(self.tables) or 'nothing'}")
             present = self.columns(table)
@@ -462,7 +477,11 @@ def shown(workspace: str | Path) -> str:
 
 
 def connect(
-    workspace: str | Path = "demo", cloud: str = "", endpoint: str = "", credential: "str | TokenCredential" = ""
+    workspace: str | Path = "demo",
+    cloud: str = "",
+    endpoint: str = "",
+    credential: "str | TokenCredential" = "",
+    date_format: str = "",
 ) -> "Workspace":
     """Open a workspace.
 
@@ -480,6 +499,9 @@ def connect(
     credential : str or azure.core.credentials.TokenCredential
         How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
         ``workload`` or ``environment``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the chain.
+    date_format : str
+        ``day-first`` or ``month-first``: how dates of exported text are read that fit both, where no row and no
+        other file shows which it is.  By default ``AMAKIT_DATE_FORMAT``.
 
     Returns
     -------
@@ -507,6 +529,7 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
             (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip
         return Workspace(name, "kusto", KustoEngine(name, *told[:2], told[2] or "default"))
+    checked(date_format)
     if cloud or endpoint or credential:
         raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
     if name == "demo":
@@ -521,7 +544,8 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
 
         kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
         made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])
-        return Workspace(name, kind, LocalEngine(path), made_up, taken)
+        order = date_format or os.environ.get("AMAKIT_DATE_FORMAT", "")
+        return Workspace(name, kind, LocalEngine(path, order), made_up, taken)
     if path.is_file():
         raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
     raise AmakitError(

@@ -13,6 +13,7 @@ import pytest
 
 from amakit import AmakitError, UsageError, demo
 from amakit.demo import folder as demo_folder
+from amakit.demo import machines as demo_machines
 
 CAUSES = {
     "upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted", "disconnected", "unexplained",
@@ -117,7 +118,7 @@ def test_one_more_machine_changes_no_other(small, tmp_path):
 def test_default_fleet_holds_every_cause_role_and_shape(default):
     outages, machines = truth(default, "outages"), truth(default, "machines")
     assert set(outages["cause"]) == CAUSES
-    assert set(machines["role"]) == {role for _, _, role in demo._CAST}
+    assert set(machines["role"]) == {role for _, _, role in demo_machines._CAST}
     assert len(machines) == 40
     assert machines["computer"].nunique() == 39, "two resources share one computer name"
     assert machines["resource_id"].nunique() == 38, "three instances share the id of their scale set"
@@ -414,3 +415,36 @@ def test_a_cache_that_cannot_be_written_moves_to_the_temporary_directory(tmp_pat
     folder = demo.cached()
     assert Path(tmp_path / "tmp") in folder.parents
     assert (folder / "_demo.json").exists()
+
+
+@pytest.fixture
+def small_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(demo_folder.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(demo_folder, "write", partial(demo.write, machines=1, days=1))
+    return demo.cached()
+
+
+DAMAGE = {
+    "a table is gone": lambda folder: (folder / "Perf.parquet").unlink(),
+    "a table is cut": lambda folder: (folder / "Heartbeat.parquet").write_bytes(b"PAR1"),
+    "a table is empty": lambda folder: (folder / "Heartbeat.parquet").write_bytes(b""),
+    "another table": lambda folder: (folder / "More.parquet").write_bytes(b"x"),
+    "no description": lambda folder: (folder / "_demo.json").unlink(),
+    "an empty description": lambda folder: (folder / "_demo.json").write_text(""),
+    "a description of another kind": lambda folder: (folder / "_demo.json").write_text("[1]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_made_anew(small_cache, damage):
+    right = {path.name: path.stat().st_size for path in small_cache.glob("*.parquet")}
+    DAMAGE[damage](small_cache)
+    assert demo.cached() == small_cache
+    assert {path.name: path.stat().st_size for path in small_cache.glob("*.parquet")} == right
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits to tell whose a folder is")
+def test_a_cache_that_everybody_may_write_to_is_not_believed(small_cache):
+    small_cache.parent.chmod(0o777)
+    assert demo.cached().parent != small_cache.parent

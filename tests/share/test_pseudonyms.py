@@ -97,6 +97,63 @@ def test_pseudonyms_are_the_first_digits_of_an_hmac():
     assert pseudonym(KEY, "machine", "") == ""
 
 
+def test_a_hash_of_real_answers_cannot_be_tried():
+    real = {"inputs_sha256": "ab" * 32, "queries": [{"name": "x", "text": "y", "sha256": "cd" * 32}, {"sha256": ""}]}
+    run = anonymised(analysis_of(real), KEY).run
+    assert run["inputs_sha256"] == hmac.new(KEY, b"ab" * 32, "sha256").hexdigest()
+    assert [query["sha256"] for query in run["queries"]] == [hmac.new(KEY, b"cd" * 32, "sha256").hexdigest(), ""]
+
+
+def test_the_key_never_lands_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("AMAKIT_KEY_FILE", raising=False)
+    owner_key()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+LEAKS = {
+    "an account, English": ("on behalf of CORPX\\janedoex at once", "janedoex"),
+    "an account, German": ("für Benutzer CONTOSOX\\janedoex.", "janedoex"),
+    "an account, French": ("l'utilisateur CONTOSOX\\janedoex a", "janedoex"),
+    "an account, Japanese": ("ユーザー CONTOSOX\\janedoex が", "janedoex"),
+    "an account in JSON": ('{"user":"CONTOSOX\\\\janedoex"}', "janedoex"),
+    "an address after a colon": ("ip:10.77.88.98 and tcp:10.77.88.89", "10.77.88"),
+    "an address after a letter": ("v10.77.88.92 host_10.77.88.91", "10.77.88"),
+    "an address of six after a colon": ("ip:2001:db8:77::96 came", "db8:77"),
+    "a GUID in a coded path": ("%2Fsubscriptions%2F0b1e2d3c-4a5f-4687-9a0b-c0de0000000f%2Fx", "c0de0000000f"),
+    "a GUID without dashes": ("id 0b1e2d3c4a5f46879a0bc0de0000000f came", "c0de0000000f"),
+    "a GUID with underscores": ("id 0b1e2d3c_4a5f_4687_9a0b_c0de0000000f came", "c0de0000000f"),
+    "a security identifier": ("S-1-5-21-3623811015-3361044348-30300820-1013", "3623811015"),
+    "a distinguished name": ("CN=janedoex,OU=Salesx,DC=corpx,DC=example", "x,"),
+    "a name in a word": ("xweb-front-0734x and 1web-front-0734", "web-front-0734"),
+    "a name cut for NetBIOS": ("WEB-FRONT-07341 joined", "WEB-FRONT-0734"),
+    "a name in a coded path": ("a%20b%2Fdb%C3%A9%2D1".replace("%2D", "-"), "db%C3%A9-1"),
+    "a name with escapes of JSON": ('{"host": "db\\u00e9-1"}', "db\\u00e9-1"),
+}
+
+
+@pytest.mark.parametrize("case", LEAKS)
+def test_no_spelling_of_a_name_stays(case):
+    text, secret = LEAKS[case]
+    names = ["web-front-0734", "web-front-0734123456789", "dbé-1"]
+    machines = pd.DataFrame({"resource_id": "", "computer": names, "note": ["", "", text]})
+    after = anonymised(analysis_of({"queries": [{"name": "x", "text": text}]}, machines=machines), KEY)
+    assert secret.lower() not in written(after).lower().replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Processor \\ % Processor Time \\ _Total", "NT AUTHORITY\\SYSTEM stopped it", "C:\\Windows\\System32\\x.dll",
+        "HKLM\\Software\\Microsoft\\Azure", "version 1.34.5.0-2 of 2026-03-02 10:00:00",
+    ],
+)  # fmt: skip
+def test_what_names_nobody_stays(text):
+    assert Pseudonyms(KEY, {"1.34.5.0-2": None}).text(text) == text
+
+
 def test_a_resource_id_keeps_its_structure():
     name, group = digest("machine", "web-01"), digest("group", "rg-web")
     whole = f"/subscriptions/{digest('subscription', SUBSCRIPTION)}/resourcegroups/{group}/providers/microsoft.compute/virtualmachines/{name}"
@@ -275,11 +332,13 @@ def test_everything_else_of_the_demo_is_unchanged(real, shown):
         pd.testing.assert_frame_equal(left, right)
         if {"computer", "resource_id"} <= set(new):
             pd.testing.assert_frame_equal(new, new.sort_values(["computer", "resource_id"], kind="stable"))
-    assert {k: v for k, v in shown.run.items() if k != "queries"} == {
-        k: v for k, v in real.run.items() if k != "queries"
+    hashed = ("queries", "inputs_sha256")
+    assert {k: v for k, v in shown.run.items() if k not in hashed} == {
+        k: v for k, v in real.run.items() if k not in hashed
     }
     for old, new in zip(real.run["queries"], shown.run["queries"], strict=True):
-        assert new == old | {"text": new["text"]}
+        assert new == old | {"text": new["text"], "sha256": new["sha256"]}
+        assert new["sha256"] != old["sha256"]
         assert re.findall(r"datetime\([^)]*\)", new["text"]) == re.findall(r"datetime\([^)]*\)", old["text"])
         assert re.sub('"[^"]*"', '""', new["text"]) == re.sub('"[^"]*"', '""', old["text"])
 

@@ -635,7 +635,8 @@ BROKEN_ROWS = {
         "2 fields",
     ),
     "columns of one name": ("Heartbeat.csv", "TimeGenerated,Computer,Computer\n", 1, "same name"),
-    "a column without a name": ("Heartbeat.csv", ",TimeGenerated\n0,2026-03-01T00:00:00Z\n", 1, "name"),
+    "a column without a name": ("Heartbeat.csv", "TimeGenerated,\n2026-03-01T00:00:00Z,0\n", 1, "name"),
+    "a first column without a name that is no index": ("Heartbeat.csv", ",TimeGenerated\na,2026-03-01\n", 1, "index"),
     "no header": ("Heartbeat.csv", "\n2026-03-01T00:00:00Z\n", 1, "header"),
     "a truncated JSON line": ("Heartbeat.jsonl", f"{JSON}\n{JSON[:40]}\n{JSON}\n", 2, "JSON"),
     "a truncated last JSON line": ("Heartbeat.jsonl", f"{JSON}\n{JSON}\n{JSON[:40]}", 3, "JSON"),
@@ -707,8 +708,8 @@ BROKEN_FILES = {
         gzip.compress(MANY_JSON.encode())[:40_000],
         "not copied whole",
     ),
-    "a gz that is none": ("Heartbeat.csv.gz", (HEAD + GOOD).encode(), "Not a gzipped file"),
-    "text in UTF-16": ("Heartbeat.csv", (HEAD + GOOD).encode("utf-16"), "export it again as UTF-8"),
+    "a gz that is none": ("Heartbeat.csv.gz", (HEAD + GOOD).encode(), "not compressed with gzip"),
+    "text in UTF-16 that is cut": ("Heartbeat.csv", (HEAD + GOOD).encode("utf-16")[:-1], "not whole text in UTF-16"),
     "text in Latin-1": ("Heartbeat.csv", (HEAD + "2026-03-01T00:00:00Z,café,1\n").encode("latin-1"), "as UTF-8"),
     "a file that is no Parquet": ("Heartbeat.parquet", b"TimeGenerated,Computer\n", "is no Parquet file"),
     "Parquet that is cut off": ("Heartbeat.parquet", cut(parquet(f"SELECT {NOW} FROM range(9999)"), 0.5), "no Parquet"),
@@ -737,7 +738,7 @@ BROKEN_FILES = {
     "an answer of the REST API": (
         "Heartbeat.json",
         b'{"tables": [{"name": "PrimaryResult"}]}',
-        "no column TimeGenerated",
+        "no columns",
     ),
     "a spreadsheet": ("Heartbeat.xlsx", b"PK", "export it as CSV, JSON or Parquet"),
 }
@@ -753,7 +754,7 @@ def test_a_file_that_is_not_what_it_must_be_is_named_with_what_to_do(tmp_path, c
     text = broken(tmp_path)
     assert text.startswith(str(tmp_path / name))
     assert reason in text
-    assert re.search("; (export|mend|convert|rename|set)|; take|export it as|export or copy", text)
+    assert re.search("; (export|mend|convert|rename|set|save)|; take|export it as|export or copy", text)
 
 
 def test_of_several_parquet_files_the_broken_one_is_named(tmp_path):
