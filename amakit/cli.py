@@ -1,15 +1,22 @@
 """The command line: parses, calls, prints."""
 
+import errno
 import logging
 import os
+import signal
 import sys
+import threading
 from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
 
 import click
 
 from amakit import __version__
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError, UsageError, say
 
+#: Of writing: a full disk, a quota, a broken disk, a limit on the size of files.
+_NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EFBIG")}
 #: What reports, and of a service lately: all that it keeps would be an expensive question.
 _VERSIONS = """Heartbeat {}
 | where Category == "Azure Monitor Agent"
@@ -22,19 +29,32 @@ class _Commands(click.Group):
 
     def invoke(self, context):
         try:
-            return super().invoke(context)
+            answer = super().invoke(context)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk is noticed here, or not before Python ends
         except AmakitError as error:
             if context.params["debug"]:
                 raise
-            click.echo(f"amakit: {error}", err=True)
+            say(f"amakit: {error}", error=True)
             context.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             if context.params["debug"]:
                 raise
-            click.echo(
-                "amakit: interrupted; what was being written is left out, everything else is as it was", err=True
-            )
+            say("amakit: interrupted; what was being written is left out, everything else is as it was", error=True)
             context.exit(130)
+        except MemoryError:
+            if context.params["debug"]:
+                raise
+            say("amakit: there is not enough memory for this; ask for a shorter window or fewer machines", error=True)
+            context.exit(1)
+        except OSError as error:
+            if context.params["debug"] or error.errno not in _NO_ROOM:
+                raise
+            # what is left in the buffer goes nowhere, or Python would try it once more at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+            say(f"amakit: there is no room for what is printed or written: {error.strerror}; make some", error=True)
+            context.exit(1)
+        return answer
 
     def list_commands(self, context):
         return list(self.commands)  # in the order in which a newcomer meets them
@@ -49,6 +69,12 @@ def main(debug: bool) -> None:
     WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
     http://127.0.0.1:PORT/DATABASE, or the ARM id of a Log Analytics workspace.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)  # what is half written is taken away, as after Ctrl-C
+
+
+def _end(number, _frame):
+    sys.exit(128 + number)
 
 
 def _window(command):
@@ -90,7 +116,7 @@ def _connected(workspace, cloud, endpoint, credential):
             log.removeHandler(lines)
             ws.rest()
             if ws.kind == "kusto" and ws.log:
-                click.echo(ws.total(), err=True)
+                say(ws.total(), error=True)
 
 
 def _pairs(_context, _parameter, values):
@@ -112,7 +138,7 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
     """Make a synthetic workspace in DIR, and DIR/truth beside its tables."""
     from amakit.demo import write
 
-    click.echo(write(folder, machines=machines, days=days, seed=seed))
+    say(write(folder, machines=machines, days=days, seed=seed))
 
 
 @main.command()
@@ -128,21 +154,21 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
 
     if found := changed(workspace):
         for line in found:
-            click.echo(line)
+            say(line)
         raise AmakitError(
             f"{workspace} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
             "put them right, or take it again with the same `amakit snapshot`"
         )
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        click.echo(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
+        say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
         if ws.taken:
-            click.echo(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
+            say(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
         for step, shown in ws.proof():
-            click.echo(f"{step:<12}{shown}")
+            say(f"{step:<12}{shown}")
         found, missing = survey(ws)
-        click.echo(found.to_string(index=False, na_rep=""))
+        say(found.to_string(index=False, na_rep=""))
         for table, cost in missing.items():
-            click.echo(f"no {table}: {cost}")
+            say(f"no {table}: {cost}")
 
 
 @main.command()
@@ -166,9 +192,9 @@ def _show(frame, out=None):
 
     if out:
         save_frame(frame, out)
-        click.echo(f"{len(frame):,} rows in {out}", err=True)
+        say(f"{len(frame):,} rows in {out}", error=True)
     elif sys.stdout.isatty():
-        click.echo(frame.to_string(index=False))
+        say(frame.to_string(index=False))
     else:
         save_frame(frame, sys.stdout.buffer)
 
@@ -182,9 +208,9 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 
     if name is None:
         for each in catalog.packaged().values():
-            click.echo(f"{each.name}\n    {each.question}")
+            say(f"{each.name}\n    {each.question}")
         return
-    click.echo(catalog.render_text(name, values) if values else catalog.query(name).source)
+    say(catalog.render_text(name, values) if values else catalog.query(name).source)
 
 
 @main.command()
@@ -217,7 +243,7 @@ def analyze(
 
     with _connected(workspace, cloud, endpoint, credential) as ws:
         for path in run(ws, start, end, machines, allow_unknown).save(out, form):
-            click.echo(path)
+            say(path)
     return None
 
 
@@ -259,7 +285,7 @@ def snapshot(
     with _connected(workspace, cloud, endpoint, credential) as ws:
         taken = run(ws, folder, start, end, machines, owner_key(key) if anonymise else None)
     rows, size = (sum(file[what] for file in taken["files"]) for what in ("rows", "bytes"))
-    click.echo(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
+    say(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
 
 
 def _plan(start, end):
@@ -270,8 +296,8 @@ def _plan(start, end):
     if not (start and end):
         raise UsageError("a dry run asks nothing, so it cannot find the window itself; give --start and --end")
     found = plan(window(start, end), 1000)
-    click.echo(found.to_string(index=False))
-    click.echo(
+    say(found.to_string(index=False))
+    say(
         f"at least {found['Least'].sum()} requests, at most {found['Most'].sum()} for 1,000 silences and one table of "
         f"events; {LIMITS}"
     )
@@ -293,22 +319,13 @@ def _plan(start, end):
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
 @_remote
 def report(
-    notebook: str,
-    workspace: str,
-    start: str,
-    end: str,
-    machines: tuple[str, ...],
-    extra: tuple[tuple[str, str], ...],
     out: str,
     to: str,
-    timezone: str,
-    language: str,
+    extra: tuple[tuple[str, str], ...],
     each: str | None,
     together: bool,
-    anonymise: bool,
-    key: str | None,
     allow_unknown: bool,
-    **remote: str,
+    **asked: Any,
 ) -> None:
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
@@ -318,22 +335,21 @@ def report(
     """
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
-    forms = [form.strip() for form in to.split(",") if form.strip()]
-    extra = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
-    asked = (notebook, workspace, start, end, machines, out, forms, timezone, language, extra)
-    os.environ.update({f"AMAKIT_{name.upper()}": value for name, value in remote.items() if value})  # for the kernel
-    watched = sys.stderr.isatty()
-    if each or (len(machines) > 1 and not together):
+    from amakit.report.request import Request
+
+    forms = tuple(form.strip() for form in to.split(",") if form.strip())
+    further = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})
+    request, watched = Request(forms=forms, extra=further, **asked), sys.stderr.isatty()
+    if each or (len(request.machines) > 1 and not together):
         from amakit.report.batch import reports
 
-        tell = (lambda line: click.echo(line, err=True)) if watched else None
-        paths = reports(*asked, anonymise=anonymise, key=key, each=each or "machine", tell=tell)
+        paths = reports(request, out, each or "machine", partial(say, error=True) if watched else None)
     else:
-        from amakit.report.run import report as run
+        from amakit.report.run import run
 
-        paths = run(*asked, progress=watched, anonymise=anonymise, key=key)
+        paths = run(request, out, watched)
     for path in paths:
-        click.echo(path)
+        say(path)
 
 
 @main.command()
@@ -419,5 +435,5 @@ def activity(
             parts.append(plane.activity(wanted, groups, resources))
     rows = pd.concat(parts, ignore_index=True)
     path = save(rows, folder)
-    click.echo(f"{len(rows):,} rows", err=True)
-    click.echo(path)
+    say(f"{len(rows):,} rows", error=True)
+    say(path)

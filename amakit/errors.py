@@ -1,6 +1,8 @@
 """The kinds of failure that a user can mend; the text of each is one sentence."""
 
 import os
+import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +11,45 @@ if TYPE_CHECKING:
 #: What stands in no message of this process: tokens, as they are handed out.
 _WITHHELD: set[str] = set()
 _SECRETS = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD", "SYSTEM_ACCESSTOKEN")
+
+
+#: Signs that steer a terminal or turn the text around them: control characters but line ends and tabs, and directions.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Make text from outside safe for a terminal: a name must not clear the screen, nor change what stands beside it.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        With ``\\x1b`` and the like in place of what cannot be seen; line ends and tabs stay.
+
+    Examples
+    --------
+    >>> print(printable("web-\x1b[31m01\u202e"))
+    web-\x1b[31m01\u202e
+    """
+    return _STEERING.sub(lambda sign: ascii(sign[0])[1:-1], text)
+
+
+def say(text: object, error: bool = False) -> None:
+    """Print a line on standard output, or on standard error; safe where a person watches, raw in a pipe.
+
+    Parameters
+    ----------
+    text : object
+    error : bool
+        Whether it goes to standard error.
+    """
+    import click
+
+    stream = sys.stderr if error else sys.stdout
+    click.echo(printable(str(text)) if stream is not None and stream.isatty() else text, err=error)
 
 
 def withhold(secret: str) -> None:
@@ -63,7 +104,7 @@ class AmakitError(Exception):
     place = ""
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(withheld(text))
+        super().__init__(printable(withheld(text)))
 
     def _render_traceback_(self):
         """Give the lines that IPython shows instead of a traceback, which is its own name for this method."""

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -210,3 +212,61 @@ def test_a_file_is_replaced_whole_or_left_alone(folder, tmp_path, monkeypatch):
         found.save(tmp_path)
     assert (tmp_path / "transitions.csv").read_bytes() == kept
     assert sorted(p.name for p in tmp_path.iterdir()) == WRITTEN
+
+
+STEERING = "web-\x1b[31m01\u202e"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
+@pytest.mark.parametrize("to_terminal", [True, False])
+def test_a_terminal_sees_no_sign_that_steers_it_and_a_pipe_sees_all(tmp_path, to_terminal):
+    folder = write(tmp_path / "logs", Heartbeat=beats(STEERING, [("1.37.0.0", "2026-03-02", "2026-03-02 01:00")]))
+    command = [sys.executable, "-m", "amakit", "query", folder, "Heartbeat | distinct Computer"]
+    if not to_terminal:
+        assert "\x1b[31m" in subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
+        return
+    mine, theirs = os.openpty()
+    subprocess.run(command, stdout=theirs, stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(mine, 65536).decode()
+    os.close(mine)
+    assert "web-\\x1b[31m01\\u202e" in shown
+
+
+def test_an_error_names_a_hostile_value_as_it_can_be_seen(tmp_path):
+    done = amakit("check", str(tmp_path / STEERING))
+    assert (done.returncode, "\x1b" in done.stderr, "\u202e" in done.stderr) == (1, False, False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_standard_output_is_a_sentence(folder):
+    command = [sys.executable, "-m", "amakit", "query", folder, "Heartbeat | take 1"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "amakit: there is no room for what is printed or written: No space left on device; make some\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without telling it")
+def test_a_run_that_is_told_to_end_leaves_nothing_half(folder, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "amakit",
+        "report",
+        "01_version_transitions",
+        folder,
+        *WINDOW,
+        "--out",
+        tmp_path / "out",
+    ]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("out/.amakit-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=300)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from amakit.intervals import iso, window
 from amakit.output import staged
 from amakit.report.execute import displaced
 from amakit.report.pages import index, title
-from amakit.report.parameters import check, find
-from amakit.report.run import report, translated
+from amakit.report.request import Request
+from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
-from amakit.source.workspace import connect, shown
+from amakit.source.workspace import shown
 
 EACH = ("machine", "day", "week")
 #: Grows when a key of ``index.json`` changes its meaning or goes away.
@@ -52,20 +52,7 @@ class Part:
 
 
 def reports(
-    notebook: str,
-    workspace: str = "demo",
-    start: str = "",
-    end: str = "",
-    machines: Iterable[str] = (),
-    out: str | Path = ".",
-    to: Iterable[str] = ("html",),
-    timezone: str = "UTC",
-    language: str = "en",
-    extra: dict[str, str] | None = None,
-    anonymise: bool = False,
-    key: str | Path | None = None,
-    each: str = "machine",
-    tell: Callable[[str], object] | None = None,
+    request: Request, out: str | Path, each: str = "machine", tell: Callable[[str], object] | None = None
 ) -> list[Path]:
     """Write one page for each machine, day or week, each into a folder of its own, and the page that leads to them.
 
@@ -74,11 +61,13 @@ def reports(
 
     Parameters
     ----------
-    notebook, workspace, start, end, machines, out, to, timezone, language, extra, anonymise, key
-        See `amakit.report.run.report`.
+    request : Request
+        What each page is to be; its machines and its window are cut into parts.
+    out : path-like
+        Folder for the index and the folders of the pages.
     each : {'machine', 'day', 'week'}
         Machines are those asked for, or all of the window; days and weeks, which begin on Monday, are those of
-        ``timezone``.
+        the request's zone.
     tell : callable, optional
         Called with a line of text before each page.
 
@@ -90,14 +79,12 @@ def reports(
     Raises
     ------
     UsageError
-        When a parameter is unknown or unusable; then nothing runs.
+        When ``each`` is none of the three, or the window cannot be told; then nothing runs.
     AmakitError
         When pages failed, after all others were written.
     """
-    _, to, given = check(notebook, start, end, to, timezone, language, extra, anonymise)
-    anonymise = given.get("anonymise", False)
-    secret = owner_key(key) if anonymise else None
-    parts = _parts(workspace, start, end, machines, timezone, each, secret)
+    secret = owner_key(request.key) if request.anonymise else None
+    parts = _parts(request, each, secret)
     entries, failures = [], []
     for number, (folder, part) in enumerate(zip(folders([p.name for p in parts]), parts, strict=True), 1):
         if tell:
@@ -106,16 +93,15 @@ def reports(
                  "sentence": "", "failed": None, "files": {}}  # fmt: skip
         before = _written(Path(out) / folder)
         try:
-            report(notebook, workspace, part.start, part.end, part.machines, Path(out) / folder, to, timezone, language,
-                   extra, anonymise=anonymise, key=key)  # fmt: skip
+            run(replace(request, machines=part.machines, start=part.start, end=part.end), Path(out) / folder)
         except AmakitError as error:
             failures.append(f"{part.name}: {error}")
-            places = {str(out): ".", str(workspace): shown(workspace), str(Path.home()): "~"}
+            places = {str(out): ".", request.workspace: shown(request.workspace), str(Path.home()): "~"}
             entry["failed"] = (
-                page_texts(language)["told to the terminal"] if anonymise else displaced(str(error), places)
+                page_texts(request.language)["told to the terminal"] if secret else displaced(str(error), places)
             )
-        entries.append(entry | _made(Path(out), folder, Path(notebook).stem, to, before))
-    _write_index(entries, Path(out), notebook, shown(workspace), timezone, language, each, secret)
+        entries.append(entry | _made(Path(out), folder, request, before))
+    _write_index(entries, Path(out), request, each, secret)
     if failures:
         raise AmakitError(
             f"{len(failures)} of {len(parts)} pages failed, the others are in {out}:\n  " + "\n  ".join(failures)
@@ -153,21 +139,24 @@ def folders(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _parts(workspace, start, end, machines, timezone, each, secret):
+def _parts(request, each, secret):
     """Give the pages to be made, those of machines in the order of what they are called."""
     if each not in EACH:
         raise UsageError(f"each {each!r} is not known; it is {', '.join(EACH[:-1])} or {EACH[-1]}")
-    if each == "machine" and machines:
-        parts = [Part(_called(name, secret), (name,), str(start), str(end)) for name in dict.fromkeys(machines)]
+    if each == "machine" and request.machines:
+        parts = [Part(_called(name, secret), (name,), request.start, request.end)
+                 for name in dict.fromkeys(request.machines)]  # fmt: skip
         # with pseudonyms the order that was given would tell which is which
         return sorted(parts, key=lambda part: part.name) if secret else parts
-    with connect(workspace) as ws:
-        span = None if start and end else coverage.data_span(ws)
-        asked = window(start or span.start, end or span.end)
+    with request.connect() as ws:
+        span = None if request.start and request.end else coverage.data_span(ws)
+        asked = window(request.start or span.start, request.end or span.end)
         if each == "machine":
-            return _machines(heartbeats.everybody(heartbeats.fleet(ws, asked)), str(start), str(end), secret)
+            everybody = heartbeats.everybody(heartbeats.fleet(ws, asked))
+            return _machines(everybody, request.start, request.end, secret)
     return [
-        Part(name, tuple(machines), iso(first), iso(last)) for name, first, last in _stretches(asked, timezone, each)
+        Part(name, request.machines, iso(first), iso(last))
+        for name, first, last in _stretches(asked, request.timezone, each)
     ]
 
 
@@ -201,25 +190,27 @@ def _written(folder):
     return {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.is_dir() else {}
 
 
-def _made(out, folder, name, to, before):
+def _made(out, folder, request, before):
     """List the files of a page that this run wrote, and the sentence that its facts begin with."""
     new = {path.name for path, when in _written(out / folder).items() if before.get(path) != when}
     if not new and (out / folder).is_dir() and not any((out / folder).iterdir()):
         (out / folder).rmdir()  # it would look as if something were in it
-    files = {form: f"{folder}/{name}.{form}" for form in to if f"{name}.{form}" in new}
+    name = request.path.stem
+    files = {form: f"{folder}/{name}.{form}" for form in request.forms if f"{name}.{form}" in new}
     facts = json.loads((out / folder / "facts.json").read_text(encoding="utf-8")) if "facts.json" in new else {}
     return {"files": files, "sentence": facts.get("sentence", "")}
 
 
-def _write_index(entries, out, notebook, workspace, timezone, language, each, secret):
+def _write_index(entries, out, request, each, secret):
     import nbformat
 
-    book = translated(nbformat.read(find(notebook), as_version=4), language)
+    book = translated(nbformat.read(request.path, as_version=4), request.language)
+    workspace = shown(request.workspace)
     workspace = pseudonym(secret, "workspace", workspace) if secret else workspace
-    about = {"notebook": Path(notebook).stem, "workspace": workspace, "timezone": timezone, "each": each}
-    told = {"schema": SCHEMA} | about | {"language": language, "pages": entries}
+    about = {"notebook": request.path.stem, "workspace": workspace, "timezone": request.timezone, "each": each}
+    told = {"schema": SCHEMA} | about | {"language": request.language, "pages": entries}
     with staged(out) as stage:
         (stage / "index.html").write_text(
-            index(entries, about | {"title": title(book)}, language), encoding="utf-8", newline="\n"
+            index(entries, about | {"title": title(book)}, request.language), encoding="utf-8", newline="\n"
         )
         (stage / "index.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8", newline="\n")

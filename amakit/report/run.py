@@ -4,13 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError
 from amakit.output import staged
 from amakit.report.execute import execute, for_others, silenced
 from amakit.report.pages import write
-from amakit.report.parameters import NAMELESS, check
+from amakit.report.parameters import NAMELESS
+from amakit.report.request import Request
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
@@ -26,34 +27,19 @@ def report(
     machines: Iterable[str] = (),
     out: str | Path = ".",
     to: Iterable[str] = ("html",),
-    timezone: str = "UTC",
-    language: str = "en",
-    extra: dict[str, str] | None = None,
-    progress: bool = False,
-    anonymise: bool = False,
-    key: str | Path | None = None,
+    **options: Any,
 ) -> list[Path]:
     """Run a notebook with nobody watching and write its page.
 
     Parameters
     ----------
-    notebook : str
-        The name of one of `notebooks`, or a path.
-    workspace, start, end, machines, timezone, language
-        See `Parameters`.
+    notebook, workspace, start, end, machines, to
+        See `Request`, which calls the last ``forms``.
     out : path-like
         Folder for the files, which appear whole or not at all.
-    to : iterable of {'html', 'md', 'pdf', 'ipynb'}
-        The page, which is one file that asks nothing of any other place; Markdown with a folder of pictures
-        beside it; the page in print, for which there must be a Chromium; the executed notebook.
-    extra : dict of str to str, optional
-        Further parameters of the notebook.
-    progress : bool
-        Show a bar on stderr.
-    anonymise : bool
-        Replace names and ids by pseudonyms in every file.
-    key : path-like, optional
-        The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
+    **options
+        Further fields of `Request`: timezone, language, extra, anonymise, key, cloud, endpoint, credential,
+        date_format.
 
     Returns
     -------
@@ -65,38 +51,53 @@ def report(
     UsageError
         When a parameter is unknown or unusable.
     AmakitError
+        See `run`.
+    """
+    return run(Request(notebook, workspace, start, end, tuple(machines), tuple(to), **options), out)
+
+
+def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]:
+    """Run the notebook that is asked for and write its page.
+
+    Parameters
+    ----------
+    request : Request
+    out : path-like
+        Folder for the files, which appear whole or not at all.
+    progress : bool
+        Show a bar on stderr.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, in the order of the forms.
+
+    Raises
+    ------
+    AmakitError
         When the notebook fails.  Where that is no fault of the input, the executed notebook is left in
         ``out`` with the failing cell marked, and no page.  Also when there is nothing to print a PDF with:
         the other files are there then.
     """
     import nbformat
 
-    path, to, given = check(notebook, start, end, to, timezone, language, extra, anonymise)
-    anonymise = given.get("anonymise", False)
-    if key is not None and not anonymise:
-        raise UsageError(f"a key {str(key)!r} is of use with anonymise only; ask for that too")
-    values = {
-        "workspace": str(workspace), "start": str(start), "end": str(end), "machines": list(machines),
-        "timezone": timezone, "language": language,
-    } | given  # fmt: skip
-    told = values | {"workspace": shown(values["workspace"]), "out_dir": ""}
-    environment = {}
-    if anonymise:
-        told = _unnamed(told, owner_key(key))
-        environment = {"AMAKIT_KEY_FILE": str(Path(key).expanduser().resolve())} if key else {}
+    path, values = request.path, request.values
+    told = values | {"workspace": shown(request.workspace), "out_dir": ""}
+    if request.anonymise:
+        told = _unnamed(told, owner_key(request.key))
     with _Staged(out) as stage:
-        source = translated(nbformat.read(path, as_version=4), language)
-        executed, error = execute(source, values | {"out_dir": str(stage)}, environment, progress)
-        executed = for_others(executed, told, {str(stage): "", values["workspace"]: told["workspace"]})
+        source = translated(nbformat.read(path, as_version=4), request.language)
+        executed, error = execute(source, values | {"out_dir": str(stage)}, request.environment, progress)
+        executed = for_others(executed, told, {str(stage): "", request.workspace: told["workspace"]})
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:
-            nbformat.write(silenced(executed) if anonymise else executed, left)
+            nbformat.write(silenced(executed) if request.anonymise else executed, left)
             raise AmakitError(f"{path.stem} failed in {error}; the cell is marked in {left}")
-        failed = write(executed, stage, path.stem, to, language)
+        failed = write(executed, stage, path.stem, list(request.forms), request.language)
         left.unlink(missing_ok=True)
     if failed is not None:
         raise failed
-    return [Path(out) / f"{path.stem}.{form}" for form in to]
+    return [Path(out) / f"{path.stem}.{form}" for form in request.forms]
 
 
 def translated(notebook: "NotebookNode", language: str) -> "NotebookNode":

@@ -177,7 +177,7 @@ def _head(path):
         return None
 
 
-def _csv_rows(head: Head):
+def _csv_rows(head):
     """Give each record below the header with the line on which it begins; a blank line counts as one."""
     csv.field_size_limit(2**31 - 1)  # DuckDB has read longer fields than the module takes by itself
     try:

@@ -8,9 +8,8 @@ from pathlib import Path
 from amakit.errors import AmakitError
 from amakit.schemas import tables
 from amakit.source import relations
-from amakit.source.dates import Column, is_iso, settle, survey_columns
+from amakit.source.dates import is_iso, settle, survey_columns
 from amakit.source.exports import (
-    Named,
     kql_type_of,
     matched_columns,
     may_hold_rows,
@@ -102,7 +101,7 @@ def _refuse(found, table, path, error):
         found.unread[path] = text
 
 
-def _group(found, groups, named: Named):
+def _group(found, groups, named):
     """Put a file to those that are read together with it."""
     table, path = named.table, named.path
     looked = may_hold_rows(path)
@@ -231,7 +230,7 @@ def settle_dates(found: Folder, run: Callable, date_format: str = "") -> None:
         found.sources[table][at] = replace(source, dates=dates, commas=frozenset(commas))
 
 
-def _look(table, source, run) -> tuple[list[Column], set] | None:
+def _look(table, source, run):
     """Look at columns whose rows do not say one by one how they are read; None where all of them do."""
     kinds = dict(tables().get(table, {}))
     text = {c: place for c, place in source.columns.items() if str(place[1]).upper().startswith("VARCHAR")}

@@ -111,7 +111,7 @@ def encoding_of(raw: bytes) -> str:
 def open_text(head: Head) -> io.TextIOWrapper:
     """Open a text file, packed or not, from its first sign on."""
     raw = gzip.open(head.path) if head.packed else open(head.path, "rb")  # noqa: SIM115, PTH123
-    return io.TextIOWrapper(raw, encoding=head.encoding, newline="")  # type: ignore[arg-type]
+    return io.TextIOWrapper(raw, encoding=head.encoding, newline="")
 
 
 def _csv(text, whole):

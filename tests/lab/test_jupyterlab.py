@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from amakit.report.parameters import notebooks
+from amakit.report.request import notebooks
 
 ROOT = Path(__file__).parents[2]
 #: A day of the demo with outages of several causes: enough to look at, and soon analysed.

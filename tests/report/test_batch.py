@@ -16,7 +16,7 @@ from amakit.cli import main
 from amakit.report import batch
 from amakit.report.batch import folders, reports
 from amakit.report.pages import index
-from amakit.report.parameters import notebooks
+from amakit.report.request import Request, notebooks
 
 NAME = "01_version_transitions"
 
@@ -80,7 +80,7 @@ def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, open
 
 
 def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
-    parts = batch._parts(logs, "", "", (), "UTC", "machine", None)
+    parts = batch._parts(Request(NAME, logs), "machine", None)
     assert [(part.name, part.machines) for part in parts] == [
         ("app · east", ("/subscriptions/0/resourcegroups/east/vm/app",)),
         ("app · west", ("/subscriptions/0/resourcegroups/west/vm/app",)),
@@ -90,21 +90,21 @@ def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
 
 def test_with_pseudonyms_machines_are_neither_named_nor_in_the_order_of_their_names(logs):
     for asked in ((), ("zebra", "app", "db<b>", "quokka")):
-        parts = batch._parts(logs, "", "", asked, "UTC", "machine", b"k" * 32)
+        parts = batch._parts(Request(NAME, logs, machines=asked), "machine", b"k" * 32)
         names = [part.name for part in parts]
         assert names == sorted(names)
         assert all(re.fullmatch(r"machine-\w{12}( · group-\w{12})?", name) for name in names)
 
 
 def test_days_and_weeks_begin_at_midnight_of_the_zone_and_cover_the_window():
-    window = ("demo", "2026-03-06T12:00", "2026-03-09T12:00", ("web-02",), "America/New_York")
-    days = batch._parts(*window, "day", None)
+    asked = Request(NAME, "demo", "2026-03-06T12:00", "2026-03-09T12:00", ("web-02",), timezone="America/New_York")
+    days = batch._parts(asked, "day", None)
     assert [part.name for part in days] == ["2026-03-06", "2026-03-07", "2026-03-08", "2026-03-09"]
     assert [part.start for part in days] == [
         "2026-03-06T12:00:00Z", "2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z",
     ]  # fmt: skip
     assert [part.end for part in days] == [part.start for part in days[1:]] + ["2026-03-09T12:00:00Z"]
-    weeks = batch._parts(*window, "week", None)
+    weeks = batch._parts(asked, "week", None)
     assert [(part.name, part.machines) for part in weeks] == [("2026-W10", ("web-02",)), ("2026-W11", ("web-02",))]
 
 
@@ -135,7 +135,7 @@ def test_wrong_use_is_told_before_anything_runs(tmp_path, small):
         assert sentence in outcome.stderr
     assert not (tmp_path / "out").exists()
     with pytest.raises(amakit.UsageError, match="it is machine, day or week"):
-        reports(small, each="hour", out=tmp_path / "out")
+        reports(Request(small), tmp_path / "out", each="hour")
 
 
 def test_an_index_shows_hostile_names_as_text(tmp_path, opened):

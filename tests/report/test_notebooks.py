@@ -6,7 +6,8 @@ import nbformat
 import papermill
 import pytest
 
-from amakit.report.parameters import Parameters, notebooks
+from amakit.report.parameters import Parameters
+from amakit.report.request import notebooks
 
 BOOKS = {name: nbformat.read(path, as_version=4) for name, path in notebooks().items()}
 SHARED = ["workspace", "start", "end", "machines", "timezone", "language", "out_dir", "anonymise",

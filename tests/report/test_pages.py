@@ -14,7 +14,7 @@ from pypdf import PdfReader
 import amakit
 from amakit.report.execute import displaced
 from amakit.report.pages import FORMS
-from amakit.report.parameters import notebooks
+from amakit.report.request import notebooks
 from amakit.report.run import report, shown
 
 RG = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-secret/providers/Microsoft.Compute/virtualMachines/"

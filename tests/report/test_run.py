@@ -16,8 +16,9 @@ from pypdf import PdfReader
 
 import amakit
 from amakit.report.pages import FORMS, page, write
-from amakit.report.parameters import notebooks, parameters
+from amakit.report.parameters import parameters
 from amakit.report.pdf import chromium
+from amakit.report.request import notebooks
 from amakit.report.run import report
 from amakit.report.tables import Table
 

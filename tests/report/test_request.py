@@ -1,0 +1,72 @@
+"""What a report is asked to be: refused before anything runs, and whole in the kernel that runs it."""
+
+import os
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+import amakit
+from amakit.report import Request, report
+
+
+def book(folder, parameters, *cells):
+    """Write a notebook of one's own."""
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    path = folder / "own.ipynb"
+    nbformat.write(new_notebook(cells=[tagged, *map(new_code_cell, cells)]), path)
+    return path
+
+
+SHARED = "workspace, start, end = 'demo', '', ''\nmachines, timezone, language, out_dir = [], 'UTC', 'en', ''\n"
+
+
+def test_how_a_service_is_reached_is_known_to_the_kernel_and_to_no_other_process(tmp_path):
+    before = dict(os.environ)
+    path = book(tmp_path, SHARED, "import os\nprint({k: v for k, v in os.environ.items() if k.startswith('AMAKIT_')})")
+    report(path, out=tmp_path, to=["ipynb"], cloud="usgov", credential="cli")
+    (output,) = nbformat.read(tmp_path / "own.ipynb", as_version=4).cells[-1].outputs
+    given = eval(output.text)
+    assert (given["AMAKIT_CLOUD"], given["AMAKIT_CREDENTIAL"]) == ("usgov", "cli")
+    assert "AMAKIT_ENDPOINT" not in given
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("cell", "text", "value"),
+    [
+        ("a, b = 1, 2", "7", 7),
+        ("(a, b), c = (1, 2), 3", "7", 7),
+        ("a = b = 1.5", "7", 7.0),
+        ("a, b = pair()", "7", "7"),
+        ("import datetime\na = datetime.date(2026, 3, 2)", "2026-03-03", "2026-03-03"),
+        ("self.a: int = 3\na: bool = False", "true", True),
+        ("a: list[str] = []", "x, y", ["x", "y"]),
+        ("a = None", "x", "x"),
+    ],
+)
+def test_a_parameter_has_the_type_that_its_cell_shows(tmp_path, cell, text, value):
+    assert Request(book(tmp_path, cell), extra={"a": text}).further == {"a": value}
+
+
+def test_a_parameters_cell_that_is_no_python_is_named(tmp_path):
+    with pytest.raises(amakit.UsageError, match="is no Python in line 2; keep nothing but"):
+        Request(book(tmp_path, "a = 1\n%matplotlib inline"), extra={"a": "2"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"forms": ("docx",)}, "form 'docx' is not known"),
+        ({"start": "yesterday"}, "start 'yesterday' is not a time"),
+        ({"start": "2026-03-02", "end": "2026-03-01"}, "is not after start"),
+        ({"timezone": "Mars"}, "Mars"),
+        ({"language": "xx"}, "xx"),
+        ({"extra": {"mashines": "a"}}, "the nearest is 'machines'"),
+        ({"extra": {"allow_unknown": "maybe"}}, "is not of the type bool"),
+        ({"key": "k"}, "of use with anonymise only"),
+    ],
+)
+def test_what_is_wrong_is_refused_when_it_is_asked(asked, sentence):
+    with pytest.raises(amakit.UsageError, match=sentence):
+        Request("01_version_transitions", **asked)
