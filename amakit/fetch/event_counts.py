@@ -32,7 +32,8 @@ _BOOKKEEPING = {"tenantid", "timegenerated", "sourcesystem", "mg", "managementgr
 _LINES = {"RawData", "Message", "SyslogMessage", "FilePath", "EventID"}
 _PARTS, _REACH = 250, pd.Timedelta(days=15)  # of one query; each part may stand under two keys
 WINDOW_COUNTS = {
-    "Rows": "sum", "Squares": "sum", "Above": "sum", "MaxDelay": "max", "FirstRow": "min", "LastRow": "max",
+    "Rows": "sum", "Copies": "sum", "Squares": "sum", "Above": "sum", "MaxDelay": "max", "FirstRow": "min",
+    "LastRow": "max",
 }  # fmt: skip
 RECORD_COUNTS = {"Records": "sum", "Low": "min", "High": "max", "Bins": "sum", "Spans": "sum", "Evenness": "sum"}
 
@@ -48,7 +49,9 @@ def is_log(workspace: "Workspace", table: str) -> bool:
     if _usual(table) in LOGS or table.lower().endswith("_cl"):
         return True
     copied = table.upper().endswith(("_SRCH", "_RST"))  # of a search job or a restore: copies of some rows
-    return not (workspace.live or copied or table in tables()) and "Computer" in columns and bool(_LINES & set(columns))
+    if workspace.live or copied or table in tables():
+        return False
+    return "Computer" in columns and bool(_LINES & set(columns))
 
 
 def _usual(table):

@@ -119,6 +119,10 @@ class _Table:
         self.recorded = np.ones(len(self.grid))
         for start, end in unknown:
             self.recorded -= self._share(pd.Timestamp(start), pd.Timestamp(end))
+        self.watched = self._share(window.start, self.until)
+        self.hours["place"] = ((self.hours["Hour"] - self.grid[0]) // _HOUR).astype("int64")
+        self.hours["first"], self.hours["last"] = (self._at(self.hours[c]) for c in ("FirstRow", "LastRow"))
+        self.hours["Rows"] = self.hours["Rows"].astype("float64")
         self.pairs = self.hours[[*MACHINE, "source"]].drop_duplicates(ignore_index=True)
 
     # -- clock ----------------------------------------------------------------------------------------------------
@@ -132,29 +136,27 @@ class _Table:
 
     def _share(self, start, end):
         """Give the share of each hour of the grid that lies in a stretch."""
-        places = np.arange(len(self.grid))
-        return np.clip(np.minimum(places + 1, self._at(end)) - np.maximum(places, self._at(start)), 0, 1)
+        places, low, high = np.arange(len(self.grid)), self._at(start), self._at(end)
+        return np.clip(np.minimum(places + 1, high) - np.maximum(places, low), 0, 1)
 
     # -- what is known of a source ----------------------------------------------------------------------------------
 
     def _source(self, rows, outages, inside):
         """Make the hours of one source, the certain time of its machine's outages taken out of its history."""
-        counts, exposure = np.zeros(len(self.grid)), self._share(self.window.start, self.until)
-        place = ((rows["Hour"] - self.grid[0]) // _HOUR).to_numpy()
-        np.add.at(counts, place, rows["Rows"].to_numpy("float64"))
-        raw = counts.copy()
-        alive = np.clip(self.recorded, 0, 1)
-        began = self._at(rows["FirstRow"].min())
-        if began > self._at(self.window.start) + 1:
-            exposure[: int(began) + 1] = 0
+        raw = np.bincount(rows["place"], rows["Rows"], len(self.grid))
+        counts, exposure, alive = raw.copy(), self.watched.copy(), np.clip(self.recorded, 0, 1)
+        order = np.argsort(rows["place"].to_numpy(), kind="stable")
+        place, first, last = (rows[c].to_numpy()[order] for c in ("place", "first", "last"))
+        cuts = np.flatnonzero(np.diff(place, prepend=-1))
+        first, last = np.minimum.reduceat(first, cuts), np.maximum.reduceat(last, cuts)
+        if first[0] > self._at(self.window.start) + 1:
+            exposure[: int(first[0]) + 1] = 0
         for outage in outages.itertuples():
             covered = self._share(outage.start, outage.end)
             exposure = np.clip(exposure - covered, 0, 1)
             counts -= covered / max(covered.sum(), 1e-9) * inside.get(outage.Index, 0)
             if outage.cause in OFF:
                 alive -= self._share(outage.outer_start, outage.outer_end)
-        merged = rows.groupby("Hour").agg(First=("FirstRow", "min"), Last=("LastRow", "max")).sort_index()
-        first, last = (self._at(merged[c]).to_numpy("float64") for c in ("First", "Last"))
         until = self._until(rows["LastRow"].max(), outages)
         return raw, Hours(np.maximum(counts, 0), exposure * (self.recorded > 0.99), first, last, until,
                           self.cells, np.clip(alive, 0, 1))  # fmt: skip
@@ -188,6 +190,8 @@ class _Table:
         inside, after = self._inside(items)
         self._fit(items, inside)
         hourly = pd.DataFrame([self._by_hours(item, inside["Rows"]) for item in items.itertuples()], index=items.index)
+        for column in ("silent_from", "silent_to"):
+            hourly[column] = pd.to_datetime(hourly[column], utc=True).astype("datetime64[us, UTC]")
         found = items.join(hourly)
         fine = self._around(found, inside)
         found = found.join(self._tested(found, inside, after, fine))
@@ -261,7 +265,7 @@ class _Table:
     def _touched(self, raw, source, told, places):
         """Give the probability of so few rows in the hours that an outage touches, at the level of the hours around."""
         around = np.r_[max(0, places[0] - 3) : places[0], places[-1] + 1 : min(len(raw), places[-1] + 4)].astype(int)
-        rates = told.rates * self._share(self.window.start, self.until) * source.alive
+        rates = told.rates * self.watched * source.alive
         beside = float(rates[around].sum())
         level = raw[around].sum() / beside if beside >= 2 * SMALL else 1.0
         due = float(rates[places].sum()) * min(1.0, level)
@@ -281,7 +285,7 @@ class _Table:
 
     def _counted(self, answer, side, items):
         found = answer[answer["side"] == side].set_index("item")[[*event_counts.WINDOW_COUNTS]].reindex(items.index)
-        return found.fillna({"Rows": 0.0, "Squares": 0.0, "Above": 0.0})
+        return found.fillna({"Rows": 0.0, "Copies": 0.0, "Squares": 0.0, "Above": 0.0})
 
     def _inside(self, items):
         """Count the rows inside, and in the minutes after it, which would hold a replay that is stamped at arrival."""
@@ -336,8 +340,8 @@ class _Table:
         share = np.where(fine, 1 - around["Above"] / around["bins"].where(fine, 1), 0.0)
         few = pd.Series(tail(inside["Rows"], due.fillna(0), spread, share), found.index)
         each = due / seconds.where(seconds > 0)
-        surplus = after["Rows"] - (each * after["seconds"]).fillna(0)
-        burst = 1 - tail(after["Rows"] - 1, (each * after["seconds"]).fillna(0), spread)
+        surplus = after["Copies"] - (each * after["seconds"]).fillna(0)
+        burst = 1 - tail(after["Copies"] - 1, (each * after["seconds"]).fillna(0), spread)
         replayed = (burst < 0.01) & (surplus >= 0.5 * (due - inside["Rows"])) & (surplus > 0)
         found["expected"], found["spread"] = due, spread
         return pd.DataFrame({
@@ -396,7 +400,7 @@ class _Table:
     # -- the tables -----------------------------------------------------------------------------------------------
 
     def _finished(self, found):
-        """Say how many rows were expected of what was judged, from when to when the source was silent, and how surely."""
+        """Say how many rows were expected of what was judged, how surely, and when the source was silent."""
         longer = found["verdict"].isin([Verdict.STOPPED, Verdict.RETURNED_LATE])
         lost = longer | found["verdict"].isin([Verdict.POSSIBLE_LOSS])
         tests = found[["inside_probability", "hours_probability", "silence_probability", "after_probability"]]
@@ -419,8 +423,10 @@ class _Table:
         rows = away.merge(blank, on="resource_id").rename(columns={"Source": "source"})
         return rows.assign(
             data_type=self.table, verdict=str(Verdict.UNDETERMINED), rows_inside=np.nan, expected=np.nan,
-            max_delay_s=np.nan, p_value=np.nan, silent_from=pd.NaT, silent_to=pd.NaT, apart=True, bins=0.0,
-        ).reindex(columns=_EVIDENCE)  # fmt: skip
+            max_delay_s=np.nan, p_value=np.nan, apart=True, bins=0.0,
+            silent_from=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]"),
+            silent_to=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]"),
+        ).reindex(columns=[*_EVIDENCE, "start", "end"])  # fmt: skip
 
     def silences(self, events):
         """List every silence that a source's own rhythm does not explain, with the outage in which it began."""

@@ -96,7 +96,7 @@ def rhythm(counts: np.ndarray, exposure: np.ndarray, cells: list[np.ndarray]) ->
     if many < 2 or rows == 0:
         return Rhythm(nothing, 1.0, 1.0, rows, nothing.astype(bool))
     seen, weight = np.where(there, counts, 0.0), np.where(there, exposure, 0.0)
-    best, least = None, np.inf
+    best, least, profiles = None, np.inf, []
     parent = np.full(len(counts), rows / weight.sum())
     for cell in cells:
         total, time = (np.bincount(cell, v, minlength=cell.max() + 1)[cell] - v for v in (seen, weight))
@@ -105,6 +105,9 @@ def rhythm(counts: np.ndarray, exposure: np.ndarray, cells: list[np.ndarray]) ->
         if best is None or deviance < _FINER * least:
             best, least = rate, deviance
         parent = rate
+        profiles.append(rate)
+    # one weekend is too few to choose a profile by, and enough to show that nobody works then
+    best = np.where(cells[2] >= 24, np.minimum(best, profiles[2]), best)
     mean = (best * weight)[there]
     squares, some = (seen[there] - mean) ** 2, mean >= 1
     fano = squares.sum() / mean.sum()

@@ -11,7 +11,7 @@ import pandas as pd
 from amakit.analysis import Analysis
 from amakit.intervals import iso, isos
 from amakit.prose.language import evidence
-from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
+from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -317,7 +317,7 @@ def actions(analysis: Analysis) -> list[dict]:
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
         ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
         ("rule", machines(away(analysis))),
-        ("events", machines(analysis.events[analysis.events["verdict"] == "possible_loss"])),
+        ("events", machines(analysis.events[analysis.events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
@@ -352,7 +352,9 @@ def _outages(analysis):
     for index, name, *numbers, unseen in every.itertuples(index=False, name=None):
         own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
         lost.setdefault(index, {})[name] = own
-    seen = _records(events(analysis, outages), ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"])
+    seen = _records(
+        events(analysis, outages), ["data_type", "source", "rows_inside", "expected", "max_delay_s", "verdict"]
+    )
     acts = _records(analysis.activity, ["operation", "target", "status", "began", "ended", "caller", "correlation",
                                         "role"])  # fmt: skip
     told = _plain_rows(outages.drop(columns="evidence"))

@@ -11,12 +11,12 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import plain, visible
 from amakit.prose.narrative import Narrator
-from amakit.schemas import MACHINE, Cause
+from amakit.schemas import LOST, MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
-_VERDICTS = ("recovered", "none_expected", "undetermined", "possible_loss")
+_VERDICTS = ("recovered", "none_expected", "undetermined", *LOST)
 #: Rows of a table on the page; the worst come first, and all are in the result tables.
 _MOST = 500
 #: Characters of a query on the page; all of them are in ``run.json``.
@@ -64,13 +64,15 @@ class Writeup(Narrator):
             "still": self._back(told),
         }  # fmt: skip
         if not told["touched"]:
-            return self._sentence("verdict none", instead=self._begun(self._instead()), **known)
+            said = self._sentence("verdict none", instead=self._begun(self._instead()), **known)
+            return self._join([said, *self.silent_sources()])
         numbers = (told["upgrades"], told["rolled_back"], told["rollback_failed"])
         what = [self._count(n, kind) for n, kind in zip(numbers, facts.ATTEMPTS, strict=True) if n]
-        return self._sentence(
+        said = self._sentence(
             "verdict", what=self._and(what), touched=self._number(told["touched"]), blind=self._blind(told),
             lost=self._cost(told), events=self._begun(self._complete(told)), **known,
         )  # fmt: skip
+        return self._join([said, *self.silent_sources()])
 
     def timeline(self) -> str:
         """Say what the chart of outages shows."""
@@ -199,14 +201,16 @@ class Writeup(Narrator):
         pandas.DataFrame
         """
         rows = facts.events(self.analysis, self.analysis.outages)
-        rows = rows[rows["verdict"].isin(["possible_loss", "undetermined"])].sort_values(["verdict", "outage_start"])
+        rows = rows[rows["verdict"].isin([*LOST, "undetermined"])]
+        rows = rows.assign(order=rows["verdict"].eq("undetermined")).sort_values(["order", "verdict", "outage_start"])
         table = [
             {"computer": name, "when": self._moment(row.outage_start), "data_type": visible(row.data_type, 80),
-             "verdict": self._heading(row.verdict), "rows_inside": self._number(int(row.rows_inside)),
-             "expected": f"{row.expected:,.1f}"}
+             "source": visible(row.source, 80), "verdict": self._heading(row.verdict),
+             "rows_inside": "–" if pd.isna(row.rows_inside) else self._number(int(row.rows_inside)),
+             "expected": "–" if pd.isna(row.expected) else f"{row.expected:,.1f}"}
             for name, row in zip(self._labels(rows), rows.itertuples(), strict=True)
         ][:most]  # fmt: skip
-        return self._table(table, ["computer", "when", "data_type", "verdict", "rows_inside", "expected"])
+        return self._table(table, ["computer", "when", "data_type", "source", "verdict", "rows_inside", "expected"])
 
     def evidence(self) -> str:
         """Say on what the causes rest."""
@@ -451,14 +455,14 @@ class Writeup(Narrator):
 
     def _complete(self, told):
         verdicts = told["events"]
-        loss, undecided = verdicts.get("possible_loss", 0), verdicts.get("undetermined", 0)
+        loss, undecided = sum(verdicts.get(word, 0) for word in LOST), verdicts.get("undetermined", 0)
         known = {"checks": self._count(sum(verdicts.values()), "check"), "open": self._number(undecided),
                  "recovered": self._number(verdicts.get("recovered", 0)), "loss": self._number(loss)}  # fmt: skip
         if not verdicts:
             return self._text("complete nothing")
         if loss:
             own = facts.events(self.analysis, self._by_attempt()[0])
-            own = own[own["verdict"] == "possible_loss"].drop_duplicates(MACHINE)
+            own = own[own["verdict"].isin(LOST)].drop_duplicates(MACHINE)
             key = "complete doubt open" if undecided else "complete doubt"
             return self._text(key, names=self._names(own), **known)
         if undecided:

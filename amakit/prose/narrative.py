@@ -13,7 +13,8 @@ from amakit.analysis import Analysis
 from amakit.find.versions import rolled_back
 from amakit.prose import facts
 from amakit.prose.language import Words, plain, texts, visible, zone
-from amakit.schemas import MACHINE, Cause, machine_labels
+from amakit.prose.silent_sources import stayed_away
+from amakit.schemas import LOST, MACHINE, Cause, machine_labels
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -271,17 +272,32 @@ class Narrator(Words):
         own = events[events["cause"] == Cause.UPGRADE] if events is not None else ()
         if len(own):
             verdicts = own["verdict"].value_counts()
-            numbers = {
-                "recovered": "recovered", "quiet": "none_expected", "open": "undetermined", "loss": "possible_loss"
-            }  # fmt: skip
-            known = {fact: self._number(int(verdicts.get(verdict, 0))) for fact, verdict in numbers.items()}
+            numbers = {"recovered": ["recovered"], "quiet": ["none_expected"], "open": ["undetermined"], "loss": LOST}
+            known = {fact: self._number(int(verdicts.reindex(words).sum())) for fact, words in numbers.items()}
             parts = [self._sentence("events", pairs=self._count(len(own), "pair"), **known)]
-            loss = own[own["verdict"] == "possible_loss"]
+            loss = own[own["verdict"].isin(LOST)].drop_duplicates([*MACHINE, "data_type"])
             if len(loss):
                 names = (loss["data_type"].map(plain), self._labels(loss).map(plain))
                 told = [self._text("stream of", stream=stream, name=name) for stream, name in zip(*names, strict=True)]
                 parts.append(self._sentence("events lost", names=self._listed(told)))
-        return "\n\n".join([self._join(parts), self._sentence("changes not counted")])
+        return "\n\n".join([self._join([*parts, *self.silent_sources()]), self._sentence("changes not counted")])
+
+    def silent_sources(self, most: int = 3) -> list[str]:
+        """Say which sources of events stayed away while their agent reported, a sentence for each of the worst."""
+        rows = stayed_away(self.analysis) if getattr(self.analysis, "sources", None) is not None else ()
+        if not len(rows):
+            return []
+        worst = rows.head(most)
+        said = []
+        for name, row in zip(self._labels(worst), worst.itertuples(), strict=True):
+            source = plain(row.data_type, 80) if row.alone or not row.source else f"{row.data_type} ({row.source})"
+            known = {"source": plain(source, 120), "name": plain(name, 80), "since": self._moment(row.silent_from),
+                     "rows": self._number(int(float(f"{row.expected:.2g}")))}  # fmt: skip
+            key = "source silent" if row.ongoing else "source was silent"
+            until = {} if row.ongoing else {"until": self._moment(row.silent_to)}
+            said.append(self._sentence(key, **known, **until))
+        more = len(rows) - len(worst)
+        return [*said, self._sentence("sources more", n=self._number(more))] if more else said
 
     def downtimes(self) -> str:
         """Say how long upgrades blinded agents, and how the product lines differ."""
