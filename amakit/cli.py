@@ -36,6 +36,8 @@ class _Commands(click.Group):
             if context.params["debug"]:
                 raise
             say(f"amakit: {error}", error=True)
+            if error.place:
+                say(error.place, error=True)
             context.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             if context.params["debug"]:
@@ -100,6 +102,21 @@ def _remote(command):
     return command
 
 
+def _dated(command):
+    """Say how dates of files are read that fit both orders; `connect` asks the environment, a kernel's one too."""
+
+    def remember(context, _parameter, value):
+        if value:
+            before = os.environ.get("AMAKIT_DATE_FORMAT")
+            os.environ["AMAKIT_DATE_FORMAT"] = value
+            context.call_on_close(lambda: os.environ.update({"AMAKIT_DATE_FORMAT": before or ""}))
+
+    return click.option(
+        "--date-format", type=click.Choice(["day-first", "month-first"]), callback=remember, expose_value=False,
+        help="Order of day and month in files, where no row shows it.",
+    )(command)  # fmt: skip
+
+
 @contextmanager
 def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
@@ -107,6 +124,8 @@ def _connected(workspace, cloud, endpoint, credential):
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
+        for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
+            say(f"amakit: not read: {reason}", error=True)
         if ws.kind == "kusto" and not sys.stderr.isatty():
             log.addHandler(lines)
             log.setLevel(logging.INFO)
@@ -143,13 +162,14 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
 
 @main.command()
 @click.argument("workspace")
+@_dated
 @_remote
 def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
-    from amakit.fetch.survey import survey
+    from amakit.fetch.survey import remarks, survey
     from amakit.share.snapshot import changed
 
     if found := changed(workspace):
@@ -169,20 +189,42 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
         say(found.to_string(index=False, na_rep=""))
         for table, cost in missing.items():
             say(f"no {table}: {cost}")
+        for line in remarks(ws, found):
+            say(line)
 
 
 @main.command()
 @click.argument("workspace")
 @click.argument("kql")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
+@_dated
 @_remote
 def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
-    The answer is a table on a terminal, CSV in a pipe.
+    The answer is a table on a terminal, CSV in a pipe.  A query that ends in | render, such as | render timechart, is
+    drawn into FILE.html or FILE.png.
     """
+    from amakit.kql.placeholders import pointed
+    from amakit.kql.rendering import drawing_of
+
+    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    drawing = drawing_of(text)
+    if out and out.lower().endswith((".html", ".png")) and drawing is None:
+        raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        frame = ws.query(click.get_text_stream("stdin").read() if kql == "-" else kql)  # type: ignore[operator]
+        try:
+            frame = ws.query(text)
+        except AmakitError as error:
+            raise pointed(error, text) from None if isinstance(error, UsageError) else error
+    if drawing and out and out.lower().endswith((".html", ".png")):
+        from amakit.report.drawing import save_drawing
+
+        save_drawing(frame, drawing, out, ws.synthetic)
+        click.echo(f"{len(frame):,} rows drawn in {out}", err=True)
+        return
+    if drawing:
+        click.echo(f"render {drawing.kind} is drawn with --out FILE.html or FILE.png; these are its rows", err=True)
     _show(frame, out)
 
 
@@ -220,6 +262,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
+@_dated
 @_remote
 def analyze(
     workspace: str,
@@ -260,6 +303,7 @@ def _origin(taken):
 @_window
 @click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
 @click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
+@_dated
 @_remote
 def snapshot(
     workspace: str,
@@ -317,6 +361,7 @@ def _plan(start, end):
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
+@_dated
 @_remote
 def report(
     out: str,
@@ -358,7 +403,7 @@ def report(
 @click.option("--workspace", metavar="WORKSPACE", help="Say where the versions that report there stand instead.")
 @click.option("--location", metavar="REGION", help="List what is deployed in a region of Azure instead.")
 @click.option("--subscription", default="", metavar="ID", help="Asks for the region; else AZURE_SUBSCRIPTION_ID.")
-@click.option("--out", metavar="FILE", help="Write to FILE.csv or FILE.parquet instead of the terminal.")
+@click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
 @_remote
 def releases(
     system: str | None,

@@ -12,9 +12,7 @@ ARC = "/subscriptions/0/resourcegroups/site/providers/microsoft.hybridcompute/ma
 SET = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachinescalesets/web"
 
 
-def outage(
-    computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38"), why=""
-):
+def outage(computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38")):
     """One outage; ``start`` and ``end`` are the middles of brackets that reach ``slack`` seconds to either side."""
     half = pd.Timedelta(seconds=slack)
     begin, stop = at(f"2026-03-02 {start}"), at(f"2026-03-02 {end}") if end else pd.NaT
@@ -24,7 +22,7 @@ def outage(
         "cause": cause, "from_version": pair[0], "to_version": pair[1] if end else "", "start_earliest": begin - half,
         "start_latest": begin + half, "end_earliest": stop - half, "end_latest": stop + half, "downtime_s": length,
         "downtime_low_s": length - 2 * slack, "downtime_high_s": length + 2 * slack, "ongoing": not end,
-        "evidence": why,
+        "evidence": "",
     }  # fmt: skip
 
 
@@ -59,7 +57,14 @@ def act(of, began, number, operation="microsoft.compute/virtualmachines/extensio
             "caller": caller, "correlation": f"c-{began}", "outage": number, "role": role}  # fmt: skip
 
 
-def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=()):
+def proof(of, *pieces):
+    """Rows of evidence beside an outage: instant, kind, operation, status, actor, text."""
+    return [{"resource_id": of["resource_id"], "computer": of["computer"], "outage_start": of["start_earliest"],
+             "time": at(f"2026-03-02 {when}"), "data_type": "AzureActivity", "kind": kind, "operation": operation,
+             "status": status, "actor": actor, "text": text} for when, kind, operation, status, actor, text in pieces]  # fmt: skip
+
+
+def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=(), evidence=()):
     """An analysis of 2 March with these outages; its machines are those that had one, and some to spare."""
     own = pd.DataFrame(outages, columns=list(RESULTS["outages"]))[["resource_id", "computer", "os_type"]]
     others = pd.DataFrame([{"resource_id": RG + name, "computer": name, "os_type": "Linux"} for name in spare])
@@ -79,5 +84,40 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
         run={"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-03-02T00:00:00Z",
              "end": "2026-03-03T00:00:00Z", "horizon": "2026-03-03T00:00:00Z", "machines": [], "versions": {"python": "3"},
              "missing_tables": list(missing), "unknown": [], "inputs_sha256": "0" * 64, "queries": []},
-        events=table("events", events), sources=table("sources", ()), activity=pd.DataFrame(list(activity), columns=acts),
+        events=table("events", events), sources=table("sources", ()), evidence=table("evidence", evidence), activity=pd.DataFrame(list(activity), columns=acts),
     )  # fmt: skip
+
+
+def mixed():
+    """An upgrade; one that was rolled back and came the hour after; one that could not be rolled back; a stop."""
+    a = outage("a", "10:00:30", "10:04:30")
+    b = outage("b", "11:00:00", "11:02:00", "rolled_back", pair=("1.36", "1.36"))
+    c = outage("b", "12:00:00", "12:01:00")
+    d = outage("d", "20:00:00", "", "rollback_failed", os_type="Windows")
+    e = outage("e", "01:00:00", "03:00:00", "machine_stopped", pair=("1.36", "1.38"))
+    gaps = [
+        gap(a, "Heartbeat", "10:00:00", "10:05:00", 4), gap(a, "Perf", "10:00:25", "10:04:40", 24, 23, 25, "x", 10.0),
+        gap(b, "Heartbeat", "10:59:50", "11:02:50", 2), gap(c, "Heartbeat", "11:59:50", "12:01:50", 1),
+        gap(c, "Perf", "11:59:50", "", 700, stream="y \\ ", ongoing=True),
+        gap(d, "Heartbeat", "19:59:55", "", 240, ongoing=True), gap(e, "Heartbeat", "00:59:50", "03:00:10", 120),
+    ]  # fmt: skip
+    events = [event(a, "Syslog", "recovered", 3, 2.5, 240.0), event(b, "Syslog", "none_expected"),
+              event(c, "Syslog", "possible_loss", 0, 12.0), event(d, "Event", "undetermined", 0, 80.0),
+              event(e, "Syslog", "recovered", 9, 9.0, 7200.0)]  # fmt: skip
+    # the table is sorted by computer: a, b, c (computer b), d, e
+    acts = [act(b, "10:59:30", 1), act(c, "11:59:30", 2, status="succeeded"), act(d, "19:59:00", 3)]
+    written = proof(b, ("10:59:30", "agent_write", "extensions/write", "failed", "admin@example.com", ""))
+    return analysis([a, b, c, d, e], gaps, events=events, activity=acts, spare=["f", "g"], evidence=written)
+
+
+def pages(given, language="en", timezone="UTC", releases=None, names=("transitions", "gaps", "incident")):
+    """The pages of an analysis by their names; that of a rollout needs versions that machines report."""
+    from amakit.prose.gaps import gaps
+    from amakit.prose.incident import incident
+    from amakit.prose.rollout import rollout
+    from amakit.prose.transitions import transitions
+
+    made = {"transitions": transitions, "gaps": gaps, "incident": incident}
+    made["rollout"] = lambda *given: rollout(*given, releases)
+    names = names if given.runs.empty else [*names, "rollout"]
+    return {name: made[name](given, language, timezone) for name in names}

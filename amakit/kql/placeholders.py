@@ -36,7 +36,8 @@ _TOLD = re.compile(
 )
 #: How they tell a name that they do not know, where they tell no place.
 _NAMED = re.compile(
-    r"""no (?:table|column) '([^']+)'|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
+    r"""no (?:table|column|function|operator|plugin) '([^']+)'|does not have: ([\w-]+)"""
+    r"""|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
     r"""|column "([^"]+)" not found|Table with name "?([^" ]+)"? does not exist"""
 )
 
@@ -53,11 +54,14 @@ class Filled:
         The KQL that it became.
     pieces : tuple of (int, int, bool)
         For each piece of the text where it begins there and in the cell, and whether it stands in the cell as it is.
+    first : int
+        The number of the first line: that of a cell is below the magic.
     """
 
     cell: str
     text: str
     pieces: tuple
+    first: int = 2
 
     def origin(self, offset: int) -> int:
         """Give the place in the cell that a place in the text comes from.
@@ -164,14 +168,37 @@ def marked(error: AmakitError, filled: Filled) -> AmakitError:
         lines = filled.text.split("\n")
         line = min(max(int(told["line"]), 1), len(lines))
         offset = filled.origin(sum(len(other) + 1 for other in lines[: line - 1]) + int(told["column"]))
-        line, column = _line_and_column(filled.cell, offset)
+        line, column = _line_and_column(filled.cell, offset, filled.first)
         where = f"{told['before'] or ''} at line {line}, column {column}".strip()
         error.args = (f"{sentence[: told.start()]}{where}{sentence[told.end() :]}",)
-        error.place = _excerpt(filled.cell, offset)
+        error.place = _excerpt(filled.cell, offset, filled.first)
     elif named:
         offset = _first(filled.cell, next(filter(None, named.groups())))
-        error.place = _excerpt(filled.cell, offset) if offset is not None else ""
+        error.place = _excerpt(filled.cell, offset, filled.first) if offset is not None else ""
     return error
+
+
+def pointed(error: AmakitError, text: str) -> AmakitError:
+    """Let an error show the place in a query that it speaks of, where no values were filled in.
+
+    Parameters
+    ----------
+    error : AmakitError
+    text : str
+        The query as it was run.
+
+    Returns
+    -------
+    AmakitError
+        The same.
+
+    Examples
+    --------
+    >>> print(pointed(AmakitError("there is no table 'Heartbeet'"), "Heartbeet | take 1").place)
+       1 | Heartbeet | take 1
+           ^
+    """
+    return marked(error, Filled(text, text, ((0, 0, True),), first=1))
 
 
 def _first(cell, name):
@@ -236,14 +263,14 @@ def _behind(cell, found):
     return "" if cell[found.end() :][:1] in ("", *" \t\n),];") else " "
 
 
-def _line_and_column(cell, offset):
-    """Count from 1, and the line of the magic as the first, as the reader of the cell does."""
-    return cell.count("\n", 0, offset) + 2, offset - cell.rfind("\n", 0, offset)
+def _line_and_column(cell, offset, first=2):
+    """Count columns from 1, and lines from the line of the magic, as the reader of the cell does."""
+    return cell.count("\n", 0, offset) + first, offset - cell.rfind("\n", 0, offset)
 
 
-def _excerpt(cell, offset, width=100):
-    line, column = _line_and_column(cell, offset)
-    text = cell.split("\n")[line - 2].replace("\t", " ").rstrip("\r")
+def _excerpt(cell, offset, first=2, width=100):
+    line, column = _line_and_column(cell, offset, first)
+    text = cell.split("\n")[line - first].replace("\t", " ").rstrip("\r")
     cut = max(0, column - width)
     shown = ("…" if cut else "") + text[cut : cut + width + 20]
     ahead = shown[: column - 1 - cut + bool(cut)]

@@ -13,6 +13,7 @@ from IPython.utils.process import arg_split
 from amakit.errors import AmakitError, UsageError
 from amakit.kql.catalog import packaged, query
 from amakit.kql.placeholders import blank, fill, marked
+from amakit.kql.rendering import drawing_of
 from amakit.source.workspace import Workspace, connect
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class KqlMagics(Magics):
     def kql(self, line: str, cell: str | None = None) -> "pd.DataFrame | Workspace | None":
         """Run the cell as KQL on the connected workspace and give the result as a DataFrame.
 
+        A render at the end, such as | render timechart, draws a chart above the rows.
         {name} in the cell stands for the value of the Python variable and is written as a KQL literal; {{name}} means
         the braces themselves.  As a line, %kql -w WORKSPACE connects, and %kql shows what is connected.
         """
@@ -120,10 +122,12 @@ class KqlMagics(Magics):
             f"{n:,} {thing}{'s' * (n != 1)}" for n, thing in zip(frame.shape, ("row", "column"), strict=True)
         )
         told += ", synthetic data" if self.workspace.synthetic else ""
-        if name is None:
-            return _told(told, frame)
-        self.shell.user_ns[name] = frame
-        return _told(f"{name}: {told}")
+        if name is not None:
+            self.shell.user_ns[name] = frame
+            told = f"{name}: {told}"
+        print(told)
+        _draw(filled.text, frame)
+        return frame if name is None else None
 
     # -- completion ------------------------------------------------------------------------------------------
 
@@ -158,10 +162,19 @@ class KqlMagics(Magics):
                 if name.lower().startswith(fragment.lower())], fragment  # fmt: skip
 
 
-def _told(line, result=None):
-    """Print a line above the result."""
-    print(line)
-    return result
+def _draw(text, frame):
+    """Show the chart that a query asks for, above its rows, or say why there is none."""
+    drawing = drawing_of(text)
+    if drawing is None:
+        return
+    from IPython.display import display
+
+    from amakit.charts.render import render
+
+    try:
+        display(render(frame, drawing))
+    except AmakitError as error:
+        print(error)
 
 
 def _listed():

@@ -3,25 +3,29 @@
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections import defaultdict
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amakit.errors import AmakitError, UsageError
+from amakit.errors import AmakitError
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
 from amakit.source.broken_rows import cell_as, check_whole, explain_error
 from amakit.source.dates import checked
-from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, one_line, quoted_name, quoted_text
+from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.source.folder import Folder, read_folder, settle_dates
 from amakit.source.manifest import made_up, read_manifest
 from amakit.source.relations import FILE, listed, literal
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import pandas as pd
+
+#: Seconds after which Log Analytics gives a query up, and so does the embedded engine.
+LONGEST = 600
 
 
 class LocalEngine:
@@ -47,10 +51,9 @@ class LocalEngine:
 
     def __init__(self, path: str | Path, date_format: str = "") -> None:
         import duckdb
-        import duckdb_kql
         from duckdb_kql.engine import schema
 
-        self._kql, self._errors = duckdb_kql, duckdb.Error
+        self._errors, self._python = duckdb.Error, set()
         self._path, self._date_format = Path(path).resolve(), checked(date_format)
         # what a file is called or holds must never fetch or load code
         off = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -105,7 +108,7 @@ class LocalEngine:
         """Give the KQL type of each column of each table."""
         return self._columns
 
-    def extent(self, table: str, most: int = 20_000_000) -> "tuple[int | None, datetime | None, datetime | None]":
+    def extent(self, table: str, most: int = 20_000_000) -> tuple[int | None, datetime | None, datetime | None]:
         """Give rows, first and last instant of a table; None where text or more rows would have to be read."""
         if table in self._text_tables:
             return None, None, None
@@ -153,7 +156,7 @@ class LocalEngine:
         shutil.rmtree(self._spill, ignore_errors=True)
 
     def run(self, kql: str) -> "pd.DataFrame":
-        """Run KQL and give the result as a frame.
+        """Run KQL of a user's own and give the result as a frame.
 
         Raises
         ------
@@ -161,32 +164,85 @@ class LocalEngine:
             When the text is no KQL that the embedded engine knows, names what is not there, or meets a value
             that cannot be read.
         """
-        from duckdb_kql.errors import KqlError, KqlSyntaxError
+        from amakit.embedded.steps import Steps
+        from amakit.embedded.translate import TOO_DEEP, check_names
+        from amakit.kql.text import without_comments
+
+        if kql.lstrip().startswith("."):  # a command, such as .show tables
+            return self.counted(kql)
+        text = without_comments(kql)
+        steps = Steps(lambda sql: self._run(self._ready(sql)), self._sql_with_values, self._columns)
+        try:
+            with self._naming_refused(), self._in_time():
+                check_names(text, self._columns)
+                return self._fetch(self._ready(steps.whole(text)))
+        except RecursionError:
+            raise AmakitError(TOO_DEEP) from None
+        finally:
+            steps.drop()
+
+    def counted(self, kql: str) -> "pd.DataFrame":
+        """Run a packaged query, which keeps to what duckdb-kql has; nothing can get lost on the way."""
+        from amakit.embedded.translate import to_sql
 
         try:
-            for table, reason in self._files.refused.items():
-                if table not in self._columns and re.search(rf"(?i)\b{re.escape(table)}\b", kql):
-                    raise AmakitError(reason)
-            held = {table.name: list(table.columns) for table in self._held}
-            sql = self._kql.to_sql(kql, schema=self._schema | held, allow_write=False, query_now=self._now)
-            if sql.unbound:
-                raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
-            self._load_text_tables(str(sql))
-            return self._fetch(str(sql), dict(sql.parameters))
-        except RecursionError as error:
-            raise AmakitError(
-                "the query is nested too deeply for the embedded engine; take it apart with let"
-            ) from error
-        except KqlSyntaxError as error:
-            reason = re.sub(r" expecting \{.*", "", one_line(error))  # what could stand there are 100 words
-            raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
-        except KqlError as error:
-            raise AmakitError(f"the embedded engine cannot run the query: {one_line(error)}") from error
+            with self._naming_refused():
+                held = {table.name: list(table.columns) for table in self._held}
+                sql = to_sql(kql, self._schema | held, self._now)
+                self._load_text_tables(str(sql))
+                return self._fetch(str(sql), dict(sql.parameters))
         finally:
             while self._held:
                 self._run(f"DROP TABLE {quoted_name(self._held.pop().name)}")
 
-    counted = run  # nothing can get lost on the way
+    @contextmanager
+    def _naming_refused(self):
+        """Say of a table that is not there why, where there are files of it."""
+        try:
+            yield
+        except AmakitError as error:
+            name = re.match(r"there is no table '(.+?)'", str(error))
+            reason = next((r for t, r in self._files.refused.items() if name and t.lower() == name[1].lower()), "")
+            if reason:
+                raise AmakitError(reason) from error
+            raise
+
+    def _sql_with_values(self, kql, columns):
+        """Translate KQL to SQL without parameters, as a view must be."""
+        from amakit.embedded.translate import to_sql
+
+        sql = to_sql(kql, columns, self._now)
+        values = {name: _sql_value(value) for name, value in sql.parameters.items()}
+        return re.sub(r"\$(\w+)", lambda place: values.get(place[1], place[0]), str(sql)) if values else str(sql)
+
+    def _ready(self, sql):
+        """Load the text tables that SQL names, and give DuckDB the functions of it that are Python."""
+        from amakit.embedded.library import python_functions, register_python
+
+        for name, n in python_functions(sql) - self._python:
+            register_python(self._connection, name, n)
+            self._python.add((name, n))
+        self._load_text_tables(sql)
+        return sql
+
+    @contextmanager
+    def _in_time(self):
+        """Stop what runs longer than Log Analytics would let it run, such as a join of all rows with all rows."""
+        late = threading.Event()
+        timer = threading.Timer(LONGEST, lambda: (late.set(), self._connection.interrupt()))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except AmakitError as error:
+            if late.is_set():
+                raise AmakitError(
+                    f"the query ran for {LONGEST // 60} minutes, as long as Log Analytics lets one run, and was "
+                    "stopped; ask for less, or summarize before a join"
+                ) from error
+            raise
+        finally:
+            timer.cancel()
 
     def held(self, frame: "pd.DataFrame") -> Held:
         """Hold a frame as a table until the next query has run.
@@ -207,7 +263,7 @@ class LocalEngine:
         self._held.append(table)
         return table
 
-    def _fetch(self, sql, parameters):
+    def _fetch(self, sql, parameters=None):
         from duckdb_kql.types import kusto_type
 
         cursor = self._run(sql, parameters)
@@ -229,7 +285,7 @@ class LocalEngine:
 
     def _database(self):
         try:
-            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (READ_ONLY)")
+            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (TYPE duckdb, READ_ONLY)")
         except AmakitError as error:
             raise AmakitError(
                 f"{self._path} cannot be opened as a DuckDB database: {error}; check that it is one, and that no "
@@ -291,3 +347,9 @@ class LocalEngine:
                 text = text.replace(copy, path)
             paths = [path for path, _ in self.files(table)] if table else []
             raise AmakitError(explain_error(text, self._columns, paths)) from error
+
+
+def _sql_value(value):
+    if value is None or isinstance(value, bool | int | float):
+        return "NULL" if value is None else str(value)
+    return quoted_text(str(value)) + "::TIMESTAMP" * isinstance(value, datetime)

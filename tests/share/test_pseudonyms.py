@@ -1,15 +1,17 @@
 """Pseudonyms: no name remains, what was equal stays equal, and everything that is told can still be told."""
 
 import dataclasses
+import errno
 import hashlib
 import hmac
-import inspect
 import itertools
 import json
+import os
 import re
 import stat
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +24,9 @@ from amakit import charts
 from amakit.analysis import Analysis
 from amakit.errors import AmakitError
 from amakit.kql.literals import literal
-from amakit.prose.narrative import Narrator
+from amakit.prose.gaps import gaps
+from amakit.prose.incident import incident
+from amakit.prose.transitions import transitions
 from amakit.schemas import machine_labels
 from amakit.share.pseudonyms import Pseudonyms, anonymised, owner_key, pseudonym
 from amakit.study import alert_coverage
@@ -379,12 +383,11 @@ def test_charts_and_sentences_can_be_made_and_name_nobody(real, shown):
         getattr(charts, name)(shown).to_json()
         for name in ("inventory", "timeline", "adoption", "clock", "around", "downtimes", "causes", "alerts")
     ]
-    narrator = Narrator(shown)
-    for name, method in inspect.getmembers(narrator, inspect.ismethod):
-        if not name.startswith("_") and all(
-            p.default is not p.empty for p in inspect.signature(method).parameters.values()
-        ):
-            told.append(str(method()))
+    for page in (transitions(shown), gaps(shown), incident(shown)):
+        told += [table.to_csv() for table in page.tables.values()]
+        sections = re.findall(r"macro (\w+)\(\)", resources.files("amakit").joinpath(
+            f"prose/templates/en/{page.name}.md.j2").read_text(encoding="utf-8"))  # fmt: skip
+        told += [page[section] for section in sections]
     text = "\n".join(told).lower()
     assert len(told) > 20
     assert [name for name in originals(real) if stands_in(name.lower(), text)] == []
@@ -403,6 +406,21 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("AMAKIT_KEY_FILE")
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "configuration" / name))
     assert owner_key() == (tmp_path / "configuration" / "amakit" / "pseudonyms.key").read_bytes()
+
+
+def test_a_key_is_made_where_a_file_can_have_one_name_only(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    key = owner_key(tmp_path / "key")
+    assert len(key) == 32
+    assert owner_key(tmp_path / "key") == key
+    assert [p.name for p in tmp_path.iterdir()] == ["key"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    monkeypatch.setattr(Path, "exists", lambda self, **_: False)  # as it was a moment ago
+    assert owner_key(tmp_path / "key") == key
 
 
 def test_who_comes_second_takes_the_first_one_s_key(tmp_path, monkeypatch):

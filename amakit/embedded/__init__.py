@@ -1,0 +1,1 @@
+"""What KQL the embedded engine has beyond duckdb-kql."""

@@ -1,0 +1,63 @@
+"""Aggregates of KQL as SQL, by how many arguments they have."""
+
+#: Microseconds from the year 1, from which KQL counts, to 1970.
+ORIGIN = 62_135_596_800_000_000
+_TIME = "strftime(TRY_CAST(CAST({0} AS VARCHAR) AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%f') || '0Z'"
+#: An element as it stands in a list of KQL, which is JSON: times as KQL writes them.
+_ELEMENT = f"CASE typeof({{0}}) WHEN 'TIMESTAMP' THEN to_json({_TIME}) ELSE to_json({{0}}) END"
+#: make_set and make_list have no more elements than this.
+_MOST = 1_048_576
+
+
+def _list(where, most="", order=""):
+    whole = f"list({_ELEMENT}{order}) FILTER (WHERE {where})"
+    return f"to_json(coalesce({f'list_slice({whole}, 1, {most})' if most else whole}, []))"
+
+
+def _set(where, most="", order=""):
+    """Collect distinct elements; arrays are taken apart, as KQL does it."""
+    inside = (
+        "CASE WHEN typeof({0}) = 'JSON' AND json_type(TRY_CAST(CAST({0} AS VARCHAR) AS JSON)) = 'ARRAY' "
+        f"THEN CAST(CAST({{0}} AS VARCHAR) AS JSON[]) ELSE [{_ELEMENT}] END"
+    )
+    distinct = f"list_distinct(flatten(list({inside}{order}) FILTER (WHERE {where})))"
+    cut = f"list_slice({distinct}, 1, {most})" if most else distinct
+    return f"to_json(coalesce({cut}, []))"
+
+
+_THERE, _IF = "{0} IS NOT NULL", "{0} IS NOT NULL AND {1}"
+_BAG = "CAST(kql_bag_of(list(CAST({0} AS VARCHAR)) FILTER (WHERE WHERE_)) AS JSON)"
+#: Aggregate -> (what its column is called before the argument, number of arguments -> SQL).
+AGGREGATES: dict[str, tuple] = {
+    "make_list": ("list", {1: _list(_THERE), 2: _list(_THERE, "{1}")}),
+    "make_set": ("set", {1: _set(_THERE), 2: _set(_THERE, "{1}")}),
+    "make_list_if": ("list", {2: _list(_IF), 3: _list(_IF, "{2}")}),
+    "make_set_if": ("set", {2: _set(_IF), 3: _set(_IF, "{2}")}),
+    "make_list_with_nulls": ("list", {1: f"to_json(coalesce(list({_ELEMENT}), []))"}),
+    "minif": (None, {2: "min({0}) FILTER (WHERE {1})"}),
+    "maxif": (None, {2: "max({0}) FILTER (WHERE {1})"}),
+    "count_distinct": (None, {1: "count(DISTINCT {0})"}),
+    "count_distinctif": (None, {2: "count(DISTINCT {0}) FILTER (WHERE {1})"}),
+    "cnt": ("count", {0: "count(*)"}),
+    "stdevp": (None, {1: "coalesce(stddev_pop({0}), 0.0)"}),
+    "variancep": (None, {1: "coalesce(var_pop({0}), 0.0)"}),
+    "variancepif": (None, {2: "coalesce(var_pop({0}) FILTER (WHERE {1}), 0.0)"}),
+    "covariance": (None, {2: "covar_samp({0}, {1})"}),
+    "covariancep": (None, {2: "covar_pop({0}, {1})"}),
+    "anyif": (None, {2: "any_value({0}) FILTER (WHERE {1})"}),
+    "take_anyif": ("", {2: "any_value({0}) FILTER (WHERE {1})"}),
+    "binary_all_and": (None, {1: "bit_and(CAST({0} AS BIGINT))"}),
+    "binary_all_or": (None, {1: "bit_or(CAST({0} AS BIGINT))"}),
+    "binary_all_xor": (None, {1: "bit_xor(CAST({0} AS BIGINT))"}),
+    "percentilew": (None, {3: "kql_weighted_percentile(list({{'v': {0}, 'w': {1}}}), {2})"}),
+    # what a rewritten query asks for: the value beside the largest or smallest, in the order of the rows
+    "kql_at_max": (None, {2: "(arg_max({{'v': {1}}}, {0}))['v']"}),
+    "kql_at_min": (None, {2: "(arg_min({{'v': {1}}}, {0}))['v']"}),
+    "kql_ordered_list": (
+        "list",
+        {n: _list(_THERE, "{1}" if n == 2 else "", ' ORDER BY "kql row"') for n in (1, 2)},
+    ),
+    "kql_ordered_set": ("set", {n: _set(_THERE, "{1}" if n == 2 else "", ' ORDER BY "kql row"') for n in (1, 2)}),
+}
+AGGREGATES["makelist"], AGGREGATES["makeset"] = AGGREGATES["make_list"], AGGREGATES["make_set"]
+del AGGREGATES["percentilew"]

@@ -1,0 +1,536 @@
+"""Scalar functions of KQL that are Python: addresses, versions, encodings, sets and bags."""
+
+import base64
+import csv
+import io
+import ipaddress
+import itertools
+import json
+import re
+import urllib.parse
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
+
+#: Function -> (what computes it, kinds of its arguments, kind of its value).  A kind is a letter: s string, l long,
+#: r real, b bool, d datetime, t timespan in microseconds, j dynamic; an argument in capitals may be left out.
+PYTHON: dict[str, tuple] = {}
+
+
+def function(arguments: str, value: str, *names: str):  # noqa: ANN201 - a decorator
+    """Let a Python function be one of KQL, under its own name without the underscore, or under others."""
+
+    def added(call):
+        for name in names or (call.__name__.strip("_"),):
+            PYTHON[name] = (call, arguments, value)
+        return call
+
+    return added
+
+
+# -- text -------------------------------------------------------------------------------------------------
+
+
+@function("sslL" + "L", "l")
+def _indexof(text, wanted, start=0, length=-1, occurrence=1):
+    if occurrence == 0 or length < -1:
+        return None
+    begin = max(len(text) + start, 0) if start < 0 else start
+    end = len(text) if length in (-1, None) else begin + length
+    places = [m.start() + begin for m in re.finditer(f"(?={re.escape(wanted)})", text[begin:end])]
+    places = [p for p in places if p + len(wanted) <= end]
+    at = occurrence - 1 if occurrence > 0 else occurrence
+    return places[at] if -len(places) <= at < len(places) else -1
+
+
+@function("ss", "l")
+def _strcmp(left, right):
+    return (left > right) - (left < right)
+
+
+@function("s", "s", "url_decode")
+def _url_decode(text):
+    return urllib.parse.unquote_plus(text)
+
+
+@function("s", "s")
+def _url_encode(text):
+    return _lower_hex(urllib.parse.quote_plus(text, safe="!*()-_."))
+
+
+@function("s", "s")
+def _url_encode_component(text):
+    return _lower_hex(urllib.parse.quote(text, safe="!*()-_.~'"))
+
+
+def _lower_hex(text):
+    return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text)
+
+
+@function("s", "s", "base64_decode_tostring", "base64_decodestring")
+def _base64_decode_tostring(text):
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8")
+    except ValueError:
+        return ""
+
+
+@function("s", "j")
+def _base64_decode_toarray(text):
+    try:
+        return list(base64.b64decode(text, validate=True))
+    except ValueError:
+        return None
+
+
+@function("j", "s", "make_string", "unicode_codepoints_to_string")
+def _make_string(points):
+    return "".join(map(chr, points if isinstance(points, list) else [points]))
+
+
+@function("sjj", "s")
+def _replace_strings(text, wanted, given):
+    given = given if isinstance(given, list) else [given] * len(wanted)
+    pairs = dict(zip(wanted, given, strict=False))
+    pattern = "|".join(re.escape(word) for word in wanted if word)
+    return re.sub(pattern, lambda match: pairs.get(match[0], ""), text) if pattern else text
+
+
+@function("ssL" + "L", "l")
+def _indexof_regex(text, pattern, start=0, length=-1):
+    end = len(text) if length in (-1, None) else start + length
+    found = re.compile(pattern).search(text, start, end)
+    return found.start() if found else -1
+
+
+@function("sss", "s")
+def _translate(search, replacement, text):
+    if not search or not replacement:
+        return "" if not replacement else text
+    last = replacement[-1]
+    return text.translate({ord(c): replacement[i] if i < len(replacement) else last for i, c in enumerate(search)})
+
+
+@function("s", "s")
+def _regex_quote(text):
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
+@function("s", "j", "to_utf8", "unicode_codepoints_from_string")
+def _to_utf8(text):
+    return [ord(c) for c in text]
+
+
+@function("lL", "s")
+def _tohex(number, width=0):
+    return format(number % 2**64, "x").rjust(width, "0")
+
+
+@function("s", "j")
+def _parse_csv(text):
+    return next(csv.reader(io.StringIO(text)), [""])
+
+
+@function("s", "j", "parse_urlquery", "parseurlquery")
+def _parse_urlquery(text):
+    return {"Query Parameters": dict(urllib.parse.parse_qsl(text.lstrip("?"), keep_blank_values=True))}
+
+
+@function("s", "j")
+def _parse_path(path):
+    scheme = re.match(r"^([A-Za-z][\w+.-]*)://", path)
+    rest = path[scheme.end() :] if scheme else path
+    stream = re.search(r"(?<!^.):([^:\\/]+)$", rest) if not scheme else None
+    bare = rest[: stream.start()] if stream else rest
+    folder, name = re.fullmatch(r"(?:(.*)[\\/])?([^\\/]*)", bare, re.DOTALL).groups(default="")
+    root = re.match(r"^([A-Za-z]:|\\\\[^\\]+\\[^\\]+)", bare)
+    if scheme:
+        root = re.match(r"^[^/]*", bare)
+    inner = re.sub(r".*[\\/]", "", folder[len(root[0]) :] if root else folder)
+    dot = name.rpartition(".")[2] if "." in name else ""
+    return {
+        "Scheme": scheme[1] if scheme else "",
+        "RootPath": root[0] if root else "",
+        "DirectoryPath": folder,
+        "DirectoryName": inner,
+        "Filename": name,
+        "Extension": dot,
+        "AlternateDataStreamName": stream[1] if stream else "",
+    }
+
+
+@function("s", "r")
+def _parse_version(text):
+    parts = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\.(\d+))?", text.strip())
+    if not parts or any(len(p or "") > 8 for p in parts.groups()):
+        return None
+    return float(sum(int(p or 0) * 10 ** (8 * (3 - i)) for i, p in enumerate(parts.groups())))
+
+
+@function("s", "j")
+def _parse_xml(text):
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None
+    return {_tag(root): _element(root)}
+
+
+def _tag(element):
+    return element.tag.rpartition("}")[2]
+
+
+def _element(element):
+    inside = {f"@{key.rpartition('}')[2]}": value for key, value in element.attrib.items()}
+    for name, children in itertools.groupby(sorted(element, key=lambda e: _order(element, e)), key=_tag):
+        several = [_element(child) for child in children]
+        inside[name] = several[0] if len(several) == 1 else several
+    text = (element.text or "").strip()
+    if not inside:
+        return text or None
+    return inside | ({"#text": text} if text else {})
+
+
+def _order(parent, child):
+    return [_tag(e) for e in parent].index(_tag(child))
+
+
+@function("lL", "s")
+def _format_bytes(size, precision=0):
+    units = ["Bytes", "KB", "MB", "GB", "TB", "PB"]
+    power = 0
+    while abs(size) >= 1024 and power < len(units) - 1:
+        size, power = size / 1024, power + 1
+    return f"{round(size, precision):.{precision}f}".rstrip("0").rstrip(".") + f" {units[power]}"
+
+
+# -- time -------------------------------------------------------------------------------------------------
+
+
+@function("ts", "s")
+def _format_timespan(microseconds, pattern):
+    if microseconds is None:
+        return ""
+    ticks = abs(microseconds) * 10
+    seconds, fraction = divmod(ticks, 10_000_000)
+    parts = {"d": seconds // 86400, "h": seconds // 3600 % 24, "m": seconds // 60 % 60, "s": seconds % 60}
+    parts["H"] = parts["h"]
+
+    def element(match):
+        run = match[0]
+        if run[0] == "f":
+            return f"{fraction:07}"[: len(run)]
+        if run[0] == "F":
+            return f"{fraction:07}"[: len(run)].rstrip("0")
+        return str(parts[run[0]]).rjust(len(run), "0")
+
+    return re.sub(r"d+|h+|H+|m+|s+|f+|F+", element, pattern)
+
+
+@function("ds", "d")
+def _datetime_utc_to_local(at, zone):
+    return at.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) if at else None
+
+
+@function("ds", "d")
+def _datetime_local_to_utc(at, zone):
+    return at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None) if at else None
+
+
+def _unixtime(per_second):
+    def converted(number):
+        return None if number is None else datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + _delta(number)
+
+    def _delta(number):
+        from datetime import timedelta
+
+        return timedelta(microseconds=number * 1_000_000 / per_second)
+
+    return converted
+
+
+for _unit, _per in (("seconds", 1), ("milliseconds", 1000), ("microseconds", 10**6), ("nanoseconds", 10**9)):
+    function("r", "d", f"unixtime_{_unit}_todatetime")(_unixtime(_per))
+
+
+# -- addresses --------------------------------------------------------------------------------------------
+
+
+def _network(text, prefix=32):
+    address, _, own = text.strip().partition("/")
+    if not re.fullmatch(r"\d+(\.\d+){3}", address):
+        return None
+    try:
+        return int(ipaddress.IPv4Address(address)), min(int(own) if own else 32, prefix)
+    except ValueError:
+        return None
+
+
+def _masked(value, prefix):
+    return value & (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF
+
+
+@function("ssL", "l")
+def _ipv4_compare(left, right, prefix=32):
+    one, two = _network(left, prefix), _network(right, prefix)
+    if one is None or two is None:
+        return None
+    common = min(one[1], two[1])
+    a, b = _masked(one[0], common), _masked(two[0], common)
+    return (a > b) - (a < b)
+
+
+@function("ssL", "b")
+def _ipv4_is_match(left, right, prefix=32):
+    compared = _ipv4_compare(left, right, prefix)
+    return None if compared is None else compared == 0
+
+
+@function("ss", "b")
+def _ipv4_is_in_range(address, network):
+    one, two = _network(address), _network(network)
+    if one is None or two is None:
+        return None
+    return _masked(one[0], two[1]) == _masked(two[0], two[1])
+
+
+@function("sj", "b")
+def _ipv4_is_in_any_range(address, networks):
+    found = [_ipv4_is_in_range(address, network) for network in networks or []]
+    return True if True in found else None if None in found and _network(address) is None else False
+
+
+@function("s", "b")
+def _ipv4_is_private(address):
+    one = _network(address)
+    if one is None:
+        return None
+    return any(_ipv4_is_in_range(address.partition("/")[0], net) for net in _PRIVATE)
+
+
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
+
+@function("s", "l")
+def _ipv4_netmask_suffix(address):
+    one = _network(address)
+    return None if one is None else int(address.partition("/")[2] or 32)
+
+
+@function("sL", "s")
+def _format_ipv4(address, prefix=32):
+    one = _network(address, prefix)
+    return "" if one is None else str(ipaddress.IPv4Address(_masked(*one)))
+
+
+@function("ss", "b")
+def _has_ipv4(text, address):
+    return re.search(rf"(?<![\w.]){re.escape(address)}(?![\w.])", text) is not None and _network(address) is not None
+
+
+@function("ss", "b")
+def _has_ipv4_prefix(text, prefix):
+    if not prefix.endswith(".") and prefix.count(".") < 3:  # half a number is no prefix
+        return False
+    found = re.finditer(rf"(?<![\w.])({re.escape(prefix)}[\d.]*)(?![\w.])", text)
+    return any(_network(match[1]) is not None for match in found)
+
+
+# -- dynamic ----------------------------------------------------------------------------------------------
+
+
+@function("j", "j")
+def _bag_keys(bag):
+    return list(bag) if isinstance(bag, dict) else None
+
+
+@function("jjJJJ", "j")
+def _bag_merge(*bags):
+    merged = {}
+    for bag in bags:
+        merged = merged | {k: v for k, v in (bag or {}).items() if k not in merged}
+    return merged
+
+
+@function("js", "b")
+def _bag_has_key(bag, key):
+    if not isinstance(bag, dict):
+        return None
+    return _at_path(bag, key)[0] if key.startswith("$") else key in bag
+
+
+@function("jj", "j")
+def _bag_remove_keys(bag, keys):
+    if not isinstance(bag, dict):
+        return None
+    kept = json.loads(json.dumps(bag))
+    for key in keys or []:
+        *before, last = _steps(key)
+        inner = _at_steps(kept, before)[1]
+        if isinstance(inner, dict):
+            inner.pop(last, None)
+    return kept
+
+
+@function("j", "j")
+def _kql_without_empty(bag):
+    return {k: v for k, v in bag.items() if v not in (None, "")}
+
+
+@function("jsj", "j")
+def _bag_set_key(bag, key, value):
+    if not isinstance(bag, dict):
+        return None
+    changed = inner = json.loads(json.dumps(bag))
+    *before, last = _steps(key)
+    for step in before:
+        if not isinstance(inner.get(step), dict):
+            inner[step] = {}
+        inner = inner[step]
+    inner[last] = value
+    return changed
+
+
+@function("jj", "j")
+def _bag_zip(keys, values):
+    if not isinstance(keys, list) or not isinstance(values, list):
+        return None
+    pairs = itertools.zip_longest(keys, values[: len(keys)])
+    return {key: value for key, value in pairs if isinstance(key, str)}
+
+
+def _steps(path):
+    """Give the keys on a JSON path; what does not begin with a dollar sign is one key."""
+    if not path.startswith("$"):
+        return [path]
+    return [name or index for name, index in re.findall(r"""\.([\w$]+)|\[['"]?([^\]'"]+)['"]?\]""", path)]
+
+
+def _at_path(value, path):
+    return _at_steps(value, _steps(path))
+
+
+def _at_steps(value, steps):
+    for key in steps:
+        if isinstance(value, list) and key.lstrip("-").isdigit() and -len(value) <= int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, dict) and key in value:
+            value = value[key]
+        else:
+            return False, None
+    return True, value
+
+
+@function("ss", "s", "extract_json", "extractjson")
+def _extract_json(path, text):
+    try:
+        found = _at_path(json.loads(text), path)[1]
+    except ValueError:
+        return ""
+    return "" if found is None else found if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
+
+
+def _unique(values):
+    return list({json.dumps(v, sort_keys=True): v for v in values}.values())
+
+
+@function("jjJJJ", "j")
+def _set_union(*sets):
+    return _unique(v for each in sets for v in each or [])
+
+
+@function("jjJJJ", "j")
+def _set_intersect(first, *others):
+    return _unique(v for v in first or [] if all(v in (o or []) for o in others))
+
+
+@function("jjJJJ", "j")
+def _set_difference(first, *others):
+    return _unique(v for v in first or [] if not any(v in (o or []) for o in others))
+
+
+@function("jj", "b")
+def _set_equals(left, right):
+    return {json.dumps(v) for v in left or []} == {json.dumps(v) for v in right or []}
+
+
+@function("jj", "r")
+def _jaccard_index(left, right):
+    both = len(_set_union(left, right))
+    return len(_set_intersect(left, right)) / both if both else None
+
+
+@function("jjj", "j", "array_iff", "array_iif")
+def _array_iff(conditions, yes, no):
+    if not isinstance(conditions, list):
+        return None
+    pick = [v if isinstance(v, list) else [v] * len(conditions) for v in (yes, no)]
+    chosen = ((pick[0] if c else pick[1]) if isinstance(c, int | float) else [] for c in conditions)
+    return [values[i] if i < len(values) else None for i, values in enumerate(chosen)]
+
+
+@function("jj", "j")
+def _array_split(array, at):
+    if not isinstance(array, list):
+        return None
+    cuts = [max(len(array) + c, 0) if c < 0 else c for c in (at if isinstance(at, list) else [at])]
+    return [array[a:b] for a, b in itertools.pairwise([0, *cuts, len(array)])]
+
+
+def _shifted(array, by, fill):
+    kept = [array[i + by] if 0 <= i + by < len(array) else fill for i in range(len(array))]
+    return kept if isinstance(array, list) else None
+
+
+@function("jlJ", "j")
+def _array_shift_left(array, by, fill=None):
+    return _shifted(array or [], by, fill)
+
+
+@function("jlJ", "j")
+def _array_shift_right(array, by, fill=None):
+    return _shifted(array or [], -by, fill)
+
+
+@function("jl", "j")
+def _array_rotate_left(array, by):
+    return [array[(i + by) % len(array)] for i in range(len(array))] if array else array
+
+
+@function("jl", "j")
+def _array_rotate_right(array, by):
+    return _array_rotate_left(array, -by)
+
+
+@function("jl", "j")
+def _repeat(value, times):
+    return [value] * times if times >= 0 else None
+
+
+@function("sjL", "l")
+def _has_any_index(text, wanted, _=0):
+    def term(word):
+        return re.search(rf"(?<![^\W_]){re.escape(str(word))}(?![^\W_])", text, re.IGNORECASE)
+
+    return next((i for i, word in enumerate(wanted or []) if term(word)), -1)
+
+
+@function("j", "s")
+def _dynamic_to_json(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@function("j", "j")
+def _treepath(value):
+    return [path for path in _paths(value, "") if path]
+
+
+def _paths(value, base):
+    yield base
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _paths(inner, f"{base}['{key}']")
+    elif isinstance(value, list) and value:
+        yield from _paths(value[0], f"{base}[0]")
