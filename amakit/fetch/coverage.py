@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,6 +11,7 @@ from amakit.errors import UsageError, nearest
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
+from amakit.source.exports import LIMITS, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -28,6 +30,8 @@ _LOOKED_AT = 20
 _STOPPED = pd.Timedelta(minutes=30)
 #: The workspace's own messages lie this far from what they tell of.
 _LAG = pd.Timedelta(minutes=15)
+#: Files of a table with more rows than this are not counted one by one.
+_COUNTED = 600_000
 #: Of a stream with fewer samples the interval cannot be told.
 _TELLING = 3
 #: Tables end this much before the heartbeats without that meaning anything.
@@ -194,6 +198,8 @@ class Coverage:
                 continue
             extents[table] = extent
             told = []
+            if cut := _cut(workspace, table):
+                told.append((self.window.start, self.window.end, "limit", cut))
             if extent["begins"] > self.window.start:
                 told.append(_beginning(self.window, extent["begins"]))
             if extent["ends"] < self.horizon:
@@ -296,6 +302,9 @@ def of_heartbeats(
                          "table Operation says"))  # fmt: skip
     begins = spans["first"].min() if len(spans) else window.end
     extent = {"begins": max(begins, window.start), "ends": until, "interval": BEAT}
+    thin = _thinned(beats, window)
+    if thin and (cut := _cut(workspace, "Heartbeat")):
+        told += [(since, end, "limit", cut) for since, end in thin]
     if begins > window.start + _NEAR:
         told.append(_beginning(window, begins))
     if until < horizon(window):
@@ -316,6 +325,26 @@ def _told(table, stretches):
         {"start": iso(start), "end": iso(end), "table": table, "why": why, "reason": reason}
         for start, end, why, reason in sorted(stretches)
     )
+
+
+def _cut(workspace, table):
+    """Say which files of a table a limit probably cut; nothing where none."""
+    rows, *_ = workspace.extent(table)
+    if workspace.taken or workspace.synthetic or rows is None or not min(LIMITS) <= rows <= _COUNTED:
+        return ""
+    counts = workspace.rows_by_file(table).items()
+    files = [f"{Path(path).name} has exactly {n:,} rows, {limit}" for path, n in counts if (limit := limit_of(n))]
+    return "; ".join(files)
+
+
+def _thinned(beats, window):
+    """Give the days on which nearly every machine lacks more than one beat in fifty; those that follow are joined."""
+    days = beats[beats["Beats"] >= 2].assign(Day=beats["FirstBeat"].dt.floor("D"))
+    due = (days["LastBeat"] - days["FirstBeat"]).dt.total_seconds() / BEAT + 1
+    thin = (days["Beats"].astype("float64") < 0.98 * due).groupby(days["Day"]).mean()
+    thin = thin[thin >= SHARE].index.to_series()
+    ends = thin.groupby((thin.diff() != pd.Timedelta(days=1)).cumsum()).agg(["min", "max"])
+    return [(max(a, window.start), min(b + pd.Timedelta(days=1), window.end)) for a, b in ends.itertuples(index=False)]
 
 
 def _intervals(beats, silences):
