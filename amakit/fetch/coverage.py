@@ -9,6 +9,7 @@ import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
+from amakit.fetch.survey import COSTS
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
 from amakit.source.exports import LIMITS, limit_of
@@ -157,8 +158,8 @@ class Coverage:
         By table: begins and ends, the instants from and up to which it is known in the window, and interval, the
         seconds between its samples.
     missing : dict of str to str
-        Why a table that the analysis would use tells nothing: ``absent``, ``empty`` (or hidden from the user) or
-        what the service answered.
+        Why a table that the analysis would use tells nothing: it is absent, or gave no row in the window (empty, or
+        hidden from the user), or what the service answered.
     stretches : tuple of dict
         What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
         reason, a sentence without its point.
@@ -206,6 +207,30 @@ class Coverage:
                 told.append(_ending(self.window, extent["ends"]))
             stretches += _told(table, told)
         return replace(self, extents=extents, stretches=tuple(stretches))
+
+    def with_missing(self, workspace: "Workspace", told: Iterable[str]) -> "Coverage":
+        """Add which tables that the analysis would use tell nothing, and why.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        told : iterable of str
+            Tables of which rows were seen.  A table of which none were is asked whether it holds any.
+        """
+        missing, refused = {}, workspace.refused | (workspace.hidden or {})
+        for table in sorted(set(COSTS) - set(told) - {"Heartbeat"}):
+            if table in refused:
+                missing[table] = refused[table]
+            elif table not in workspace.tables:
+                missing[table] = "absent"
+            else:
+                parts = [{"table": table, "start": w.start, "end": w.end} for w in self.window.slices()]
+                rows = sum(int(frame["Rows"].sum()) for frame in workspace.ask_all("table_rows", parts))
+                if table in (workspace.hidden or {}):
+                    missing[table] = workspace.hidden[table]
+                elif not rows:
+                    missing[table] = "empty, or hidden from you"
+        return replace(self, missing=missing)
 
     def record(self) -> dict:
         """Give what ``run.json`` says of each table."""
