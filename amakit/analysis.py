@@ -16,9 +16,13 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.samples import activity, evidence_around, samples_around
+from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.identity import made_anew, within
+from amakit.fetch.sample_intervals import heartbeat_intervals
+from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.find import causes, evidence, losses, outages, sources, versions
+from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
     not_recorded,
     only_known,
@@ -182,16 +186,29 @@ def analyze(
         spans = heartbeats.version_spans(fleet)
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
-        silent = silences(fleet)
+        intervals = heartbeat_intervals(fleet)
+        anew = made_anew(pd.concat([fleet.days, fleet.before, fleet.after], ignore_index=True))
+        changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
+        silent = silences(fleet, intervals)
+        silent = silent[~within(silent, anew)]
         cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
-        away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown)
+        away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(spans, runs, away, asked, cover, unknown_spans(unknown, "Heartbeat")),
+        "machines": _machines(
+            spans,
+            runs,
+            away,
+            asked,
+            cover,
+            unknown_spans(unknown, "Heartbeat"),
+            partial_machines(result("gaps", lost)),
+            _notes(fleet, runs, intervals, anew),
+        ),
         "transitions": changes,
         "outages": away,
         "gaps": lost,
@@ -211,7 +228,7 @@ def analyze(
     )
 
 
-def _outages(fleet, runs, changes, silent, cover, unknown):
+def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
     acts = evidence.operations(activity(fleet))
     tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
@@ -223,14 +240,16 @@ def _outages(fleet, runs, changes, silent, cover, unknown):
     found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
     unrecorded = found[not_recorded(found, cover)]
     found = found.drop(index=unrecorded.index)
-    samples, streams = samples_around(fleet, found.reset_index(drop=True))
+    samples, streams, beats = samples_around(fleet, found.reset_index(drop=True))
     cover = cover.with_streams(fleet.workspace, streams, found)
     found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
-    found = found.reset_index(drop=True)
+    changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
+    at_change = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]]).isin(list(changed))
+    found = found[at_change | ~clock_steps(found, beats)].reset_index(drop=True)
     samples, streams = (without_unknown_tables(frame, found, unknown, cover.horizon) for frame in (samples, streams))
     samples, streams = (without_unrecorded_tables(frame, found, cover) for frame in (samples, streams))
-    changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
-    holes = outages.holes(found, samples, streams, cover.horizon, changed)
+    beside = _with_other_agents(fleet, found, streams)
+    holes = outages.holes(found, samples, streams, cover.horizon, changed, beside)
     holes = {index: widened(hole, cover) for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
@@ -243,12 +262,29 @@ def _outages(fleet, runs, changes, silent, cover, unknown):
     away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
     proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
     lost = without_unrecorded_samples(losses.gaps(away, holes, cover.horizon), cover)
-    cut_off = _with_versions(outages.disconnections(around["late"], away), runs)
+    heard = found[~found["sought"]]
+    missed = lost_heartbeats(
+        heard, {n: hole for n, hole in holes.items() if n in heard.index}, intervals, cover.horizon
+    )
+    seen = runs.groupby(MACHINE, as_index=False)["last"].max().rename(columns={"last": "last_seen"})
+    over = ended_tables(streams, seen, cover.horizon)
+    stream = [*MACHINE, "data_type", "stream"]
+    told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
+    over = over[told["told"].isna().to_numpy()]
+    cut_off = _with_versions(outages.disconnections(around["late"], away, len(machines)), runs)
     unharmed = losses.unharmed(cut_off, streams)
     proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
     unseen = _unrecorded_changes(unrecorded, runs, changed)
     away = result("outages", pd.concat([away, cut_off.assign(evidence=""), unseen], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts, proof, cover
+    return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts, proof, cover
+
+
+def _with_other_agents(fleet, found, streams):
+    """Name the machines whose heartbeat stays away while other tables go on, and another kind of agent as well."""
+    latest = streams.groupby(MACHINE, as_index=False)["Last"].max()
+    gone = found[found["first"].isna()].merge(latest, on=MACHINE)
+    gone = gone[gone["Last"] > gone["last"] + pd.Timedelta(seconds=outages.FAST)]
+    return frozenset(other_agents(fleet, gone).itertuples(index=False, name=None)) if len(gone) else frozenset()
 
 
 # -- what is unknown proves nothing ----------------------------------------------------------------------------
@@ -298,7 +334,7 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, cover, unfetched):
+def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
     """Summarise each machine that reported in the window or shortly before it."""
     machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
     unknown = [*unfetched, *unrecorded]
@@ -310,7 +346,6 @@ def _machines(spans, runs, away, asked, cover, unfetched):
         environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
         before=seen_before.set_index(machine)["before"],
         blind=_blind(away, asked, horizon, unrecorded),
-        lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
     )
     reporting = found["last_seen"] >= horizon - SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
@@ -324,9 +359,22 @@ def _machines(spans, runs, away, asked, cover, unfetched):
         found["state"] = ""
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
-    notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
-    found["note"] = notes.where(found["first_seen"].notna(), "no heartbeat in the window")
+    back = away.loc[away["ongoing"].astype("bool"), machine].itertuples(index=False, name=None)
+    halves = pd.MultiIndex.from_frame(halves).difference(pd.MultiIndex.from_tuples(list(back), names=machine))
+    found.loc[found.index.isin(halves), "state"] = "partial"
+    found["note"] = notes.reindex(found.index).fillna("")
+    found.loc[found["first_seen"].isna(), "note"] = "no heartbeat in the window"
     return found.reset_index()
+
+
+def _notes(fleet, runs, intervals, anew):
+    """Say of each machine what else there is to say: several agents, a clock that is wrong."""
+    by_version = runs[runs["beats"] > 0].groupby(MACHINE)["line"].nunique()
+    agents = pd.concat([by_version, intervals.groupby(MACHINE)["agents"].sum()], axis=1).max(axis=1)
+    agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
+    new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
+    told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
+    return told.agg(lambda row: "; ".join(filter(None, row)), axis=1)
 
 
 def _blind(away, asked, horizon, unrecorded):

@@ -10,6 +10,7 @@ import pandas as pd
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.fetch.coverage import BEAT, data_span, known_until
 from amakit.fetch.coverage import horizon as latest
+from amakit.fetch.identity import with_machines
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window
 from amakit.schemas import MACHINE
@@ -88,13 +89,18 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
-    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
-    others = []
+    names = asked
     if asked:
         inventory = _inventory(workspace, window)
+        everybody = with_machines(pd.concat([before, inventory, after], ignore_index=True))
+        chosen = everybody.loc[_named(everybody, asked), MACHINE].drop_duplicates()
+        # with what they were called before
+        names = sorted({*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""})
+    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=names), ignore_index=True)
+    parts = {"days": days, "before": before, "after": after}
+    if asked:
         _refuse_unknown(workspace, asked, days, pd.concat([before, after]), inventory)
-        others = [frame[~_named(frame, asked)] for frame in (before, inventory, after)]
-        before, after = (frame[_named(frame, asked)] for frame in (before, after))
+        before, parts["others"] = before[_named(before, names)], inventory
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
             f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
@@ -104,11 +110,9 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
-    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"], names=["part", None]))
-    days, before, after = (
-        named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
-    )
-    everybody = _whole_ids(pd.concat([named, *others], ignore_index=True)) if asked else named
+    everybody = with_machines(pd.concat(parts, names=["part", None]))
+    named = everybody.reset_index("part").merge(chosen, on=MACHINE) if asked else everybody.reset_index("part")
+    days, before, after = (named[named["part"] == part].drop(columns="part") for part in ("days", "before", "after"))
     horizon = known_until(workspace, window, everybody)
     if horizon < latest(window):
         days, after = _not_later(workspace, days, horizon), after.iloc[:0]
@@ -172,7 +176,7 @@ def version_spans(fleet: Fleet) -> pd.DataFrame:
     >>> bool((spans["first"] <= spans["last"]).all())
     True
     """
-    spans = fleet.days.drop(columns=["Day", "Offset", "Delay"])
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay", "Least", "Vm"])
     for step in (heartbeat_hours, single_heartbeats):
         windows = overlaps(spans)
         if windows.empty:
@@ -250,19 +254,6 @@ def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
     marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
     return rows.assign(line=rows["Agent"].where(marked, ""))
-
-
-def _whole_ids(rows):
-    """Name the machine of each row; one without a resource id belongs to the machine that has its computer name.
-
-    Some builds leave the id empty just after they start.  Where several machines share the name, or none has
-    an id, the name alone stands.
-    """
-    known = rows.loc[rows["ResourceId"] != ""].groupby("Computer")["ResourceId"].agg(["first", "nunique"])
-    only = known.loc[known["nunique"] == 1, "first"].to_dict()
-    found = rows["Computer"].map(lambda name: only.get(name, "")).astype("str")
-    whole = rows["ResourceId"].where(rows["ResourceId"] != "", found)
-    return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
 
 
 def heartbeat_hours(fleet: Fleet, windows: pd.DataFrame) -> pd.DataFrame:
