@@ -364,9 +364,9 @@ def _cut(workspace, table):
 
 def _thinned(beats, window):
     """Give the days on which nearly every machine lacks more than one beat in fifty; those that follow are joined."""
-    days = beats[beats["Beats"] >= 2].assign(Day=beats["FirstBeat"].dt.floor("D"))
+    days = beats[beats["Beats"] >= 2].assign(Day=lambda rows: rows["FirstBeat"].dt.floor("D").array)
     due = (days["LastBeat"] - days["FirstBeat"]).dt.total_seconds() / BEAT + 1
-    thin = (days["Beats"].astype("float64") < 0.98 * due).groupby(days["Day"]).mean()
+    thin = (days["Beats"].astype("float64") < 0.98 * due).groupby(days["Day"].array).mean()
     thin = thin[thin >= SHARE].index.to_series()
     ends = thin.groupby((thin.diff() != pd.Timedelta(days=1)).cumsum()).agg(["min", "max"])
     return [(max(a, window.start), min(b + pd.Timedelta(days=1), window.end)) for a, b in ends.itertuples(index=False)]
