@@ -11,6 +11,8 @@ from amakit.prose.incident import Writeup
 from amakit.prose.rollout import Progress
 from amakit.study import releases
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {
     "inventory": charts.inventory, "timeline": charts.timeline, "adoption": charts.adoption, "clock": charts.clock,
     "around": charts.around, "incident": charts.incident, "downtimes": charts.downtimes, "causes": charts.causes,
