@@ -125,7 +125,7 @@ def _connected(workspace, cloud, endpoint, credential):
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
         for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
-            click.echo(f"amakit: not read: {reason}", err=True)
+            say(f"amakit: not read: {reason}", error=True)
         if ws.kind == "kusto" and not sys.stderr.isatty():
             log.addHandler(lines)
             log.setLevel(logging.INFO)

@@ -8,7 +8,7 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import AmakitError
 from amakit.kql import catalog
-from amakit.source.exports import LIMITS, limit_of
+from amakit.source.exports import LIMITS, is_table, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -107,6 +107,10 @@ def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:
         for path, n in counts.items():
             if limit := limit_of(n):
                 lines.append(f"{table}: {path} has exactly {n:,} rows, {limit}; count them at the source for the rest")
+    for table in rows:
+        if not is_table(table):
+            lines.append(f"{table}: no table of Log Analytics that is known; a file is called after its table, or its "
+                         "rows name it in a column Type")  # fmt: skip
     for table, columns in _read_columns().items():
         lacking = sorted(columns - workspace.given(table)) if table in rows else []
         if lacking:

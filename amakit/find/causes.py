@@ -58,6 +58,8 @@ def decide(
     ['upgrade']
     """
     o = outages
+    if o.empty:
+        return pd.Series([], o.index, dtype="str")
     ongoing, unknown = o["end_latest"].isna(), o["to_version"] == ""
     newer, older = _direction(o)
     rows = evidence[~_consumed(o, evidence, newer)]

@@ -253,7 +253,7 @@ def _operations_beside(o, acts):
     acts = acts.assign(until=acts["ended"].mask(hung, acts["began"] + reach), time=acts["began"],
                        data_type="AzureActivity").drop(columns=["target", "caller", "correlation"])  # fmt: skip
     sets = o["resource_id"].where(o["resource_id"].str.contains("scalesets/", regex=False))
-    sets = sets.str.partition("/virtualmachines/")[0].fillna("")
+    sets = sets.str.replace("/virtualmachines/.*$", "", regex=True).fillna("")
     both = pd.concat([o.assign(base=o["resource_id"]), o.assign(base=sets)[sets != o["resource_id"]]])
     near = both[both["base"] != ""].merge(acts, on="base")
     slow = near["kind"].isin(["scale_in", "health"]).map({True: IN_PLACE, False: NEAR})

@@ -124,9 +124,12 @@ def test_a_counter_that_never_comes_back_is_a_gap_that_goes_on(tmp_path):
 
 
 def test_silence_to_the_end_goes_on_and_has_no_end(tmp_path):
-    rows = beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")])
+    rows = pd.concat([
+        beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")]),
+        beats("b", [("1.37", "2026-03-02", "2026-03-03")], source="t"),  # else the file may just end there
+    ])  # fmt: skip
     (outage,) = analyzed(write(tmp_path, Heartbeat=rows), end="2026-03-03").outages.itertuples()
-    assert (outage.ongoing, outage.cause) == (True, "unexplained")
+    assert (outage.computer, outage.ongoing, outage.cause) == ("a", True, "unexplained")
     assert pd.isna(outage.end_latest)
     assert pd.isna(outage.downtime_s)
 

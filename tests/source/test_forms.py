@@ -1,10 +1,12 @@
 """Every way of exporting gives the same rows, or a sentence that says what the file is; nothing is read wrongly."""
 
+import contextlib
 import csv
 import datetime as dt
 import gzip
 import io
 import json
+import sqlite3
 import zipfile
 from pathlib import Path
 
@@ -199,6 +201,7 @@ REFUSED_EXPORTS = {
         dumped({"error": {"code": "BadArgumentError", "message": "no such table"}}),
     ),
     "answer of Kusto, version 2": ("Heartbeat.json", dumped([{"FrameType": "DataSetHeader", "IsProgressive": False}])),
+    "batch of answers": ("Heartbeat.json", dumped({"responses": [{"id": "1", "body": {"tables": [arrays(ROWS)]}}]})),
     "pandas, orient columns": ("Heartbeat.json", pd.DataFrame(ROWS).to_json().encode()),
 }
 
@@ -404,6 +407,10 @@ BAD = {
     "columns twice in an answer": ("Heartbeat.json", dumped({"tables": [arrays([{"TimeGenerated": 1}]) | {"columns": [{"name": "TimeGenerated"}] * 2}]}), "same name"),
     "one page of several": ("Heartbeat.json", dumped({"value": ROWS, "nextLink": "https://x"}), "one page of several"),
     "part of an answer": ("Heartbeat.json", dumped({"tables": [arrays(ROWS)], "error": {"code": "PartialError"}}), "part of an answer (PartialError)"),
+    "several tables in an answer": ("Heartbeat.json", dumped({"tables": [arrays(ROWS), arrays(ROWS)]}), "several tables in one answer"),
+    "a row without a time": ("Heartbeat.csv", (HEAD + GOOD + ",a,Heartbeat\n").encode(), "line 3: ''"),
+    "a row without a time, in JSON": ("Heartbeat.jsonl", dumped(ROWS[0]) + b"\n" + dumped({"Computer": "a"}), "line 2: ''"),
+    "rows of a table among events": ("AzureActivity.json", dumped({"records": [STORED, *ROWS]}), "a row of Heartbeat"),
     "an answer that is cut off": ("Heartbeat.json", dumped({"value": ROWS}, indent=1)[:-200], "broken JSON"),
     "brackets without end": ("Heartbeat.json", b"[" * 100_000, "cannot be read"),
     "numbers with commas and points": ("Heartbeat.csv", b"TimeGenerated;RemoteIPLatitude\n2026-03-01T00:00:00Z;1,5\n2026-03-01T00:01:00Z;1.5\n", "with commas and with points"),
@@ -447,6 +454,19 @@ def test_a_number_of_rows_at_which_an_export_stops_is_told(rows, tmp_path):
         said = [line for line in remarks(workspace, survey(workspace)[0]) if "exactly" in line]
     assert len(said) == 1
     assert f"exact.csv has exactly {rows:,} rows" in said[0]
+
+
+def test_a_database_of_another_program_is_refused_and_nothing_is_fetched_for_it(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "logs.duckdb")) as other:
+        other.execute("CREATE TABLE Heartbeat (a)")
+        other.commit()
+    with pytest.raises(AmakitError, match="cannot be opened as a DuckDB database"):
+        connect(tmp_path / "logs.duckdb")
+    put(tmp_path, "Heartbeat.csv", csv_of(ROWS))
+    with connect(tmp_path) as workspace:
+        settings = dict(workspace._engine._connection.execute(
+            "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%known_extensions'").fetchall())  # fmt: skip
+    assert settings == dict.fromkeys(("autoinstall_known_extensions", "autoload_known_extensions"), "false")
 
 
 # -- dates: read as they were written, or refused; never another instant ----------------------------------------------
