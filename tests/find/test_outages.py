@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from simulator import simulate
 
 import amakit
-from amakit.find.causes import Case, decide
 from amakit.find.outages import candidates, holes
 from amakit.find.schedules import schedule
 
@@ -179,46 +178,6 @@ def test_known_time_is_active_or_outage(tmp_path):
     machine = found.machines.iloc[0]
     assert machine["known_s"] == 86400
     assert machine["active_s"] + found.outages["downtime_s"].sum() == pytest.approx(86400, abs=1e-6)
-
-
-# -- causes ------------------------------------------------------------------------------------------------------
-
-TEN = at("2026-03-02 10:00")
-
-
-def case(to="1.37", ongoing=False, **known):
-    end = pd.NaT if ongoing else TEN + pd.Timedelta(minutes=5)
-    ends = {"start_earliest": TEN, "start_latest": TEN, "end_earliest": end, "end_latest": end}
-    versions = {"from_version": "1.37", "to_version": "" if ongoing else to, "returned": known.pop("returned", False)}
-    return Case(ends | versions, **known)
-
-
-WRITE = [(TEN, "activity log: microsoft.compute/virtualmachines/extensions/write succeeded")]
-EVENT = {n: [(TEN, f"Windows event {n}")] for n in (6006, 6008)}
-CASES = {
-    "another version reports": (case("1.38"), "upgrade"),
-    "another version, and the machine was deallocated": (case("1.38", power=[(TEN, "…/deallocate/action")]), "machine_stopped"),
-    "the earlier version is back": (case("1.36", returned=True), "rolled_back"),
-    "an attempt, and the same version": (case(attempts=WRITE), "rolled_back"),
-    "an attempt, and silence since": (case(ongoing=True, attempts=WRITE), "rollback_failed"),
-    "an attempt, silence, but somebody stopped it": (case(ongoing=True, attempts=WRITE, power=[(TEN, "…/poweroff/action")]), "machine_stopped"),
-    "silence and nothing said": (case(ongoing=True), "unexplained"),
-    "the same version and nothing said": (case(), "unexplained"),
-    "a restart that was asked for": (case(power=[(TEN, "…/restart/action")]), "machine_restarted"),
-    "the event log stopped and the counter began soon": (case(system=EVENT[6006], booted=TEN + pd.Timedelta(minutes=3)), "machine_restarted"),
-    "the counter began hours later": (case(system=EVENT[6006], booted=TEN + pd.Timedelta(hours=3)), "machine_stopped"),
-    "Linux says that it powers down": (case(system=[(TEN, "Syslog: System is powering down.")]), "machine_stopped"),
-    "Linux says that it reboots": (case(system=[(TEN, "Syslog: System is rebooting.")]), "machine_restarted"),
-    "the uptime counter ran on": (case(stayed_up=True, attempts=WRITE), "rolled_back"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_each_cause_follows_from_its_evidence(name):
-    given_case, cause = CASES[name]
-    found, evidence = decide(given_case)
-    assert found == cause
-    assert evidence
 
 
 # -- streams -----------------------------------------------------------------------------------------------------
