@@ -16,7 +16,8 @@ from amakit.demo import folder as demo_folder
 from amakit.demo import machines as demo_machines
 
 CAUSES = {
-    "upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted", "disconnected", "unexplained",
+    "upgrade", "downgrade", "rolled_back", "rollback_failed", "agent_restarted", "agent_removed", "machine_stopped",
+    "machine_restarted", "machine_removed", "disconnected", "unexplained",
 }  # fmt: skip
 KEYS = {
     "Heartbeat": [],
