@@ -115,8 +115,9 @@ def register_python(connection: "DuckDBPyConnection", name: str, n: int) -> None
     passing = _passing(call, kinds, value)
     counted = {1: lambda a: passing(a), 2: lambda a, b: passing(a, b), 3: lambda a, b, c: passing(a, b, c),
                4: lambda a, b, c, d: passing(a, b, c, d), 5: lambda a, b, c, d, e: passing(a, b, c, d, e)}  # fmt: skip
+    passed: list = [_PASSED[kind][1] for kind in kinds]
     connection.create_function(
-        f"kqlpy_{name}_{n}", counted[n], [_PASSED[kind][1] for kind in kinds], _PASSED[value][1],
+        f"kqlpy_{name}_{n}", counted[n], passed, _PASSED[value][1],
         null_handling=FunctionNullHandling.SPECIAL,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import urllib.parse
+from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 PYTHON: dict[str, tuple] = {}
 
 
-def function(arguments: str, value: str, *names: str):  # noqa: ANN201 - a decorator
+def function(arguments: str, value: str, *names: str) -> Callable[[Callable], Callable]:
     """Let a Python function be one of KQL, under its own name without the underscore, or under others."""
 
     def added(call):

@@ -132,7 +132,7 @@ class _Table:
         return (when - self.grid[0]) / _HOUR
 
     def _when(self, hours):
-        return (self.grid[0] + hours * _HOUR).round("us")
+        return self.grid[0] + pd.Timedelta(round(hours * 3.6e9), "us")
 
     def _share(self, start, end):
         """Give the share of each hour of the grid that lies in a stretch."""
@@ -421,6 +421,8 @@ class _Table:
             ["resource_id", "Source"]
         ].drop_duplicates()
         rows = away.merge(blank, on="resource_id").rename(columns={"Source": "source"})
+        named = rows[[*MACHINE, "source"]].merge(self.pairs.assign(named=True), how="left")["named"]
+        rows = rows[named.isna().to_numpy()]  # where its own rows are named, they are judged
         return rows.assign(
             data_type=self.table, verdict=str(Verdict.UNDETERMINED), rows_inside=np.nan, expected=np.nan,
             max_delay_s=np.nan, p_value=np.nan, apart=True, bins=0.0,
