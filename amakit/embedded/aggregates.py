@@ -50,6 +50,11 @@ AGGREGATES: dict[str, tuple] = {
     "binary_all_or": (None, {1: "bit_or(CAST({0} AS BIGINT))"}),
     "binary_all_xor": (None, {1: "bit_xor(CAST({0} AS BIGINT))"}),
     "percentilew": (None, {3: "kql_weighted_percentile(list({{'v': {0}, 'w': {1}}}), {2})"}),
+    "kql_avg_timespan": ("avg", {1: "to_microseconds(CAST(avg(epoch_us({0})) AS BIGINT))"}),
+    "kql_avgif_timespan": (
+        "avgif",
+        {2: "to_microseconds(CAST(avg(epoch_us({0})) FILTER (WHERE {1}) AS BIGINT))"},
+    ),
     # what a rewritten query asks for: the value beside the largest or smallest, in the order of the rows
     "kql_at_max": (None, {2: "(arg_max({{'v': {1}}}, {0}))['v']"}),
     "kql_at_min": (None, {2: "(arg_min({{'v': {1}}}, {0}))['v']"}),

@@ -81,9 +81,12 @@ def extend_library() -> None:
     naming.NAME_PRESERVING = naming.NAME_PRESERVING | NAME_PRESERVING
     translate.render_bin = _bin
     translate._SPECIAL_FORMS |= {
-        "bin": _bin_call, "floor": _bin_call, "bin_at": _bin_at, "datetime_diff": _datetime_diff,
-        "datepart": translate._SPECIAL_FORMS["datetime_part"], "split": _split, "range": _range,
+        "bin": _bin_call, "floor": _bin_call, "bin_at": _bin_at, "datetime_diff": _datetime_diff, "split": _split,
+        "datepart": translate._SPECIAL_FORMS["datetime_part"], "range": _range,
+        **{name: _branches(translate._SPECIAL_FORMS[name]) for name in ("iff", "iif", "case")},
     }  # fmt: skip
+    translate._is_dynamic = _dynamic(translate._is_dynamic)
+    translate.render_expr = _timespans(translate.render_expr)
     translate.render_kql_tostring = _tostring_once(translate.render_kql_tostring)
     translate.render_table_ref = _checked_table(translate.render_table_ref)
     for name in translate._SPECIAL_FORMS:  # a form without a row is no function to summarize
@@ -170,6 +173,57 @@ def _rounded(value, size, shift):
     step = f"epoch_us({size})"
     rest = f"(((epoch_us({value}) + {shift}) % {step} + {step}) % {step})"
     return f"({value} - to_microseconds({rest}))"
+
+
+def _dynamic(original):
+    """Know more functions whose value is dynamic."""
+    names = {"split", "bag_pack", "pack", "pack_dictionary", "range", "extract_all"}
+    names |= {name for name, (_, _, value) in _CALLS.items() if value == "j"}
+
+    def is_dynamic(node):
+        if isinstance(node, ir.FunctionCall) and node.name in ("iff", "iif", "case"):
+            return any(map(translate._is_dynamic_expr, _values(node)))
+        return original(node) or (isinstance(node, ir.FunctionCall) and node.name in names)
+
+    return is_dynamic
+
+
+def _values(node):
+    """Give what iff() or case() may come to."""
+    return node.args[1:] if node.name != "case" else (*node.args[1::2], *node.args[-1:])
+
+
+def _branches(original):
+    """Let iff() and case() of a dynamic value and text be dynamic, as in KQL."""
+
+    def rendered(node):
+        if not any(map(translate._is_dynamic_expr, _values(node))):
+            return original(node)
+        conditions = node.args[:1] if node.name != "case" else node.args[:-1:2]
+        values = [
+            translate.render_expr(v) if translate._is_dynamic_expr(v) else f"to_json({translate.render_expr(v)})"
+            for v in _values(node)
+        ]
+        whens = " ".join(f"WHEN {translate.render_expr(c)} THEN {v}" for c, v in zip(conditions, values, strict=False))
+        return f"CASE {whens} ELSE {values[-1]} END"
+
+    return rendered
+
+
+def _timespans(original):
+    """Divide timespans by numbers, and take the rest of one by another."""
+
+    def rendered(node):
+        if isinstance(node, ir.BinaryOp) and node.op in ("/", "%") and _is_timespan(node.left):
+            left, right = original(node.left), original(node.right)
+            if node.op == "%" and _is_timespan(node.right):
+                step = f"epoch_us({right})"
+                return f"to_microseconds(((epoch_us({left}) % {step}) + {step}) % {step})"
+            if node.op == "/" and isinstance(node.right, ir.Literal) and node.right.kind in ("long", "int", "real"):
+                return f"to_microseconds(CAST(trunc(epoch_us({left}) / CAST({right} AS DOUBLE)) AS BIGINT))"
+        return original(node)
+
+    return rendered
 
 
 def _datetime_diff(node):

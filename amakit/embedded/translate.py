@@ -76,9 +76,7 @@ def explained(error: Exception, schema: dict) -> AmakitError:
         operator = re.sub(r"(?<!^)(?=[A-Z])", "-", match[1]).lower()
         return AmakitError(f"valid KQL that the embedded engine does not have: {operator}")
     name = getattr(error, "name", None)
-    if name is not None and "needs" not in told:
-        if "differ only in case" in told:
-            return AmakitError(f"the embedded engine cannot run the query: {told}")
+    if name is not None and (told.endswith(f"schema error for {name!r}") or "known" in told or "no table" in told):
         return AmakitError(f"there is no table {name!r}; {nearest(str(name), [t for t in schema if t[:4] != 'kql_'])}")
     told = re.sub(r"no DuckDB mapping in this wave(; see [\w/.]+)?", "it has no such thing yet", told)
     told = re.sub(r"unsupported KQL construct ", "", told)
