@@ -164,7 +164,10 @@ def _partition(steps, text, rest, ordered):
         raise refuse("partition with a query of its own inside", "write operators only, such as (top 1 by x)")
     key = bare(column.strip())
     relation = steps.relation(text)
-    return grouped(steps, quoted(relation.name), inner, [key])
+    made = grouped(steps, quoted(relation.name), inner, [key])
+    narrowing = [p for p in split(inner, "|") if operator_of(p)[0] in ("project", "summarize", "distinct", "count")]
+    kept = not narrowing or any(t.word == key for t in tokens(narrowing[-1]))
+    return made if kept else f"{made}\n| project-away {quoted(key)}"
 
 
 _IN_GROUP = {
