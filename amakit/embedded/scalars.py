@@ -374,6 +374,11 @@ def _bag_remove_keys(bag, keys):
     return kept
 
 
+@function("j", "j", "kql_bag_of")
+def _bag_of(bags):
+    return _bag_merge(*(bag for bag in bags if isinstance(bag, dict)))
+
+
 @function("j", "j")
 def _kql_without_empty(bag):
     return {k: v for k, v in bag.items() if v not in (None, "")}

@@ -126,7 +126,7 @@ def test_no_name_reads_anything_but_the_tables_of_the_workspace(tmp_path, name):
 
 
 def test_three_thousand_brackets_are_one_sentence(logs):
-    with pytest.raises(AmakitError, match="brackets|nested"):
+    with pytest.raises(AmakitError, match=r"brackets|nested"):
         logs.query("print " + "(" * 3000 + "1" + ")" * 3000)
 
 
