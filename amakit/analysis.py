@@ -6,6 +6,8 @@ import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +16,37 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.samples import activity, evidence_around, samples_around
+from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.identity import made_anew, within
+from amakit.fetch.sample_intervals import heartbeat_intervals
+from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
 from amakit.fetch.survey import COSTS
-from amakit.find import causes, losses, outages, sources, versions
-from amakit.find.unknown import only_known, touches_none, unknown_spans, without_unknown_tables
+from amakit.find import causes, evidence, losses, outages, sources, versions
+from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
+from amakit.find.unknown import (
+    not_recorded,
+    only_known,
+    touches_none,
+    unknown_spans,
+    widened,
+    without_unknown_tables,
+    without_unrecorded_samples,
+    without_unrecorded_tables,
+)
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, result
+from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
 #: The result tables, in the order in which they are written.
-TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
+TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # frames have no one answer to "equal"
 class Analysis:
     """What was found out about a window.
 
@@ -53,12 +68,15 @@ class Analysis:
         One row per event source and outage: whether what happened meanwhile was picked up afterwards.
     sources : pandas.DataFrame
         One row per silence of an event source that its own rhythm does not explain, with an outage or without.
+    evidence : pandas.DataFrame
+        One row per piece of evidence beside an outage; its kinds are those of `amakit.find.evidence`.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.find.versions.runs`.
     samples : pandas.DataFrame
         The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
     activity : pandas.DataFrame
-        The operations of the control plane that may have to do with an outage; see `amakit.find.causes.rests_on`.
+        The operations of the control plane that may have to do with an outage; see
+        `amakit.find.evidence.operations_beside`.
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
         workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
@@ -72,6 +90,7 @@ class Analysis:
     gaps: pd.DataFrame
     events: pd.DataFrame
     sources: pd.DataFrame
+    evidence: pd.DataFrame
     runs: pd.DataFrame
     samples: pd.DataFrame
     activity: pd.DataFrame
@@ -163,68 +182,120 @@ def analyze(
     asked = _window(workspace, start, end)
     machines = coverage.scope(workspace, asked, machines or ())
     begun = len(workspace.log)
-    horizon = coverage.horizon(asked)
     with workspace.leaving_out(allow_unknown) as unknown:
         fleet = heartbeats.fleet(workspace, asked, machines)
         spans = heartbeats.version_spans(fleet)
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
-        away, lost, samples, acts = _outages(fleet, runs, changes, horizon, unknown)
+        intervals = heartbeat_intervals(fleet)
+        anew = made_anew(pd.concat([fleet.days, fleet.before, fleet.after], ignore_index=True))
+        changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
+        silent = silences(fleet, intervals)
+        silent = silent[~within(silent, anew)]
+        cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
+        away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
         quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
-        unknown = sorted(unknown, key=lambda lost: (lost["start"], lost["table"], lost["end"]))
+    horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(spans, runs, away, asked, horizon, unknown_spans(unknown, "Heartbeat")),
+        "machines": _machines(
+            spans,
+            runs,
+            away,
+            asked,
+            cover,
+            unknown_spans(unknown, "Heartbeat"),
+            partial_machines(result("gaps", lost)),
+            _notes(fleet, runs, intervals, anew),
+        ),
         "transitions": changes,
         "outages": away,
         "gaps": lost,
         "events": verdicts,
         "sources": quiet,
+        "evidence": of_outages(proof, away),
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
+    tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     return Analysis(
         asked,
         **tables,
         runs=runs,
         samples=samples,
-        activity=causes.rests_on(tables["outages"], acts),
-        run=_record(workspace, asked, machines, horizon, unknown, workspace.log[begun:]),
+        activity=evidence.operations_beside(tables["outages"], acts, horizon),
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]),
     )
 
 
-def _outages(fleet, runs, changes, horizon, unknown):
+def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
-    acts = causes.operations(activity(fleet))
-    tried = causes.on_agent(acts).rename(columns={"base": "resource_id"})
-    silent = outages.candidates(silences(fleet), changes)
+    acts = evidence.operations(activity(fleet))
+    tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
+    silent = outages.candidates(silent, changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
     found = pd.concat([silent.assign(sought=False), sought.assign(sought=True)], ignore_index=True)
-    found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
-    samples, streams = samples_around(fleet, found.reset_index(drop=True))
-    found = found[touches_none(found["last"], found["first"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))]
-    found = found.reset_index(drop=True)
-    samples, streams = (without_unknown_tables(frame, found, unknown, horizon) for frame in (samples, streams))
+    unfetched = partial(unknown_spans, unknown, "Heartbeat")
+    found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
+    unrecorded = found[not_recorded(found, cover)]
+    found = found.drop(index=unrecorded.index)
+    samples, streams, beats = samples_around(fleet, found.reset_index(drop=True))
+    cover = cover.with_streams(fleet.workspace, streams, found)
+    found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
-    holes = outages.holes(found, samples, streams, horizon, changed)
-    holes = {index: hole for index, hole in holes.items()
+    at_change = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]]).isin(list(changed))
+    found = found[at_change | ~clock_steps(found, beats)].reset_index(drop=True)
+    samples, streams = (without_unknown_tables(frame, found, unknown, cover.horizon) for frame in (samples, streams))
+    samples, streams = (without_unrecorded_tables(frame, found, cover) for frame in (samples, streams))
+    beside = _with_other_agents(fleet, found, streams)
+    holes = outages.holes(found, samples, streams, cover.horizon, changed, beside)
+    holes = {index: widened(hole, cover) for index, hole in holes.items()
              if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
     away = outages.table(found, holes, runs)
-    evidence = evidence_around(fleet, found)
+    around = evidence_around(fleet, found)
+    proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
-    away = away.join(causes.explain(away, acts, evidence, undone))
-    away["evidence"] = causes.linked(away)
-    lost = losses.gaps(away, holes, horizon)
-    cut_off = _with_versions(outages.disconnections(evidence["late"], away), runs)
+    away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
+    proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
+    lost = without_unrecorded_samples(losses.gaps(away, holes, cover.horizon), cover)
+    heard = found[~found["sought"]]
+    missed = lost_heartbeats(
+        heard, {n: hole for n, hole in holes.items() if n in heard.index}, intervals, cover.horizon
+    )
+    seen = runs.groupby(MACHINE, as_index=False)["last"].max().rename(columns={"last": "last_seen"})
+    over = ended_tables(streams, seen, cover.horizon)
+    stream = [*MACHINE, "data_type", "stream"]
+    told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
+    over = over[told["told"].isna().to_numpy()]
+    cut_off = _with_versions(outages.disconnections(around["late"], away, len(machines)), runs)
     unharmed = losses.unharmed(cut_off, streams)
-    away = result("outages", pd.concat([away, cut_off], ignore_index=True))
-    return away, pd.concat([lost, unharmed], ignore_index=True), samples, acts
+    proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
+    unseen = _unrecorded_changes(unrecorded, runs, changed)
+    away = result("outages", pd.concat([away, cut_off.assign(evidence=""), unseen], ignore_index=True))
+    return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts, proof, cover
+
+
+def _with_other_agents(fleet, found, streams):
+    """Name the machines whose heartbeat stays away while other tables go on, and another kind of agent as well."""
+    latest = streams.groupby(MACHINE, as_index=False)["Last"].max()
+    gone = found[found["first"].isna()].merge(latest, on=MACHINE)
+    gone = gone[gone["Last"] > gone["last"] + pd.Timedelta(seconds=outages.FAST)]
+    return frozenset(other_agents(fleet, gone).itertuples(index=False, name=None)) if len(gone) else frozenset()
 
 
 # -- what is unknown proves nothing ----------------------------------------------------------------------------
+
+
+def _unrecorded_changes(found, runs, changed):
+    """Lay out the changes of version of which nothing but the time around them was recorded."""
+    keys = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]])
+    found = found[keys.isin(list(changed))].reset_index(drop=True)
+    ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
+    holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
+    return outages.table(found, holes, runs).assign(cause=Cause.NOT_RECORDED, evidence="")
 
 
 def _with_versions(cut_off, runs):
@@ -247,6 +318,13 @@ def _with_causes(changes, away):
     )
 
 
+def _in_english(away, proof):
+    """Render the evidence of each outage for the column that people read; code reads the frame."""
+    from amakit.prose.evidence import rendered  # the other import upwards: a rendering is words
+
+    return ["; ".join(statements) for statements in rendered(away, proof)]
+
+
 def _window(workspace, start, end):
     if start in (None, "") or end in (None, ""):
         span = coverage.data_span(workspace)
@@ -255,9 +333,10 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, horizon, unknown):
+def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
     """Summarise each machine that reported in the window or shortly before it."""
-    machine = MACHINE
+    machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
+    unknown = [*unfetched, *unrecorded]
     inside = spans[spans["beats"] > 0]
     seen_before = spans.loc[spans["beats"] == 0, machine].drop_duplicates().assign(before=True)
     latest = runs.sort_values("last", kind="stable").groupby(machine).last()[["version", "last", "os_type"]]
@@ -265,8 +344,7 @@ def _machines(spans, runs, away, asked, horizon, unknown):
         first_seen=inside.groupby(machine)["first"].min(),
         environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
         before=seen_before.set_index(machine)["before"],
-        blind=_blind(away, asked, horizon),
-        lines=runs[runs["beats"] > 0].groupby(machine)["line"].nunique(),
+        blind=_blind(away, asked, horizon, unrecorded),
     )
     reporting = found["last_seen"] >= horizon - SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
@@ -274,25 +352,43 @@ def _machines(spans, runs, away, asked, horizon, unknown):
     began = found["first_seen"].where(found["before"].isna(), asked.start)
     unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
     found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
-    if unknown:  # who knows whether it reported since
-        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unknown)), "state"] = ""
+    if unfetched:  # who knows whether it reported since
+        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unfetched)), "state"] = ""
+    if horizon <= asked.start:  # nothing of the window is known
+        found["state"] = ""
     found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
     found.loc[found["first_seen"].isna(), "active_s"] = 0.0
-    notes = found["lines"].map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
-    found["note"] = notes.where(found["first_seen"].notna(), "no heartbeat in the window")
+    back = away.loc[away["ongoing"].astype("bool"), machine].itertuples(index=False, name=None)
+    halves = pd.MultiIndex.from_frame(halves).difference(pd.MultiIndex.from_tuples(list(back), names=machine))
+    found.loc[found.index.isin(halves), "state"] = "partial"
+    found["note"] = notes.reindex(found.index).fillna("")
+    found.loc[found["first_seen"].isna(), "note"] = "no heartbeat in the window"
     return found.reset_index()
 
 
-def _blind(away, asked, horizon):
+def _notes(fleet, runs, intervals, anew):
+    """Say of each machine what else there is to say: several agents, a clock that is wrong."""
+    by_version = runs[runs["beats"] > 0].groupby(MACHINE)["line"].nunique()
+    agents = pd.concat([by_version, intervals.groupby(MACHINE)["agents"].sum()], axis=1).max(axis=1)
+    agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
+    new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
+    told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
+    return told.agg(lambda row: "; ".join(filter(None, row)), axis=1)
+
+
+def _blind(away, asked, horizon, unrecorded):
     """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
-    gone = away[away["cause"] != Cause.DISCONNECTED]
+    gone = away[away["cause"] != "disconnected"]
     start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
     end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
-    inside = end.clip(upper=horizon) - start.clip(lower=asked.start)
-    return inside.dt.total_seconds().clip(lower=0).groupby([gone["resource_id"], gone["computer"]]).sum()
+    start, end = start.clip(lower=asked.start), end.clip(upper=horizon)
+    inside = (end - start).dt.total_seconds().clip(lower=0)
+    if unrecorded:
+        inside -= [covered(a, b, unrecorded) for a, b in zip(start, end, strict=True)]
+    return inside.groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
-def _record(workspace, asked, machines, horizon, unknown, log):
+def _record(workspace, asked, machines, cover, unknown, log):
     from importlib.metadata import version
 
     from amakit import __version__
@@ -305,10 +401,11 @@ def _record(workspace, asked, machines, horizon, unknown, log):
         "synthetic": workspace.synthetic,
         "start": iso(asked.start),
         "end": iso(asked.end),
-        "horizon": iso(horizon),
+        "horizon": iso(cover.horizon),
         "machines": list(machines or []),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
-        "unknown": unknown,
+        "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
+        "coverage": cover.record(),
         "missing_tables": sorted(set(COSTS) - set(workspace.tables)),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],

@@ -102,6 +102,21 @@ def _remote(command):
     return command
 
 
+def _dated(command):
+    """Say how dates of files are read that fit both orders; `connect` asks the environment, a kernel's one too."""
+
+    def remember(context, _parameter, value):
+        if value:
+            before = os.environ.get("AMAKIT_DATE_FORMAT")
+            os.environ["AMAKIT_DATE_FORMAT"] = value
+            context.call_on_close(lambda: os.environ.update({"AMAKIT_DATE_FORMAT": before or ""}))
+
+    return click.option(
+        "--date-format", type=click.Choice(["day-first", "month-first"]), callback=remember, expose_value=False,
+        help="Order of day and month in files, where no row shows it.",
+    )(command)  # fmt: skip
+
+
 @contextmanager
 def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
@@ -109,6 +124,8 @@ def _connected(workspace, cloud, endpoint, credential):
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, cloud, endpoint, credential) as ws:
+        for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
+            say(f"amakit: not read: {reason}", error=True)
         if ws.kind == "kusto" and not sys.stderr.isatty():
             log.addHandler(lines)
             log.setLevel(logging.INFO)
@@ -145,13 +162,14 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
 
 @main.command()
 @click.argument("workspace")
+@_dated
 @_remote
 def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
-    from amakit.fetch.survey import survey
+    from amakit.fetch.survey import remarks, survey
     from amakit.share.snapshot import changed
 
     if found := changed(workspace):
@@ -171,12 +189,15 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
         say(found.to_string(index=False, na_rep=""))
         for table, cost in missing.items():
             say(f"no {table}: {cost}")
+        for line in remarks(ws, found):
+            say(line)
 
 
 @main.command()
 @click.argument("workspace")
 @click.argument("kql")
 @click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
+@_dated
 @_remote
 def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
@@ -241,6 +262,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
+@_dated
 @_remote
 def analyze(
     workspace: str,
@@ -281,6 +303,7 @@ def _origin(taken):
 @_window
 @click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
 @click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
+@_dated
 @_remote
 def snapshot(
     workspace: str,
@@ -338,6 +361,7 @@ def _plan(start, end):
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
+@_dated
 @_remote
 def report(
     out: str,

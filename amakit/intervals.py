@@ -1,6 +1,7 @@
 """Instants and half-open intervals ``[start, end)``, always in UTC."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -179,12 +180,25 @@ def instant(value: str | dt.datetime, name: str = "time") -> pd.Timestamp:
     Traceback (most recent call last):
     amakit.errors.UsageError: start 'yesterday' is not a time; write it as 2026-03-01 or 2026-03-01T08:30:00Z
     """
-    # pandas would take "now" and "today" as well, which no second run could repeat
-    written = value.strip()[:4].isdigit() if isinstance(value, str) else isinstance(value, dt.date)
-    read = pd.to_datetime(value, utc=True, errors="coerce") if written else pd.NaT
+    # pandas would take "now" as well, which no second run could repeat, and "2026-01-02-03" for three o'clock
+    written = _iso_text(value) if isinstance(value, str) else value if isinstance(value, dt.date) else None
+    read = pd.to_datetime(written, utc=True, errors="coerce") if written else pd.NaT
     if pd.isna(read):
         raise UsageError(f"{name} {str(value)!r} is not a time; write it as 2026-03-01 or 2026-03-01T08:30:00Z")
     return read.as_unit("us")
+
+
+#: A date of ISO 8601, by itself or with a time of day and its zone.
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d|\d{8}|(\d{4}-\d\d-\d\d|\d{8})[T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?(Z|[+-]\d\d(:?\d\d)?)?",
+    re.IGNORECASE,
+)
+
+
+def _iso_text(text):
+    """Give a text as pandas reads it if it is ISO 8601, where a blank before the zone and "UTC" for "Z" do no harm."""
+    text = re.sub(r"\s*UTC$", "Z", re.sub(r"\s+(?=[-+Z]|UTC$)", "", text.strip()))
+    return text.replace(",", ".") if _ISO.fullmatch(text) else None
 
 
 def window(start: str | dt.datetime, end: str | dt.datetime) -> "Window":

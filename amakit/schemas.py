@@ -106,7 +106,7 @@ _SHARED = {
     "cause": "why: " + ", ".join(Cause),
     "from_version": "version of the agent before",
     "to_version": "version of the agent afterwards; empty while it is silent",
-    "outage_start": "the outage's start_earliest, which finds its row in outages",
+    "outage_start": "the outage's start_earliest, which finds its row in outages; empty where there was no outage",
     "data_type": "the table that the rows are of",
     "source": "the source inside the table, such as an event log, a facility or a file; empty where it names none",
     "silent_from": "last row of the source before the silence; empty where it was never silent for long",
@@ -122,8 +122,9 @@ _MEANINGS = {
         "known_s": "seconds from the start of the window, or the first heartbeat of a new machine, to the horizon, "
         "without unknown time",
         "active_s": "known_s without the seconds of outages",
-        "state": "reporting or silent at the horizon; empty where that is unknown",
-        "note": "what else there is to say, such as two agents that report at once",
+        "state": "reporting, silent, or partial (the agent goes on, some of its streams stay away) at the horizon; "
+        "empty where that is unknown",
+        "note": "what else there is to say: agents that report at once, a clock that is off by more than a minute",
     },
     "transitions": {
         "kind": "upgrade or downgrade",

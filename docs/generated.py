@@ -16,8 +16,16 @@ import amakit
 from amakit.kql import catalog
 from amakit.report.stills import picture
 from amakit.schemas import RESULTS, meanings
+from amakit.source.dates import FORMS as DATES
+from amakit.source.dates import INSTANTS
+from amakit.source.forms import FORMS, REFUSED
 
 HERE = Path(__file__).parent
+#: What becomes of a column of dates, by the order of day and month in it.
+ORDER = {
+    "": "always", "day-first": "where a day is above 12, or nothing but this form fits, or `--date-format` says so",
+    "month-first": "the same; as a browser in American English writes it (no zeros, a comma, AM in capitals) always",
+}  # fmt: skip
 #: The windows of the demo that the pages show.
 DEMO = "2026-03-02", "2026-03-16"
 
@@ -25,8 +33,8 @@ DEMO = "2026-03-02", "2026-03-16"
 def write(folder):
     """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
     folder.mkdir(exist_ok=True)
-    pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others, "embedded": embedded,
-             "scores": scores}  # fmt: skip
+    pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
+             "scores": scores, "exports": exports, "embedded": embedded}  # fmt: skip
     for name, page in pages.items():
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -114,6 +122,19 @@ def charts():
 def others():
     """Tell what other tools see of an upgrade of the demo fleet."""
     return compare.page(demo(), markdown)
+
+
+def exports():
+    """List the ways of exporting that are read, those that are refused with their sentences, and the forms of dates."""
+    read = [(form.name, f"`{form.how}`") for form in FORMS if not form.refusal]
+    refused = [(form.name, form.how, f"FILE {form.refusal}") for form in REFUSED]
+    dates = [(form.name, f"`{form.example}`", ORDER[form.order]) for form in (*DATES, *INSTANTS)]
+    return "\n\n".join([
+        "## What is read", markdown(dict.fromkeys(read), ["`amakit check` calls it", "how it is made"]),
+        "## What is refused, and with which sentence", markdown(refused, ["form", "how it is made", "sentence"]),
+        "## How dates are read", (HERE / "parts" / "dates.md").read_text(encoding="utf-8"),
+        markdown(dates, ["form", "example", "read"]),
+    ])  # fmt: skip
 
 
 def scores():

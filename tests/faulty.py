@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pandas as pd
 from duckdb_kql.errors import KqlError
 from duckdb_kql.server import build_server, error_response, v1_response, v2_response
 
@@ -110,6 +111,53 @@ FAULTS = {
     "a cut body": "cut",
     "a connection that is reset": "reset",
     "a connection that is closed": "closed",
+}  # fmt: skip
+
+
+def with_cells(kind, change):
+    """Change every value of one KQL type, in every row."""
+
+    def fault(frames):
+        table = results(frames)
+        at = [n for n, column in enumerate(table["Columns"]) if column["ColumnType"] == kind]
+        for row in table["Rows"]:
+            for n in at:
+                row[n] = row[n] and change(row[n])
+        return ok(frames)
+
+    return fault
+
+
+def another_type(kind, other):
+    def fault(frames):
+        for column in results(frames)["Columns"]:
+            if column["ColumnType"] == kind and column["ColumnName"] != "AnswerRows":
+                column["ColumnType"] = other
+        return with_cells(other, str)(frames)
+
+    return fault
+
+
+def renamed(frames):
+    for column in results(frames)["Columns"]:
+        column["ColumnName"] += "2" * (column["ColumnName"] != "AnswerRows")
+    return ok(frames)
+
+
+def thirty_days_later(text):
+    return (pd.Timestamp(text) + pd.Timedelta(days=30)).isoformat().replace("+00:00", "Z")
+
+
+#: Answers that are whole by their count, and are not the answer to what was asked.
+LIES = {
+    "times beyond reason": with_cells("datetime", lambda _: "9999-12-31T23:59:59.9999999Z"),
+    "times that are none": with_cells("datetime", lambda _: "noon"),
+    "no times": with_cells("datetime", lambda _: None),
+    "another window": with_cells("datetime", thirty_days_later),
+    "numbers beyond 64 bits": with_cells("long", lambda n: n * 2**70),
+    "texts for times": another_type("datetime", "string"),
+    "texts with half a sign": with_cells("string", lambda text: text + "\ud800"),
+    "other columns": renamed,
 }  # fmt: skip
 
 

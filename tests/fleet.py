@@ -56,3 +56,49 @@ def changes_by_walking(heartbeat):
                               previous.TimeGenerated, row.TimeGenerated))  # fmt: skip
             previous = row
     return sorted(found, key=lambda change: (change[1], change[0], change[5]))
+
+
+def every(interval, start, end, without=(), phase=0.0, jitter=0.0, seed=0):
+    """Sample times each `interval` seconds in [start, end) but for those in the stretches `without`."""
+    start, end = at(start), at(end)
+    seconds = np.arange(phase, (end - start).total_seconds(), interval)
+    if jitter:
+        seconds = seconds + np.random.default_rng(seed).normal(0, jitter, len(seconds))
+    times = pd.Series(start + pd.to_timedelta(np.round(seconds * 1e6), unit="us").as_unit("us"))
+    for low, high in without:
+        times = times[(times < at(low)) | (times >= at(high))]
+    return times.reset_index(drop=True)
+
+
+def heartbeats(computer, times, version="1.38.0", **columns):
+    """Heartbeats of one agent at given times; other columns replace the usual ones."""
+    usual = {
+        "Computer": computer, "Version": version, "OSType": "Windows", "ComputerEnvironment": "Azure", "Category": AMA,
+        "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}",
+        "SourceComputerId": f"agent-{computer}", "VMUUID": f"vm-{computer}",
+    }  # fmt: skip
+    return pd.DataFrame({"TimeGenerated": pd.Series(times).reset_index(drop=True)}).assign(**(usual | columns))
+
+
+def counters(computer, times, name="% Processor Time", **columns):
+    """Samples of one performance counter at given times; other columns replace the usual ones."""
+    usual = {
+        "Computer": computer, "ObjectName": "Processor", "CounterName": name, "InstanceName": "_Total",
+        "CounterValue": 1.0, "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}",
+    }  # fmt: skip
+    return pd.DataFrame({"TimeGenerated": pd.Series(times).reset_index(drop=True)}).assign(**(usual | columns))
+
+
+def received(rows, delay):
+    """Give rows the time at which the service received them: a delay in seconds, one for all or one for each row."""
+    return rows.assign(_TimeReceived=(rows["TimeGenerated"] + pd.to_timedelta(delay, unit="s")).dt.tz_localize(None))
+
+
+def analyzed(folder, start, end, machines=None, **tables):
+    """Write tables, some of them lists of frames, and analyse them."""
+    import amakit
+
+    frames = {name: pd.concat(rows, ignore_index=True) if isinstance(rows, list) else rows
+              for name, rows in tables.items()}  # fmt: skip
+    with amakit.connect(write(folder, **frames)) as workspace:
+        return amakit.analyze(workspace, start, end, machines)

@@ -12,9 +12,7 @@ ARC = "/subscriptions/0/resourcegroups/site/providers/microsoft.hybridcompute/ma
 SET = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachinescalesets/web"
 
 
-def outage(
-    computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38"), why=""
-):
+def outage(computer, start, end, cause="upgrade", resource=None, slack=10, os_type="Linux", pair=("1.36", "1.38")):
     """One outage; ``start`` and ``end`` are the middles of brackets that reach ``slack`` seconds to either side."""
     half = pd.Timedelta(seconds=slack)
     begin, stop = at(f"2026-03-02 {start}"), at(f"2026-03-02 {end}") if end else pd.NaT
@@ -24,7 +22,7 @@ def outage(
         "cause": cause, "from_version": pair[0], "to_version": pair[1] if end else "", "start_earliest": begin - half,
         "start_latest": begin + half, "end_earliest": stop - half, "end_latest": stop + half, "downtime_s": length,
         "downtime_low_s": length - 2 * slack, "downtime_high_s": length + 2 * slack, "ongoing": not end,
-        "evidence": why,
+        "evidence": "",
     }  # fmt: skip
 
 
@@ -59,7 +57,14 @@ def act(of, began, number, operation="microsoft.compute/virtualmachines/extensio
             "caller": caller, "correlation": f"c-{began}", "outage": number, "role": role}  # fmt: skip
 
 
-def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=()):
+def proof(of, *pieces):
+    """Rows of evidence beside an outage: instant, kind, operation, status, actor, text."""
+    return [{"resource_id": of["resource_id"], "computer": of["computer"], "outage_start": of["start_earliest"],
+             "time": at(f"2026-03-02 {when}"), "data_type": "AzureActivity", "kind": kind, "operation": operation,
+             "status": status, "actor": actor, "text": text} for when, kind, operation, status, actor, text in pieces]  # fmt: skip
+
+
+def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=(), evidence=()):
     """An analysis of 2 March with these outages; its machines are those that had one, and some to spare."""
     own = pd.DataFrame(outages, columns=list(RESULTS["outages"]))[["resource_id", "computer", "os_type"]]
     others = pd.DataFrame([{"resource_id": RG + name, "computer": name, "os_type": "Linux"} for name in spare])
@@ -79,5 +84,5 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
         run={"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-03-02T00:00:00Z",
              "end": "2026-03-03T00:00:00Z", "horizon": "2026-03-03T00:00:00Z", "machines": [], "versions": {"python": "3"},
              "missing_tables": list(missing), "unknown": [], "inputs_sha256": "0" * 64, "queries": []},
-        events=table("events", events), sources=table("sources", ()), activity=pd.DataFrame(list(activity), columns=acts),
+        events=table("events", events), sources=table("sources", ()), evidence=table("evidence", evidence), activity=pd.DataFrame(list(activity), columns=acts),
     )  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amakit.intervals import coalesce, reached_before
+from amakit.errors import UsageError
+from amakit.intervals import coalesce, instant, iso, reached_before
 
 INTERVALS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12), st.integers(0, 6)), max_size=8)
 
@@ -37,3 +38,30 @@ def test_what_was_reached_before_is_the_latest_end_of_those_that_began_earlier(r
         before = [b + width for m, (other, b, width) in enumerate(rows)
                   if other == name and (b, width, m) < (start, length, n)]  # fmt: skip
         assert reached[n] == max(before) if before else pd.isna(reached[n])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01", "2026-03-01T00:00:00Z"),
+        ("20260301T0830Z", "2026-03-01T08:30:00Z"),
+        ("2026-03-01T08", "2026-03-01T08:00:00Z"),
+        ("2026-03-01 08:30:15,25", "2026-03-01T08:30:15.250000Z"),
+        ("2026-03-01T08:30:15.1234567Z", "2026-03-01T08:30:15.123456Z"),
+        ("2026-03-01T09:00+09:00", "2026-03-01T00:00:00Z"),
+        ("2026-03-01t09:00 +0900", "2026-03-01T00:00:00Z"),
+        (" 2026-03-01 08:30 UTC ", "2026-03-01T08:30:00Z"),
+    ],
+)
+def test_an_instant_of_iso_8601_is_read(text, expected):
+    assert iso(instant(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026", "2026-03", "2026 March 5", "2026-01-02-03", "2026-13-01", "2026-02-30", "2026-03-01T25:00", "2026-3-1",
+     "2026/03/01", "2026-03-01T", "2026-03-01T08:30:00Q", "now", "today", "", "1 March 2026", "03/01/2026"],
+)  # fmt: skip
+def test_what_is_no_instant_of_iso_8601_is_refused(text):
+    with pytest.raises(UsageError, match="is not a time; write it as 2026-03-01 or"):
+        instant(text)

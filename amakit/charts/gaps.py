@@ -27,7 +27,8 @@ from amakit.charts.style import (
     wall_clock,
 )
 from amakit.prose import facts
-from amakit.prose.language import evidence, visible
+from amakit.prose.evidence import timed
+from amakit.prose.language import visible
 from amakit.schemas import Cause, machine_labels
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
@@ -54,7 +55,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
         where there is no upgrade.
     language : {'en', 'ja'}
     timezone : str
-        Zone of the axis; the evidence below keeps its UTC.
+        Zone of the axis and of the evidence below.
 
     Returns
     -------
@@ -74,13 +75,14 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     row = analysis.outages.loc[outage]
     view = _view(row, analysis)
     streams = _streams(analysis, row, view, words)
-    lines = [line for n, part in enumerate(evidence(row["evidence"], language), start=1)
+    ((told, times),) = timed(analysis.outages.loc[[outage]], analysis.evidence, language, timezone)
+    lines = [line for n, part in enumerate(told, start=1)
              for line in textwrap.wrap(f"{n}. {visible(part, 1000)}", 100, subsequent_indent="    ")]  # fmt: skip
     title = words["around"].format(machine=_name(analysis, row), cause=cause_label(row["cause"], words))
     figure = empty_figure(title, height=300)
     names = [*streams["label"], words["evidence"]]
     _ticks(figure, analysis, row, view, streams, words, timezone)
-    _marks(figure, row, view, words, timezone)
+    _marks(figure, times, view, words, timezone)
     _shades(figure, row, view, analysis.run["horizon"], words, timezone)
     for label, lost in zip(streams["label"], streams["told"], strict=True):
         figure.add_annotation(x=1, xref="paper", xanchor="left", xshift=8, y=label, text=lost, showarrow=False)
@@ -316,15 +318,9 @@ def _ticks(figure, analysis, row, view, streams, words, timezone):
         )  # fmt: skip
 
 
-def _marks(figure, row, view, words, timezone):
-    """Mark the instants that the evidence names; those too close to be told apart share a number."""
-    spots = []
-    for n, part in enumerate(evidence(row["evidence"]), start=1):
-        for text in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", part)[:1]:
-            at = pd.Timestamp(text, tz="UTC")
-            if view[0] <= at <= view[1]:
-                spots.append((at, n))
-    spots.sort()
+def _marks(figure, times, view, words, timezone):
+    """Mark the instants of evidence by the numbers of its statements; those too close to be told apart share one."""
+    spots = sorted((at, n) for n, at in enumerate(times, start=1) if pd.notna(at) and view[0] <= at <= view[1])
     shared = []
     for at, n in spots:
         if shared and at - shared[-1][0] < (view[1] - view[0]) / 25:

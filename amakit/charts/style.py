@@ -136,12 +136,13 @@ def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
 
 
 def _light(figure):
-    """Lay a raster under the marks as an image: a widget would send it number by number, there and back.
+    """Give a copy with a raster laid under the marks as an image: a widget would send it number by number.
 
     What is left of the heatmap is one cell for each row, which tells of its machine and is clicked, and the colour bar.
     """
     from PIL import Image
 
+    figure = go.Figure(figure)  # a copy: that of the caller stays as it is
     for raster in list(figure.select_traces({"type": "heatmap"})):
         shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
         image = Image.fromarray(raster.z, "P")

@@ -30,6 +30,7 @@ _PASSED = {
     "s": ("coalesce(CAST({} AS VARCHAR), '')", "VARCHAR"),
     "l": ("TRY_CAST({} AS BIGINT)", "BIGINT"),
     "r": ("TRY_CAST({} AS DOUBLE)", "DOUBLE"),
+    "m": ("CAST({} AS VARCHAR)", "VARCHAR"),
     "b": ("TRY_CAST({} AS BOOLEAN)", "BOOLEAN"),
     "d": ("TRY_CAST({} AS TIMESTAMP)", "TIMESTAMP"),
     "t": ("epoch_us({})", "BIGINT"),
@@ -101,7 +102,9 @@ def _add(name, forms):
 def _python_call(name, arguments, value):
     passed = ", ".join(_PASSED[kind.lower()][0].format(f"{{{i}}}") for i, kind in enumerate(arguments))
     call = f"kqlpy_{name}_{len(arguments)}({passed})"
-    return {"j": f"CAST({call} AS JSON)", "t": f"to_microseconds({call})"}.get(value, call)
+    return {"j": f"CAST({call} AS JSON)", "m": f"CAST({call} AS DECIMAL(38, 0))", "t": f"to_microseconds({call})"}.get(
+        value, call
+    )
 
 
 def python_functions(sql: str) -> set[tuple[str, int]]:

@@ -271,11 +271,25 @@ def _by_rows(steps, text, name, rest, ordered):
     if any(calls(rest, {"pack_all", "column_ifexists", "columnifexists", "iscolumnexists", "bag_pack_columns"})):
         relation = steps.relation(text)
         text, rest = quoted(relation.name), _known_columns(rest, relation)
+    if re.search(r"\w\s*/\s*[A-Za-z_]\w*", rest):
+        relation = steps.relation(text)
+        text, rest = quoted(relation.name), _ratios(rest, relation)
     if several_columns(rest):
         rest = ", ".join(piece for part in split(rest, ",") for piece in _several(part))
     if any(calls(rest, ROW_FUNCTIONS)):
         return _windows(steps, text, name, rest, ordered)
     return f"{text}\n| {name} {rest}"
+
+
+def _ratios(rest, relation):
+    """Write how often one timespan goes into another, where both are columns, with their ticks."""
+    words = tokens(rest)
+    spans = {column for column, kind in relation.columns.items() if kind == "timespan"}
+    for one, sign, two in reversed(list(zip(words, words[1:], words[2:], strict=False))):
+        if sign.word == "/" and {one.word, two.word} <= spans:
+            ratio = f"(toreal(tolong({one.word})) / toreal(tolong({two.word})))"
+            rest = rest[: one.start] + ratio + rest[two.end :]
+    return rest
 
 
 def _known_columns(rest, relation):

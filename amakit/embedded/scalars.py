@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 #: Function -> (what computes it, kinds of its arguments, kind of its value).  A kind is a letter: s string, l long,
-#: r real, b bool, d datetime, t timespan in microseconds, j dynamic; an argument in capitals may be left out.
+#: r real, m decimal, b bool, d datetime, t timespan in microseconds, j dynamic; an argument in capitals may be left out.
 PYTHON: dict[str, tuple] = {}
 
 
@@ -159,12 +159,12 @@ def _parse_path(path):
     }
 
 
-@function("s", "r")
+@function("s", "m")
 def _parse_version(text):
     parts = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\.(\d+))?", text.strip())
     if not parts or any(len(p or "") > 8 for p in parts.groups()):
         return None
-    return float(sum(int(p or 0) * 10 ** (8 * (3 - i)) for i, p in enumerate(parts.groups())))
+    return str(sum(int(p or 0) * 10 ** (8 * (3 - i)) for i, p in enumerate(parts.groups())))
 
 
 @function("s", "j")

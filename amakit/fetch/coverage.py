@@ -1,18 +1,38 @@
-"""Which stretch of time can be trusted to be there."""
+"""Which stretch of which table is really there: what everything that is claimed rests on."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
-from amakit.intervals import Window, instant
+from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
+from amakit.intervals import Window, instant, iso
+from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
 #: Rows arrive late: what is younger than this proves nothing yet.  Agent tables need 15 minutes, mostly.
 LATENCY = pd.Timedelta(minutes=15)
+#: Seconds between heartbeats.
+BEAT = 60.0
+_NEAR = near_by(BEAT)
+_NO_TIME = pd.Timedelta(0)
+#: So many beats beyond the other machines' show that heartbeats were recorded: more than clocks are usually ahead.
+STEADY = 30
+#: Machines whose last beats are looked at one by one.
+_LOOKED_AT = 20
+#: A machine that is silent for so long may be so because the workspace stopped collecting.
+_STOPPED = pd.Timedelta(minutes=30)
+#: The workspace's own messages lie this far from what they tell of.
+_LAG = pd.Timedelta(minutes=15)
+#: Of a stream with fewer samples the interval cannot be told.
+_TELLING = 3
+#: Tables end this much before the heartbeats without that meaning anything.
+_SLACK = pd.Timedelta(minutes=5)
+_EVER = Window(instant("1970-01-01"), instant("2200-01-01"))
 
 
 def horizon(window: Window) -> pd.Timestamp:
@@ -46,7 +66,7 @@ def data_span(workspace: "Workspace") -> Window:
     Returns
     -------
     Window
-        From the first heartbeat to just after the last.
+        From the first heartbeat to just after the last; one from the future, or of a clock that is ahead, is not it.
 
     Raises
     ------
@@ -63,10 +83,18 @@ def data_span(workspace: "Workspace") -> Window:
         return Window(instant(workspace.taken["start"]), instant(workspace.taken["end"]))
     if workspace.kind == "kusto":
         raise UsageError(f"{workspace.name} is a live workspace; say which window is meant with start and end")
-    first, last, beats = workspace.ask("heartbeat_span").iloc[0]
-    if not beats:
+    beats = workspace.ask("heartbeat_machines", start=_EVER.start, end=_EVER.end)
+    if beats.empty:
         raise UsageError(f"{workspace.name} holds no heartbeat of the Azure Monitor Agent; export more of Heartbeat")
-    return Window(first, last + pd.Timedelta(microseconds=1))
+    past = beats[beats["LastBeat"] <= pd.Timestamp.now("UTC")]
+    beats = beats if past.empty else past
+    ends = beats.groupby(["ResourceId", "Computer"])["LastBeat"].max()
+    last = common_end(ends, BEAT)
+    last = _newest(workspace, ends) if pd.isna(last) else last
+    if last < ends.max():  # the last beats before those that come later
+        own = workspace.ask("heartbeat_machines", start=last, end=last + pd.Timedelta(seconds=BEAT))
+        last = own["LastBeat"].max()
+    return Window(beats["FirstBeat"].min(), last + pd.Timedelta(microseconds=1))
 
 
 def scope(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> tuple[str, ...]:
@@ -110,3 +138,246 @@ def scope(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
                 f"{workspace.name} is a snapshot of some machines, and {name!r} is none of them; {nearest(name, held)}"
             )
     return machines or tuple(held)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is known of each table in a window, made once in an analysis and asked by everything else.
+
+    Attributes
+    ----------
+    window : Window
+    horizon : pandas.Timestamp
+        Up to when heartbeats are known; see `known_until`.
+    extents : dict of str to dict
+        By table: begins and ends, the instants from and up to which it is known in the window, and interval, the
+        seconds between its samples.
+    missing : dict of str to str
+        Why a table that the analysis would use tells nothing: ``absent``, ``empty`` (or hidden from the user) or
+        what the service answered.
+    stretches : tuple of dict
+        What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
+        reason, a sentence without its point.
+    """
+
+    window: Window
+    horizon: pd.Timestamp
+    extents: dict = field(default_factory=dict)
+    missing: dict = field(default_factory=dict)
+    stretches: tuple = ()
+
+    def spans(self, table: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+        """Give the stretches ``[start, end)`` of the window in which a table was not recorded."""
+        return [(instant(s["start"]), instant(s["end"])) for s in self.stretches if s["table"] == table]
+
+    def near(self, table: str) -> pd.Timedelta:
+        """Give how far from the edge of a stretch its last sample may lie: two intervals of the table."""
+        return near_by(self.extents.get(table, {}).get("interval", BEAT))
+
+    def with_streams(self, workspace: "Workspace", streams: pd.DataFrame, around: pd.DataFrame) -> "Coverage":
+        """Add where the tables beside Heartbeat begin and end; see `_extent`.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        streams : pandas.DataFrame
+            resource_id, computer, data_type, stream, First, Last, Samples of every stream in the window.
+        around : pandas.DataFrame
+            resource_id, computer, last and first of what may be outages: a machine whose rows end with its own
+            outage says nothing of the table's end.
+        """
+        extents, stretches = dict(self.extents), list(self.stretches)
+        alone = not workspace.live and not workspace.taken
+        for table, own in streams.groupby("data_type"):
+            extent = _extent(own, around, self, alone)
+            if extent is None:
+                continue
+            extents[table] = extent
+            told = []
+            if extent["begins"] > self.window.start:
+                told.append(_beginning(self.window, extent["begins"]))
+            if extent["ends"] < self.horizon:
+                told.append(_ending(self.window, extent["ends"]))
+            stretches += _told(table, told)
+        return replace(self, extents=extents, stretches=tuple(stretches))
+
+    def record(self) -> dict:
+        """Give what ``run.json`` says of each table."""
+        told = {
+            table: {name: iso(value) if name != "interval" else value for name, value in extent.items()}
+            for table, extent in self.extents.items()
+        }
+        return told | {table: {"missing": why} for table, why in self.missing.items()}
+
+
+def known_until(workspace: "Workspace", window: Window, beats: pd.DataFrame) -> pd.Timestamp:
+    """Give the instant up to which heartbeats are known.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    window : Window
+    beats : pandas.DataFrame
+        Of all machines, also after the window: resource_id, computer, FirstBeat, LastBeat, and where it is known
+        Beats (their number) and Delay (seconds to their arrival).
+
+    Returns
+    -------
+    pandas.Timestamp
+        As `horizon` says; of files not later than their own rows end, as most machines show; of a service not later
+        than the rows of nearly every machine end.
+    """
+    limit = horizon(window)
+    ahead = pd.to_timedelta(beats["Delay"].clip(upper=0.0).fillna(0.0), unit="s") if "Delay" in beats else _NO_TIME
+    ends = (beats["LastBeat"] + ahead).dt.as_unit("us").groupby([beats[key] for key in MACHINE]).max()
+    end = common_end(ends, BEAT)
+    if pd.isna(end) and not workspace.live and not workspace.taken:
+        end = _newest(workspace, ends)
+        if end < limit - _NEAR and _goes_on(workspace, window.end):
+            return limit
+    return limit if pd.isna(end) or end >= limit - _NEAR else max(end, window.start)
+
+
+def _newest(workspace, ends):
+    """Give the newest of the last beats that another machine shares, or to which its own machine reports steadily."""
+    ends = ends.sort_values(ascending=False)
+    for at in range(min(len(ends) - 1, _LOOKED_AT)):
+        last, before = ends.iloc[at], ends.iloc[at + 1]
+        if last - before <= _NEAR:
+            return last
+        names = sorted(set(ends.index[at]) - {""})
+        days = workspace.ask("heartbeat_days", start=before + _NEAR, end=last + _NEAR, machines=names)
+        if days["Beats"].sum() >= STEADY:
+            return last
+    return ends.iloc[-1]
+
+
+def _goes_on(workspace, end):
+    """Say whether a machine reports steadily after an instant, so that the rows of the files do not end there."""
+    later = workspace.ask("heartbeat_machines", start=end, end=_EVER.end)
+    long = later["LastBeat"] - later["FirstBeat"] >= pd.Timedelta(seconds=STEADY * BEAT)
+    return bool((long & (later["FirstBeat"] <= pd.Timestamp.now("UTC"))).any())
+
+
+def of_heartbeats(
+    workspace: "Workspace", window: Window, until: pd.Timestamp, beats: pd.DataFrame, silences: pd.DataFrame
+) -> Coverage:
+    """Find where heartbeats were not recorded.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    window : Window
+    until : pandas.Timestamp
+        As `known_until` gives it.
+    beats : pandas.DataFrame
+        resource_id, computer, FirstBeat, LastBeat, Beats (NaN where only the ends are known).
+    silences : pandas.DataFrame
+        As `amakit.fetch.silences.silences` gives them.
+
+    Returns
+    -------
+    Coverage
+    """
+    spans = beats.groupby(MACHINE).agg(first=("FirstBeat", "min"), last=("LastBeat", "max")).reset_index()
+    holes = common_holes(silences, spans, _intervals(beats, silences), BEAT)
+    stops = _stops(workspace, window, silences, len(holes), len(spans))
+    told = [
+        (row.start, row.end, "cap", "the workspace stopped collecting, as its table Operation says")
+        if any(stop - _LAG <= row.start and row.end <= start + _LAG for stop, start in stops)
+        else (row.start, row.end, "hole", f"{row.machines} machines lack it at once")
+        for row in holes.itertuples()
+    ]
+    for stop, start in stops:
+        inside = silences[(silences["last"] >= stop - _LAG) & (silences["first"] <= start + _LAG)]
+        inside = inside[inside["first"] - inside["last"] > (start - stop) / 2]
+        if len(inside) and not any(since < start and until > stop for since, until, *_ in told):
+            told.append((inside["last"].max(), inside["first"].min(), "cap", "the workspace stopped collecting, as its "
+                         "table Operation says"))  # fmt: skip
+    begins = spans["first"].min() if len(spans) else window.end
+    extent = {"begins": max(begins, window.start), "ends": until, "interval": BEAT}
+    if begins > window.start + _NEAR:
+        told.append(_beginning(window, begins))
+    if until < horizon(window):
+        told.append(_ending(window, until))
+    return Coverage(window, until, {"Heartbeat": extent}, stretches=_told("Heartbeat", told))
+
+
+def _beginning(window, begins):
+    return window.start, begins, "begins", f"its rows begin at {iso(begins)}"
+
+
+def _ending(window, ends):
+    return ends, window.end, "ends", f"its rows end at {iso(ends)}"
+
+
+def _told(table, stretches):
+    return tuple(
+        {"start": iso(start), "end": iso(end), "table": table, "why": why, "reason": reason}
+        for start, end, why, reason in sorted(stretches)
+    )
+
+
+def _intervals(beats, silences):
+    """Estimate the seconds between the beats of each machine from its days, without what is silent in them."""
+    days = beats[beats["Beats"] >= STEADY].reset_index(drop=True)
+    pairs = days.reset_index()[["index", *MACHINE, "FirstBeat", "LastBeat"]].merge(silences.dropna(), on=MACHINE)
+    pairs = pairs[(pairs["last"] >= pairs["FirstBeat"]) & (pairs["first"] <= pairs["LastBeat"])]
+    silent = (pairs["first"] - pairs["last"]).dt.total_seconds().groupby(pairs["index"]).agg(["sum", "size"])
+    silent = silent.reindex(days.index, fill_value=0)
+    length = (days["LastBeat"] - days["FirstBeat"]).dt.total_seconds()
+    each = (length - silent["sum"]) / (days["Beats"].astype("float64") - 1 - silent["size"])
+    return each.groupby([days[key] for key in MACHINE]).median()
+
+
+def _stops(workspace, window, silences, holes, machines):
+    """Read when the workspace stopped collecting, and began again, where nearly every machine was silent for long."""
+    long = silences.loc[silences["first"] - silences["last"] >= _STOPPED, MACHINE].drop_duplicates()
+    if "Operation" not in workspace.tables or not (holes or len(long) >= SHARE * machines):
+        return []
+    parts = [workspace.ask("collection_stops", start=part.start, end=part.end) for part in window.slices()]
+    rows = pd.concat(parts).sort_values("TimeGenerated")
+    found, since = [], None
+    for row in rows.itertuples():
+        if row.Stopped and since is None:
+            since = row.TimeGenerated
+        elif not row.Stopped and since is not None:
+            found.append((since, row.TimeGenerated))
+            since = None
+    return found if since is None else [*found, (since, since + pd.Timedelta(days=1))]
+
+
+def _extent(streams, around, cover, alone):
+    """Give from when and up to when a table was recorded; nothing where its interval is not known."""
+    each = (streams["Last"] - streams["First"]).dt.total_seconds() / (streams["Samples"] - 1).where(
+        streams["Samples"] >= _TELLING
+    )
+    interval = each.groupby([streams[key] for key in MACHINE]).min().median()
+    if pd.isna(interval):
+        return None
+    interval = round(float(interval), 3)
+    edges = streams.groupby(MACHINE).agg(first=("First", "min"), last=("Last", "max")).reset_index()
+    begins, ends = (_edge(edges, name, around, interval, alone) for name in ("first", "last"))
+    slack = max(1.5 * near_by(interval), _SLACK)
+    return {
+        "begins": begins if begins > cover.window.start + slack else cover.window.start,
+        "ends": ends if ends < cover.horizon - slack else cover.horizon,
+        "interval": interval,
+    }
+
+
+def _edge(edges, name, around, interval, alone):
+    """Give the common edge of the rows of machines, but for those whose rows end or begin with their own outage."""
+    interval = max(interval, BEAT)
+    near, at = near_by(interval), edges[[*MACHINE]].assign(at=edges[name])
+    pairs = at.merge(around[[*MACHINE, "last", "first"]], on=MACHINE)
+    own = pairs[(pairs["at"] >= pairs["last"] - near) & ~(pairs["at"] > pairs["first"] + near)]
+    excused = pd.MultiIndex.from_frame(at[MACHINE]).isin(pd.MultiIndex.from_frame(own[MACHINE]))
+    times = at.loc[~excused, "at"]
+    if len(times) >= MOST:
+        turned = _EVER.start + (_EVER.end - times)  # a common beginning is the common end of time turned round
+        return (
+            common_end(times, interval) if name == "last" else _EVER.start + (_EVER.end - common_end(turned, interval))
+        )
+    together = alone and len(times) and times.max() - times.min() <= near
+    return (times.max() if name == "last" else times.min()) if together else pd.NaT

@@ -46,6 +46,7 @@ def plan(window: Window, silences: int = 1000) -> pd.DataFrame:
         ("heartbeat_machines", before, always, once), ("heartbeat_machines", after, always, once),
         ("heartbeat_days", window, always, once),
         ("heartbeat_hours", window, finer, (2, 1)), ("heartbeat_rows", window, finer, (3, 1)),
+        ("heartbeat_others", window, "where an agent falls silent for good and other tables go on", (1, 1)),
         ("heartbeat_late", window, "in days with a heartbeat that came late", (1, 1)),
         *((f"{name}_streams", window, there, once) for name in STREAMS.values()),
         *((f"{name}_rows", window, f"{finer}, {there}", (len(REACHES), 1)) for name in STREAMS.values()),

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError, UsageError, nearest
-from amakit.fetch.coverage import data_span
+from amakit.fetch.coverage import BEAT, data_span, known_until
+from amakit.fetch.coverage import horizon as latest
+from amakit.fetch.identity import with_machines
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window
 from amakit.schemas import MACHINE
@@ -26,7 +28,7 @@ REACHES = [pd.Timedelta(minutes=40), pd.Timedelta(hours=3), pd.Timedelta(hours=3
 _SPAN = ["resource_id", "computer", "agent", "version", "first", "last", "beats", "os_type", "environment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fleet:
     """The first pass over Heartbeat, from which everything finer is asked.
 
@@ -41,6 +43,10 @@ class Fleet:
         One row per agent that reported in the 14 days before the window, or within the hour after it.
     asked : tuple of str
         The machines that were asked for; empty for all.
+    horizon : pandas.Timestamp
+        Up to when heartbeats are known; none of ``days`` lies beyond it.
+    everybody : pandas.DataFrame
+        resource_id, computer, FirstBeat and LastBeat of every machine, asked for or not, in the window or around it.
     """
 
     workspace: "Workspace"
@@ -49,6 +55,8 @@ class Fleet:
     before: pd.DataFrame
     after: pd.DataFrame
     asked: tuple
+    horizon: pd.Timestamp
+    everybody: pd.DataFrame
 
 
 def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> Fleet:
@@ -81,10 +89,18 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     asked = sorted({m.strip().lower() for m in machines})
     before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
     after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
-    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=asked), ignore_index=True)
+    names = asked
     if asked:
-        _refuse_unknown(workspace, window, asked, days, before)
-        before, after = (f[f["Computer"].isin(asked) | f["ResourceId"].isin(asked)] for f in (before, after))
+        inventory = _inventory(workspace, window)
+        everybody = with_machines(pd.concat([before, inventory, after], ignore_index=True))
+        chosen = everybody.loc[_named(everybody, asked), MACHINE].drop_duplicates()
+        # with what they were called before
+        names = sorted({*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""})
+    days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=names), ignore_index=True)
+    parts = {"days": days, "before": before, "after": after}
+    if asked:
+        _refuse_unknown(workspace, asked, days, pd.concat([before, after]), inventory)
+        before, parts["others"] = before[_named(before, names)], inventory
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
             f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
@@ -94,18 +110,36 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
         raise UsageError(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
-    named = _whole_ids(pd.concat([days, before, after], keys=["days", "before", "after"], names=["part", None]))
-    parts = [
-        named[named.index.get_level_values("part") == part].droplevel("part") for part in ("days", "before", "after")
-    ]
-    return Fleet(workspace, window, *parts, tuple(asked))
+    everybody = with_machines(pd.concat(parts, names=["part", None]))
+    named = everybody.reset_index("part").merge(chosen, on=MACHINE) if asked else everybody.reset_index("part")
+    days, before, after = (named[named["part"] == part].drop(columns="part") for part in ("days", "before", "after"))
+    horizon = known_until(workspace, window, everybody)
+    if horizon < latest(window):
+        days, after = _not_later(workspace, days, horizon), after.iloc[:0]
+        # the last beat before one from the future is a machine's own end
+        horizon = days.loc[days["LastBeat"] <= horizon + pd.Timedelta(seconds=BEAT), "LastBeat"].max()
+    return Fleet(workspace, window, days, before, after, tuple(asked), horizon, everybody)
+
+
+def beats(fleet: Fleet) -> pd.DataFrame:
+    """List when the machines that were asked for reported: the days, and the ends of the time around the window.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, FirstBeat, LastBeat, Beats (missing where only the ends are known).
+    """
+    return pd.concat([fleet.before, fleet.days, fleet.after])[[*MACHINE, "FirstBeat", "LastBeat", "Beats"]]
 
 
 def everybody(fleet: Fleet) -> pd.DataFrame:
-    """List the machines that reported in the window or around it.
+    """List the machines that reported in the window or around it, also those that were not asked for.
 
-    When only some machines were asked for, the others are asked for here: a name that two machines share must not
-    be taken for one of them.
+    A name that two machines share must not be taken for one of them.
 
     Parameters
     ----------
@@ -116,10 +150,7 @@ def everybody(fleet: Fleet) -> pd.DataFrame:
     pandas.DataFrame
         resource_id and computer.
     """
-    rows = pd.concat([fleet.days, fleet.before, fleet.after])
-    if fleet.asked:
-        rows = _whole_ids(pd.concat([rows, _inventory(fleet.workspace, fleet.window)], ignore_index=True))
-    return rows[MACHINE].drop_duplicates(ignore_index=True)
+    return fleet.everybody[MACHINE].drop_duplicates(ignore_index=True)
 
 
 def version_spans(fleet: Fleet) -> pd.DataFrame:
@@ -145,7 +176,7 @@ def version_spans(fleet: Fleet) -> pd.DataFrame:
     >>> bool((spans["first"] <= spans["last"]).all())
     True
     """
-    spans = fleet.days.drop(columns=["Day", "Offset", "Delay"])
+    spans = fleet.days.drop(columns=["Day", "Offset", "Delay", "Least", "Vm"])
     for step in (heartbeat_hours, single_heartbeats):
         windows = overlaps(spans)
         if windows.empty:
@@ -167,11 +198,28 @@ def _inventory(workspace, window):
     return parts.assign(FirstBeat=first).drop_duplicates(keys, keep="last")
 
 
-def _refuse_unknown(workspace, window, asked, days, before):
-    seen = {name for frame in (days, before) for key in KQL_MACHINE for name in frame[key].dropna()}
+def _not_later(workspace, days, horizon):
+    """Take out what lies beyond the horizon: days, and the beats of days that reach beyond it."""
+    limit = horizon + pd.Timedelta(seconds=2 * BEAT)  # clocks that are ahead go on for a while
+    odd = days[(days["FirstBeat"] <= limit) & (days["LastBeat"] > limit)]
+    kept = days[days["LastBeat"] <= limit]
+    if odd.empty:
+        return kept
+    names = sorted(set(odd[KQL_MACHINE].to_numpy().ravel()) - {""})
+    cut = workspace.ask("heartbeat_days", start=limit.floor("D"), end=limit, machines=names)
+    keys = [*KQL_MACHINE, "Agent", "Version", "Day"]
+    return pd.concat([kept, cut.merge(odd[[*keys, *MACHINE]], on=keys)], ignore_index=True)
+
+
+def _named(rows, asked):
+    return rows["Computer"].isin(asked) | rows["ResourceId"].isin(asked)
+
+
+def _refuse_unknown(workspace, asked, days, around, inventory):
+    seen = {name for frame in (days, around) for key in KQL_MACHINE for name in frame[key].dropna()}
     for name in asked:
         if name not in seen:
-            everybody = pd.concat([before, _inventory(workspace, window)])
+            everybody = pd.concat([around, inventory])
             close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
             raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
 
@@ -206,19 +254,6 @@ def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
     marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
     return rows.assign(line=rows["Agent"].where(marked, ""))
-
-
-def _whole_ids(rows):
-    """Name the machine of each row; one without a resource id belongs to the machine that has its computer name.
-
-    Some builds leave the id empty just after they start.  Where several machines share the name, or none has
-    an id, the name alone stands.
-    """
-    known = rows.loc[rows["ResourceId"] != ""].groupby("Computer")["ResourceId"].agg(["first", "nunique"])
-    only = known.loc[known["nunique"] == 1, "first"].to_dict()
-    found = rows["Computer"].map(lambda name: only.get(name, "")).astype("str")
-    whole = rows["ResourceId"].where(rows["ResourceId"] != "", found)
-    return rows.assign(resource_id=whole.astype("str"), computer=rows["Computer"])
 
 
 def heartbeat_hours(fleet: Fleet, windows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.fetch.identity import resolved
 from amakit.intervals import Window
 from amakit.kql.catalog import query
 from amakit.schemas import MACHINE, frame_of
@@ -25,7 +26,14 @@ def by_slice(workspace: "Workspace", name: str, window: Window, **values: object
 def ask_in_slices(fleet: "Fleet", name: str, window: Window, **values: object) -> pd.DataFrame:
     """Ask a query over a window, at most 15 days at a time, and name the machine of each row."""
     parts = pd.concat(by_slice(fleet.workspace, name, window, **values))
-    return parts.merge(spelled_names(fleet), on=KQL_MACHINE)
+    return parts.merge(machines_of(fleet, parts), on=KQL_MACHINE)
+
+
+def machines_of(fleet: "Fleet", rows: pd.DataFrame) -> pd.DataFrame:
+    """Find the machine of each id and name in the rows of another table; see `amakit.fetch.identity.resolved`."""
+    names = spelled_names(fleet)
+    everybody = pd.concat([names, fleet.everybody[[*MACHINE, *KQL_MACHINE]]]).drop_duplicates()
+    return resolved(rows, everybody).merge(names[MACHINE].drop_duplicates(), on=MACHINE)
 
 
 def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +73,9 @@ def ask_in_windows(workspace: "Workspace", name: str, windows: pd.DataFrame, **v
             inside = part[(part["Start"] < cut.end) & (part["End"] > cut.start)]
             if inside.empty:
                 continue
-            table = inside[[c for c in (*KQL_MACHINE, "Start", "End", "Interval") if c in inside]].drop_duplicates()
+            table = inside[
+                [c for c in (*KQL_MACHINE, "Start", "End", "Interval", "Usual") if c in inside]
+            ].drop_duplicates()
             calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
     nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
     return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)

@@ -2,8 +2,18 @@
 
 import pandas as pd
 
+from amakit.fetch.clocks import clock_offsets
 from amakit.fetch.heartbeats import LOOKAHEAD, REACHES, Fleet, joined_by_agent
-from amakit.fetch.requests import KQL_MACHINE, ask_in_slices, ask_in_windows, by_slice, coalesced_windows, spelled_names
+from amakit.fetch.identity import short_name
+from amakit.fetch.requests import (
+    KQL_MACHINE,
+    ask_in_slices,
+    ask_in_windows,
+    by_slice,
+    coalesced_windows,
+    machines_of,
+    spelled_names,
+)  # fmt: skip
 from amakit.fetch.silences import LATE
 from amakit.intervals import Window
 from amakit.kql.catalog import query
@@ -11,13 +21,16 @@ from amakit.schemas import MACHINE, frame_of
 
 #: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
 STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
-_LISTED = [*MACHINE, "data_type", "stream", "First", "Last", "Samples"]
+_LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {"First": "datetime", "Last": "datetime",
+                                                                   "Samples": "long"}  # fmt: skip
 _NEAR = REACHES[0]
+#: When after the last heartbeat of one agent another kind of agent is looked for.
+_OTHER_SINCE, _OTHER_UNTIL = pd.Timedelta(minutes=2), pd.Timedelta(hours=1)
 #: So far from a stretch a sample may still tell something about it.
 REACH = REACHES[-1]
 
 
-def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fetch the samples of every periodic stream around given stretches.
 
     Parameters
@@ -28,9 +41,10 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
     Returns
     -------
-    tuple of (pandas.DataFrame, pandas.DataFrame)
-        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; and the streams:
-        resource_id, computer, data_type, stream, First, Last, Samples over the whole window.
+    tuple of (pandas.DataFrame, pandas.DataFrame, pandas.DataFrame)
+        The samples: resource_id, computer, data_type, stream, TimeGenerated, each once; the streams: resource_id,
+        computer, data_type, stream, First, Last, Samples over the whole window; and the heartbeats among the samples
+        with the time at which they were Received.
 
     Notes
     -----
@@ -43,19 +57,19 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
     for table, name in STREAMS.items():
         if table not in fleet.workspace.tables:
             continue
-        found = list_streams(fleet, table, name)
+        found, names = list_streams(fleet, table, name)
         streams.append(found)
         pad = 30 * (found["Last"] - found["First"]) / (found["Samples"] - 1).clip(lower=1)
         tier = pad.map(lambda p: next((reach for reach in REACHES if p <= reach), REACHES[-1]))
         for reach, part in found.groupby(tier):
-            rows = _rows_around(fleet, f"{name}_rows", around, reach, streams=sorted(set(part["stream"])))
+            rows = _rows_around(fleet, f"{name}_rows", around, reach, names, streams=sorted(set(part["stream"])))
             rows = rows.rename(columns={"Stream": "stream"}).assign(data_type=table)
             own = part[[*MACHINE, "stream"]]  # a stream of this name may be a fast one on another machine
             parts.append(rows.merge(own, on=[*MACHINE, "stream"]))
     columns = [*MACHINE, "data_type", "stream", "TimeGenerated"]
     whole = pd.concat(parts, ignore_index=True)[columns].drop_duplicates()
-    listed = pd.concat(streams, ignore_index=True) if streams else pd.DataFrame(columns=_LISTED)
-    return whole.sort_values(columns, ignore_index=True), listed
+    listed = pd.concat([frame_of({column: [] for column in _LISTED}, _LISTED), *streams], ignore_index=True)
+    return whole.sort_values(columns, ignore_index=True), listed, heartbeats[[*MACHINE, "TimeGenerated", "Received"]]
 
 
 def activity(fleet: Fleet) -> pd.DataFrame:
@@ -70,10 +84,7 @@ def activity(fleet: Fleet) -> pd.DataFrame:
     pandas.DataFrame
         As the packaged query ``activity`` gives it; empty where the workspace has no AzureActivity.
     """
-    columns = query("activity").returns
-    if "AzureActivity" not in fleet.workspace.tables:
-        return frame_of({column: [] for column in columns}, columns)
-    return pd.concat(by_slice(fleet.workspace, "activity", _wide(fleet)), ignore_index=True)
+    return _of_whole_workspace(fleet, "activity", "AzureActivity")
 
 
 def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -88,37 +99,73 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, Said), ``uptime``
-        (resource_id, computer, TimeGenerated, Uptime in seconds) and ``late`` (resource_id, computer,
-        TimeGenerated, Received).
+        ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, data_type, Source, Number,
+        Message), ``uptime`` (resource_id, computer, TimeGenerated, Uptime in seconds), ``late`` (resource_id, computer,
+        TimeGenerated, Received) and ``messages`` (what the workspace said of agents: TimeGenerated, Computer, Key,
+        Status, Detail).
     """
     ws = fleet.workspace
     said = []
     if "Event" in ws.tables:
         events = ask_in_slices(fleet, "system_events", _wide(fleet))
-        number = events["EventID"].astype("str")
-        said.append(events.assign(Said="Windows event " + number + " (" + events["Message"] + ")"))
+        said.append(events.assign(data_type="Event", Number=events["EventID"].astype("str")))
     if "Syslog" in ws.tables:
         lines = ask_in_slices(fleet, "syslog_boots", _wide(fleet))
-        said.append(lines.assign(Said="Syslog: " + lines["Message"]))
-    system, uptime = _nothing("TimeGenerated", "Said"), _nothing("TimeGenerated", "Uptime")
+        said.append(lines.assign(data_type="Syslog", Number=""))
+    system = _nothing("TimeGenerated", "data_type", "Source", "Number", "Message")
+    uptime = _nothing("TimeGenerated", "Uptime")
     if said:
         system = pd.concat(said)[list(system.columns)]
     if "Perf" in ws.tables:
         uptime = _rows_around(fleet, "perf_uptime", around, _NEAR).sort_values([*MACHINE, "TimeGenerated"])
-    slow = fleet.days[fleet.days["Delay"] > LATE.total_seconds()]
-    held_up = slow[KQL_MACHINE].assign(
-        Start=slow["Day"].clip(lower=fleet.window.start),
-        End=(slow["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+    usual = clock_offsets(fleet.days)
+    slow = fleet.days.assign(Usual=usual)[fleet.days["Delay"] - usual > LATE.total_seconds()]
+    held_up = slow.groupby([*KQL_MACHINE, "Day"], as_index=False)["Usual"].min()
+    held_up = held_up.assign(
+        Start=held_up["Day"].clip(lower=fleet.window.start),
+        End=(held_up["Day"] + pd.Timedelta(days=1)).clip(upper=fleet.window.end),
+        Usual=pd.to_timedelta(held_up["Usual"], unit="s"),
     )
-    late = ask_in_windows(ws, "heartbeat_late", coalesced_windows(held_up), delay=LATE).merge(
-        spelled_names(fleet), on=KQL_MACHINE
-    )
-    return {"system": system, "uptime": uptime, "late": late}
+    late = ask_in_windows(ws, "heartbeat_late", held_up, delay=LATE).merge(spelled_names(fleet), on=KQL_MACHINE)
+    messages = _of_whole_workspace(fleet, "agent_messages", "Operation")
+    return {"system": system, "uptime": uptime, "late": late, "messages": messages}
+
+
+def _of_whole_workspace(fleet, name, table):
+    columns = query(name).returns
+    if table not in fleet.workspace.tables:
+        return frame_of({column: [] for column in columns}, columns)
+    return pd.concat(by_slice(fleet.workspace, name, _wide(fleet)), ignore_index=True)
+
+
+def other_agents(fleet: Fleet, since: pd.DataFrame) -> pd.DataFrame:
+    """Find the agents of another kind that went on beside an Azure Monitor Agent which fell silent for good.
+
+    The Log Analytics agent writes the same tables: its rows prove nothing of the other one.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    since : pandas.DataFrame
+        resource_id, computer and last heartbeat.
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id and computer of the machines where another agent sent heartbeats within the hour after ``last``.
+    """
+    names = spelled_names(fleet)
+    names = pd.concat([names, names.assign(ResourceId="")]).drop_duplicates()
+    windows = since[MACHINE].assign(Start=since["last"] + _OTHER_SINCE, End=since["last"] + _OTHER_UNTIL)
+    windows = windows.merge(names, on=MACHINE)
+    rows = ask_in_windows(fleet.workspace, "heartbeat_others", coalesced_windows(windows)).merge(names, on=KQL_MACHINE)
+    return rows[MACHINE].drop_duplicates(ignore_index=True)
 
 
 def _nothing(*columns):
-    return pd.DataFrame(columns=[*MACHINE, *columns])
+    kinds = {"TimeGenerated": "datetime", "Uptime": "real"}
+    types = {column: kinds.get(column, "string") for column in (*MACHINE, *columns)}
+    return frame_of({column: [] for column in types}, types)
 
 
 def wide(window: Window) -> Window:
@@ -137,24 +184,27 @@ def _wide(fleet):
     return wide(fleet.window)
 
 
-def _rows_around(fleet, name, around, pad, **values):
+def _rows_around(fleet, name, around, pad, names=None, **values):
     """Ask for rows around stretches, and name the machine of each."""
-    names = spelled_names(fleet)
-    if name.startswith("health"):  # AMAHealth names no computer
-        names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
+    if names is None:  # other tables may lack the domain
+        names = spelled_names(fleet)
+        names = pd.concat([names, names.assign(Computer=short_name(names["Computer"]))]).drop_duplicates()
     ends = around["first"].fillna(around["last"])  # what comes long after the last heartbeat, other streams list
     windows = around[MACHINE].assign(Start=around["last"] - pad, End=ends + pad).merge(names, on=MACHINE)
     rows = ask_in_windows(fleet.workspace, name, coalesced_windows(windows), **values)
     return rows.merge(names, on=KQL_MACHINE)
 
 
-def list_streams(fleet: Fleet, table: str, name: str) -> pd.DataFrame:
-    """List the streams of a table over the whole window."""
+def list_streams(fleet: Fleet, table: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the streams of a table over the whole window, and the names under which it has each machine."""
     names = spelled_names(fleet)
-    asked = sorted(set(names[KQL_MACHINE].to_numpy().ravel()) - {""}) if fleet.asked else []
-    parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=asked)
-    if name == "health":
+    asked = {*names["ResourceId"], *names["Computer"], *short_name(names["Computer"])} if fleet.asked else {""}
+    parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=sorted(asked - {""}))
+    listed = pd.concat(parts)
+    if name == "health":  # AMAHealth names no computer
         names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
-    rows = pd.concat(parts).merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
+    else:
+        names = machines_of(fleet, listed)
+    rows = listed.merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
     grouped = rows.groupby([*MACHINE, "data_type", "stream"])
-    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index()
+    return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index(), names

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from amakit.fetch.coverage import horizon
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
+from amakit.fetch.sample_intervals import LINE, USUAL, heartbeat_intervals, missing
 from amakit.schemas import MACHINE
 
 #: A machine whose last heartbeat is older than this at the horizon is called silent.  Five intervals: one
@@ -13,12 +13,9 @@ from amakit.schemas import MACHINE
 SILENT_AFTER = pd.Timedelta(minutes=5)
 #: A heartbeat that took longer than this was held up.
 LATE = pd.Timedelta(minutes=2)
-_LINE = [*MACHINE, "line"]
-#: The interval of a heartbeat where too few of them tell.
-_USUAL = 60.0
 
 
-def silences(fleet: Fleet) -> pd.DataFrame:
+def silences(fleet: Fleet, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
     """Find every stretch in which a machine sent no heartbeat for longer than one and a half of its intervals.
 
     A whole day is known from its first beat, its last, their number and the sum of their offsets: a missing beat
@@ -29,6 +26,8 @@ def silences(fleet: Fleet) -> pd.DataFrame:
     Parameters
     ----------
     fleet : Fleet
+    intervals : pandas.DataFrame, optional
+        As `amakit.fetch.sample_intervals.heartbeat_intervals` gives them; asked for where they are not given.
 
     Returns
     -------
@@ -48,12 +47,11 @@ def silences(fleet: Fleet) -> pd.DataFrame:
     """
     lined = [joined_by_agent(frame, fleet) for frame in (fleet.days, fleet.before, fleet.after)]
     days, before, after = lined
-    interval = _intervals(days)
-    odd_days = _odd_days(days, interval)
+    intervals = heartbeat_intervals(fleet) if intervals is None else intervals
+    odd_days = _odd_days(days, intervals)
     hours = _fine(fleet, "heartbeat_hours", odd_days, pd.Timedelta(days=1), "Day")
     parts = hours[~hours["Whole"]]
-    interval = _hourly(parts).combine_first(interval)  # where every row comes twice, days look twice as fast
-    odd_hours = parts[~_as_many(parts, _per_row(parts, interval))]
+    odd_hours = parts[~_as_many(parts, intervals)]
     rows = _fine(fleet, "heartbeat_rows", odd_hours, pd.Timedelta(hours=1), "Hour")
     spans = pd.concat([
         before.assign(FirstBeat=before["LastBeat"]),
@@ -61,45 +59,21 @@ def silences(fleet: Fleet) -> pd.DataFrame:
         _without(hours, odd_hours, ["Hour"]),
         rows.assign(FirstBeat=rows["TimeGenerated"], LastBeat=rows["TimeGenerated"]),
         after.assign(LastBeat=after["FirstBeat"]),
-    ])[[*_LINE, "FirstBeat", "LastBeat"]].sort_values([*_LINE, "FirstBeat", "LastBeat"], ignore_index=True)  # fmt: skip
-    keys = [spans[key] for key in _LINE]
-    reached = spans.groupby(_LINE)["LastBeat"].cummax()
+    ])[[*LINE, "FirstBeat", "LastBeat"]].sort_values([*LINE, "FirstBeat", "LastBeat"], ignore_index=True)  # fmt: skip
+    keys = [spans[key] for key in LINE]
+    reached = spans.groupby(LINE)["LastBeat"].cummax()
     spans["last"] = reached.groupby(keys).shift()
-    interval = _spacing(rows).combine_first(interval)
-    limit = 1.5 * spans.merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].fillna(_USUAL)
-    found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > limit]
-    found = found.rename(columns={"FirstBeat": "first"})[[*_LINE, "last", "first"]]
-    end = spans.assign(reached=reached).groupby(_LINE)["reached"].last().reset_index(name="last")
-    silent = end[end["last"] < horizon(fleet.window) - SILENT_AFTER]
+    interval = _per_row(spans, intervals)["interval"].fillna(USUAL)
+    found = spans[(spans["FirstBeat"] - spans["last"]).dt.total_seconds() > 1.5 * interval]
+    found = found.rename(columns={"FirstBeat": "first"})[[*LINE, "last", "first"]]
+    end = spans.assign(last=reached, interval=interval).groupby(LINE)[["last", "interval"]].last().reset_index()
+    latest = end.groupby(MACHINE)["last"].transform("max")  # an agent beside which another goes on was taken away
+    patience = pd.to_timedelta(2 * end["interval"], unit="s").clip(lower=SILENT_AFTER)
+    silent = end[(end["last"] < fleet.horizon - patience) & (end["last"] == latest)].drop(columns="interval")
     silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
     found = pd.concat([found, silent])
     inside = (found["last"] < fleet.window.end) & ~(found["first"] <= fleet.window.start)
     return found[inside].rename(columns={"line": "agent"}).sort_values([*MACHINE, "last"], ignore_index=True)
-
-
-def _intervals(days):
-    """Estimate the interval of each line, in seconds, from its days.
-
-    Of the two fifths of its days whose beats lie most evenly around the middle: a missing beat and a doubled row both
-    pull the sum to one side.  Fewer than four days prove nothing, and give none.
-    """
-    many = days[days["Beats"] >= 10]
-    told = many[_LINE].assign(each=_each(many), skew=np.abs(_skew(many)))
-    rank = told.groupby(_LINE)["skew"].rank(method="first", pct=True)
-    most = told.groupby(_LINE)["skew"].transform("size")
-    return told[(most >= 4) & (rank <= 0.4)].groupby(_LINE)["each"].median()
-
-
-def _hourly(hours):
-    """Estimate the interval of each line, in seconds, from hours without doubled rows: those with holes look slower."""
-    many = hours[hours["Beats"] >= 10]
-    grouped = _each(many).groupby([many[key] for key in _LINE])
-    return grouped.quantile(0.25)[grouped.size() >= 4]
-
-
-def _each(spans):
-    """Give the mean spacing of the beats of each day or hour, in seconds."""
-    return (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds() / (spans["Beats"] - 1)
 
 
 def _skew(days):
@@ -109,48 +83,47 @@ def _skew(days):
     return days["Offset"] - days["Beats"] * middle
 
 
-def _spacing(rows):
-    """Give the median spacing of the beats of each line, in seconds; repeated times count once."""
-    times = rows[[*_LINE, "TimeGenerated"]].drop_duplicates().sort_values([*_LINE, "TimeGenerated"])
-    keys = [times[key] for key in _LINE]
-    spacing = times.groupby(keys)["TimeGenerated"].diff().dt.total_seconds()
-    return spacing.groupby(keys).median().dropna()
+def _per_row(spans, intervals):
+    """Give the interval of each row's line and the number of its agents."""
+    return spans[LINE].merge(intervals, how="left", on=LINE).set_axis(spans.index)
 
 
-def _per_row(spans, interval):
-    """Give the interval of each row's line; missing where none is known."""
-    return spans[_LINE].merge(interval.rename("T").reset_index(), how="left", on=_LINE)["T"].to_numpy("float64")
+def _as_many(spans, intervals):
+    """Mark days or hours that have one beat of each agent for each interval between the first and the last.
+
+    Between two agents that send in turns, one beat more or less depends on whose are the first and the last.
+    """
+    of_row = _per_row(spans, intervals)
+    lacking = missing(spans, of_row["interval"] / of_row["agents"])
+    return (lacking.abs() < np.where(of_row["agents"] > 1, 1.0, 0.5)).to_numpy()
 
 
-def _as_many(spans, interval):
-    """Mark days or hours that have one beat for each interval between the first and the last."""
-    length = (spans["LastBeat"] - spans["FirstBeat"]).dt.total_seconds().to_numpy()
-    return spans["Beats"].to_numpy() == np.round(length / interval) + 1  # where no interval is known, nothing is whole
-
-
-def _odd_days(days, interval):
+def _odd_days(days, intervals):
     """Give the days that may lack a beat, each with the interval of its line.
 
     A day that has as many beats as it should is whole if none is doubled.  Two things show that, either suffices:
     its beats lie evenly around the middle between the first and the last; or, where jitter hides that, the middles
     of two neighbouring days are as far apart as all the intervals between them.
     """
-    days = days.sort_values([*_LINE, "FirstBeat", "Version"], ignore_index=True)
-    own = _per_row(days, interval)
-    many, even = _as_many(days, own), np.abs(_skew(days).to_numpy()) < own / 2
+    days = days.sort_values([*LINE, "FirstBeat", "Version"], ignore_index=True)
+    of_row = _per_row(days, intervals)
+    own = of_row["interval"].to_numpy()
+    many = _as_many(days, intervals) & (of_row["agents"] == 1).to_numpy()  # beats in turns never lie evenly
+    even = np.abs(_skew(days).to_numpy()) < own / 2
     beats = days["Beats"].to_numpy("float64")
     centre = (days["Day"] - days["Day"].min()).dt.total_seconds().to_numpy() + days["Offset"].to_numpy() / beats
-    same = (days[_LINE] == days[_LINE].shift()).all(axis=1).to_numpy()
+    same = (days[LINE] == days[LINE].shift()).all(axis=1).to_numpy()
     between = np.diff(centre, prepend=np.nan)
     steps = (beats + np.r_[np.nan, beats[:-1]]) / 2
     linked = same & many & np.r_[False, many[:-1]]
-    fine = pd.Series(np.where(linked, between / steps, np.nan)).groupby([days[key] for key in _LINE])
+    fine = pd.Series(np.where(linked, between / steps, np.nan)).groupby([days[key] for key in LINE])
     precise = fine.transform("median").to_numpy()
     # one beat moved by one place shifts the middle by an interval over the number of beats
     linked &= np.abs(between - precise * steps) < precise / (2 * beats)
     linked &= fine.transform("count").to_numpy() >= 3
     even |= linked | np.r_[linked[1:], False]
-    return days[~(many & even)].assign(Interval=own[~(many & even)])
+    step = own / of_row["agents"].to_numpy()
+    return days[~(many & even)].assign(Interval=step[~(many & even)])
 
 
 def _fine(fleet, name, odd, length, unit):
@@ -158,7 +131,7 @@ def _fine(fleet, name, odd, length, unit):
     windows = odd[KQL_MACHINE].assign(Start=odd[unit], End=odd[unit] + length, **odd.get(["Interval"], {}))
     rows = ask_in_windows(fleet.workspace, name, coalesced_windows(windows))
     rows = rows.merge(
-        odd[[*KQL_MACHINE, "Agent", "Version", *_LINE]].drop_duplicates(), on=[*KQL_MACHINE, "Agent", "Version"]
+        odd[[*KQL_MACHINE, "Agent", "Version", *LINE]].drop_duplicates(), on=[*KQL_MACHINE, "Agent", "Version"]
     )
     inside = odd[[*KQL_MACHINE, "Agent", "Version", unit]].drop_duplicates()
     time = "TimeGenerated" if "TimeGenerated" in rows else "FirstBeat"

@@ -1,11 +1,14 @@
 """What a workspace holds, what is missing, and what that costs."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit import schemas
 from amakit.errors import AmakitError
+from amakit.kql import catalog
+from amakit.source.exports import LIMITS, is_table, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -24,6 +27,8 @@ COSTS = {
 def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     """Look at what a workspace holds.
 
+    Of files it tells the form that was recognised and how many there are; see also `remarks`.
+
     Parameters
     ----------
     workspace : Workspace
@@ -31,8 +36,8 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     Returns
     -------
     tuple of (pandas.DataFrame, dict of str to str)
-        One row per table: Table, Rows, First, Last (of TimeGenerated), PerHour; and for each table that the
-        analysis would use but that is not there or cannot be read, what its absence costs.
+        One row per table: Table, Rows, First, Last (of TimeGenerated), PerHour, and of a folder Files and Form; and
+        for each table that the analysis would use but that is not there or cannot be read, what its absence costs.
 
     Notes
     -----
@@ -44,10 +49,10 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     >>> from amakit import connect
     >>> found, missing = survey(connect("demo"))
     >>> list(found.columns), missing
-    (['Table', 'Rows', 'First', 'Last', 'PerHour'], {})
+    (['Table', 'Rows', 'First', 'Last', 'PerHour', 'Files', 'Form'], {})
     """
     columns = ["Table", "Rows", "First", "Last"]
-    parts, unread = [], {}
+    parts, unread = [], dict(workspace.refused)
     for table in workspace.tables:
         if workspace.live and not (table in schemas.tables() or table.lower().endswith("_cl")):
             continue
@@ -68,6 +73,86 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
         pd.to_datetime(found["Last"], utc=True) - pd.to_datetime(found["First"], utc=True)
     ).dt.total_seconds() / 3600
     found["PerHour"] = (found["Rows"].astype("float64") / hours.where(hours > 0)).round(1)
+    if workspace.kind in ("folder", "demo"):
+        files = {table: workspace.files(table) for table in found["Table"]}
+        found["Files"] = [len(files[table]) for table in found["Table"]]
+        found["Form"] = [", ".join(sorted({form for _, form in files[table]})) for table in found["Table"]]
     there = set(found["Table"])
     missing = {table: cost for table, cost in COSTS.items() if table not in there}
     return found, {table: f"{unread[table]}; {cost}" if table in unread else cost for table, cost in missing.items()}
+
+
+def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:
+    """Tell what is odd about the files of a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    found : pandas.DataFrame
+        As `survey` gives it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each number of rows at which a way of exporting stops, for columns that the analysis reads and
+        no file has, for machines that another table calls otherwise, and for each file that is not read.  Of a
+        service none: what it answers is counted there.
+    """
+    if workspace.kind == "kusto":
+        return []
+    lines = []
+    rows = dict(zip(found["Table"], found["Rows"], strict=True))
+    for table, total in rows.items():
+        counts = workspace.rows_by_file(table) if total >= min(LIMITS) else {}
+        for path, n in counts.items():
+            if limit := limit_of(n):
+                lines.append(f"{table}: {path} has exactly {n:,} rows, {limit}; count them at the source for the rest")
+    for table in rows:
+        if not is_table(table):
+            lines.append(f"{table}: no table of Log Analytics that is known; a file is called after its table, or its "
+                         "rows name it in a column Type")  # fmt: skip
+    for table, columns in _read_columns().items():
+        lacking = sorted(columns - workspace.given(table)) if table in rows else []
+        if lacking:
+            columns = f"column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
+            lines.append(f"{table}: no file has the {columns}, which the analysis reads")
+    lines += _names_that_differ(workspace, list(rows))
+    lines += [f"{table}: {reason}" for table, reason in workspace.refused.items() if table not in COSTS]
+    lines += [f"not read: {reason}" for reason in workspace.unread.values()]
+    return lines
+
+
+def _read_columns():
+    """Give the columns of each table that packaged queries read."""
+    read = defaultdict(set)
+    for query in catalog.packaged().values():
+        for table, columns in query.reads.items():
+            read[table] |= set(columns)
+    return read
+
+
+def _names_that_differ(workspace, names):
+    """Compare the names of machines in each table with those of their heartbeats: by id, by short name without one."""
+    called = {}
+    for table in names:
+        if {"Computer", "_ResourceId"} <= workspace.columns(table).keys() and "Computer" in workspace.given(table):
+            pairs = workspace.query(f"['{table}'] | distinct _ResourceId, Computer").apply(
+                lambda column: column.str.lower()
+            )
+            called[table] = pairs[pairs["Computer"] != ""].drop_duplicates()
+    if "Heartbeat" not in called:
+        return []
+    beats, lines = called.pop("Heartbeat"), []
+    known = set(beats["Computer"])
+    for table, pairs in called.items():
+        others = pairs[~pairs["Computer"].isin(known)]
+        others = others.assign(short=others["Computer"].str.replace(r"\..*", "", regex=True))
+        by_id = others[others["_ResourceId"] != ""].merge(beats, on="_ResourceId", suffixes=("", "_beats"))
+        plain = beats.assign(short=beats["Computer"].str.replace(r"\..*", "", regex=True))
+        by_name = others[others["_ResourceId"] == ""].merge(plain, on="short", suffixes=("", "_beats"))
+        both = pd.concat([by_id, by_name])[["Computer", "Computer_beats"]].drop_duplicates()
+        if len(both):
+            some = ", ".join(f"{name} for {beat}" for name, beat in both.head(3).itertuples(index=False))
+            more = f" and {len(both) - 3} more" if len(both) > 3 else ""
+            lines.append(f"{table}: machines are called otherwise than in Heartbeat: {some}{more}")
+    return lines

@@ -86,7 +86,7 @@ def begins_at_once(hole: Hole) -> bool | None:
     bool or None
         None where fewer than two streams tell.
     """
-    fast = [t for t in hole.tracks if t.kept is False and not np.isnan(t.first) and t.plan.interval <= FAST]
+    fast = [t for t in hole.tracks if not t.kept and not np.isnan(t.first) and t.plan.interval <= FAST]
     firsts = [t.first for t in fast]
     if len(firsts) < 2:
         return None
@@ -109,6 +109,9 @@ def _due(track, until):
 def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp) -> pd.DataFrame:
     """Make the table of gaps: one row for each stream and outage.
 
+    A stream that had ended before the outage has none.  One that several schedules feed has one, with what all of
+    them lost.
+
     Parameters
     ----------
     outages : pandas.DataFrame
@@ -123,8 +126,6 @@ def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp
     """
     rows = []
     columns = ["resource_id", "computer", "cause", "start_earliest"]
-    told = [tells for hole in holes.values() if (tells := begins_at_once(hole)) is not None]
-    usually = sum(told) * 2 > len(told)  # how agents here begin, for those with a single stream
     before = {}
     for index, resource, computer, cause, start in outages.sort_values("start_earliest")[columns].itertuples():
         hole = holes[index]
@@ -133,15 +134,24 @@ def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp
         if not kept:
             before[resource, computer] = hole.end_latest
         for track in hole.tracks:
-            low, number, high = lost(track, hole, horizon.timestamp(), kept, usually if at_once is None else at_once,
-                                     track.last < previous)  # fmt: skip
+            low, number, high = lost(track, hole, horizon.timestamp(), kept, bool(at_once), track.last < previous)
             stays = hole.ongoing or stays_away(track, hole, horizon.timestamp())
             rows.append((resource, computer, cause, start, track.data_type, track.stream, track.plan.interval,
                          track.last, track.first, number, low, high, stays))  # fmt: skip
     names = ["resource_id", "computer", "cause", "outage_start", "data_type", "stream", "interval_s", "last_before",
              "first_after", "lost", "lost_low", "lost_high", "ongoing"]  # fmt: skip
-    found = pd.DataFrame(rows, columns=names)
+    found = _one_a_stream(pd.DataFrame(rows, columns=names))
     return found.assign(last_before=instants(found["last_before"]), first_after=instants(found["first_after"]))
+
+
+def _one_a_stream(rows):
+    """Add up what the schedules lost that feed one stream."""
+    keys = ["resource_id", "computer", "cause", "outage_start", "data_type", "stream"]
+    if not rows.duplicated(keys).any():
+        return rows
+    how = {"interval_s": "first", "last_before": "max", "first_after": "min", "ongoing": "any"}
+    how |= dict.fromkeys(("lost", "lost_low", "lost_high"), "sum")
+    return rows.groupby(keys, sort=False, dropna=False).agg(how).reset_index()[list(rows.columns)]
 
 
 def unharmed(cut_off: pd.DataFrame, streams: pd.DataFrame) -> pd.DataFrame:

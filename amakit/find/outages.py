@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.find.schedules import Schedule, on_phase, schedule
-from amakit.schemas import MACHINE, RESULTS, frame_of
+from amakit.find.schedules import Schedule, on_phase, schedule, split
+from amakit.schemas import MACHINE, RESULTS, Cause, frame_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,6 +21,14 @@ FAST = 150.0
 _LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
 #: An agent hands over what it has every half minute to two minutes.
 _UPLOAD = pd.Timedelta(minutes=2)
+#: A stream whose last sample lies more intervals before an outage had ended by then.
+_ALIVE = 2.5
+#: Two intervals that differ by a larger share are those of two collection rules.
+_CHANGED = 0.1
+#: Rows that come in a burst are all received within this share of the time in which they were sent.
+_BURST = 0.5
+#: What happens to so many machines at once, and to this share of all, did not happen to each of them.
+_MANY, _NEARLY_ALL = 5, 0.8
 _EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
 
 
@@ -37,6 +45,8 @@ class Track:
         From the samples before it, or after it where too few came before.
     kept : bool or None
         Whether the stream resumed on its old schedule; None where that cannot be told.
+    back : float
+        Seconds between samples afterwards; where a rule changed them with the outage, other than before.
     """
 
     data_type: str
@@ -45,6 +55,12 @@ class Track:
     first: float
     plan: Schedule
     kept: bool | None
+    back: float = np.nan
+
+    @property
+    def interval_after(self) -> float:
+        """Seconds between samples afterwards; those of before where nothing else is known."""
+        return self.plan.interval if np.isnan(self.back) else self.back
 
 
 @dataclass(frozen=True)
@@ -77,12 +93,15 @@ class Stretch:
         The heartbeats around it; ``first`` is NaN where none came.
     previous, following : float
         The end of the outage before, and the last heartbeat before the next stretch.
+    since : float
+        The beginning of the outage before, or of those before it that followed each other at once.
     """
 
     last: float
     first: float
     previous: float
     following: float
+    since: float = -np.inf
 
 
 def candidates(silences: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +169,12 @@ def attempts(operations: pd.DataFrame, fleet_machines: pd.DataFrame, known: pd.D
 
 
 def holes(
-    found: pd.DataFrame, samples: pd.DataFrame, streams: pd.DataFrame, horizon: pd.Timestamp, changed: set[tuple]
+    found: pd.DataFrame,
+    samples: pd.DataFrame,
+    streams: pd.DataFrame,
+    horizon: pd.Timestamp,
+    changed: set[tuple],
+    beside: frozenset[tuple] = frozenset(),
 ) -> dict[int, Hole]:
     """Find the outage in each candidate stretch, and bracket its ends by all streams of its machine.
 
@@ -164,6 +188,8 @@ def holes(
         Up to when data may be taken as complete.
     changed : set of tuple
         (resource_id, computer, last of the stretch) of the candidates at which the version changed.
+    beside : set of tuple
+        (resource_id, computer) of the machines on which another agent goes on: what still comes may be its.
 
     Returns
     -------
@@ -183,24 +209,45 @@ def holes(
     result = {}
     ordered = found.sort_values([*MACHINE, "last"])[[*MACHINE, "last", "first"]]
     following = ordered.groupby(MACHINE)["last"].shift(-1)
-    previous = {}
+    previous, since = {}, {}
     for (index, resource, computer, last, first), coming in zip(ordered.itertuples(), following, strict=True):
         machine = resource, computer
+        own = tracks.get(machine, {})
         if pd.isna(first) and latest.get(machine, last) > last + pd.Timedelta(seconds=FAST):
-            continue  # the other streams go on: the heartbeat is lost, the agent is not
+            own = ended(own, last.timestamp(), machine in beside)
+            if not own:
+                continue  # the other streams go on: the heartbeat is lost, the agent is not
         stretch = Stretch(
             last.timestamp(),
             np.nan if pd.isna(first) else first.timestamp(),
             previous.get(machine, -np.inf),
             np.inf if pd.isna(coming) else coming.timestamp(),
+            since.get(machine, -np.inf),
         )
-        hole = _hole(
-            tracks.get(machine, {}), usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed
-        )
+        hole = _hole(own, usual.get(machine, {}), stretch, horizon.timestamp(), (*machine, last) in changed)
         if hole is not None:
             result[index] = hole
+            if hole.start_earliest - stretch.previous > FAST:
+                since[machine] = hole.start_earliest
             previous[machine] = hole.end_latest
     return result
+
+
+def ended(streams: Mapping[tuple, np.ndarray], last: float, beside: bool) -> dict[tuple, np.ndarray]:
+    """Find what ended with an agent's heartbeat where some of its machine's streams go on.
+
+    Those that go on may be another agent's: one is known to be there, or a stream was fed by two schedules of which
+    one ended.  Elsewhere the agent itself goes on, and nothing is given.
+    """
+    parts, proof, over = {}, beside, False
+    for key, times in streams.items():
+        schedules = split(times[times <= last + FAST], times[times > last + FAST])
+        gone = [before for before, after in schedules if not len(after)]
+        proof |= 0 < len(gone) < len(schedules)
+        over |= len(gone) < len(schedules)
+        if gone:
+            parts[key] = np.sort(np.concatenate(gone))
+    return parts if proof or not over else {}
 
 
 def _hole(streams, usual, stretch, horizon, changed):
@@ -214,9 +261,9 @@ def _hole(streams, usual, stretch, horizon, changed):
             return None
         if found is None:  # the version changed, and no stream shows when
             left, right = stretch.last, stretch.first
-            return Hole(left, right, left, right, _tracks(streams, left, right, usual), seen=False)
+            return Hole(left, right, left, right, _tracks(streams, left, right, usual, stretch), seen=False)
         left, right = found
-    tracks = _tracks(streams, left, right, usual)
+    tracks = _tracks(streams, left, right, usual, stretch)
     hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
     return hole if changed or np.isnan(right) or _is_outage(tracks, right, stretch) else None
 
@@ -225,7 +272,7 @@ def _where(streams, stretch):
     """Find the longest time without any sample that all streams which missed one, or lost their phase, share."""
     left, right = stretch.last, stretch.first
     inside, off = [], False
-    for times in streams.values():
+    for times in _schedules(streams, stretch):
         inside.append(times[(times >= stretch.last) & (times <= stretch.first)])
         plan = schedule(times[times <= stretch.last])
         reach = np.inf if plan is None else plan.interval
@@ -244,22 +291,38 @@ def _where(streams, stretch):
     return float(merged[at]), float(merged[at + 1])
 
 
-def _tracks(streams, left, right, usual):
-    found = (_track(key, times, left, right, usual.get(key)) for key, times in streams.items())
+def _schedules(streams, stretch):
+    """Give the samples of each schedule around a stretch: a stream that two rules feed has two."""
+    for times in streams.values():
+        for before, after in split(times[times <= stretch.last], times[times > stretch.last]):
+            yield np.concatenate([before, after])
+
+
+def _tracks(streams, left, right, usual, stretch):
+    found = []
+    for key, times in streams.items():
+        before = times[times <= left]
+        after = times[times >= right] if not np.isnan(right) else times[:0]
+        found += [_track(key, *part, left, usual.get(key), stretch) for part in split(before, after)]
     return tuple(track for track in found if track is not None)
 
 
-def _track(key, times, left, right, usual):
-    before = times[times <= left]
-    after = times[times >= right] if not np.isnan(right) else times[:0]
+def _track(key, before, after, left, usual, stretch):
+    """Describe a stream beside an outage; None where it had ended before, or there is too little to say of it."""
     plan = schedule(before) or schedule(after[:60])
     if plan is None and usual is not None:  # too few samples near: what the whole window says is rougher
         plan = Schedule(usual, 0.01 * usual, 0.01 * usual)
     if plan is None or not len(before):
         return None
+    reach = _ALIVE * plan.interval  # it may not have come back yet after an outage just before
+    if before[-1] < (left if left - stretch.previous > reach else min(left, stretch.since)) - reach:
+        return None
     first = after[0] if len(after) else np.nan
-    kept = on_phase(before[-1], first, plan) if len(after) else None
-    return Track(*key, float(before[-1]), float(first), plan, kept)
+    later = schedule(after[:60])
+    changed = later is not None and abs(later.interval - plan.interval) > _CHANGED * plan.interval
+    kept = on_phase(before[-1], first, plan) if len(after) and not changed else None
+    return Track(*key, float(before[-1]), float(first), plan, False if changed else kept,
+                 later.interval if changed else plan.interval)  # fmt: skip
 
 
 def _inner(tracks, left, right, stretch):
@@ -275,8 +338,8 @@ def _inner(tracks, left, right, stretch):
         due = track.last + track.plan.interval + tolerance
         if track.last >= stretch.previous and left <= due < far - 2 * tolerance:
             start = min(start, due)
-        back = track.first - track.plan.interval - tolerance
-        if track.first <= stretch.following + track.plan.interval and left <= back <= far:
+        back = track.first - track.interval_after - tolerance
+        if track.first <= stretch.following + track.interval_after and left <= back <= far:
             end = max(end, back)
     if np.isnan(right):
         return (start if np.isfinite(start) else left), np.nan
@@ -348,11 +411,15 @@ def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) ->
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
 
-def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 60.0) -> pd.DataFrame:
+def disconnections(
+    late: pd.DataFrame, outages: pd.DataFrame, machines: int = 0, interval: float = 60.0
+) -> pd.DataFrame:
     """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
 
     Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
-    row must have come together, after two minutes or more.
+    row must have come in a burst, after two minutes or more.  Beats that all took the same long time are none either:
+    the clock is slow, or the service lags.  Nor is it the machine's network when nearly every machine (four fifths of
+    at least five) was late at once.
 
     Parameters
     ----------
@@ -360,13 +427,16 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
         resource_id, computer, TimeGenerated, Received of late heartbeats.
     outages : pandas.DataFrame
         Where a hole explains the delay, there is no disconnection.
+    machines : int
+        How many machines report.
     interval : float
         Seconds between heartbeats.
 
     Returns
     -------
     pandas.DataFrame
-        Rows as `table` gives them, with cause ``disconnected`` and the evidence.
+        Rows as `table` gives them, with cause ``disconnected``, sent (the first of these heartbeats) and beats
+        (how many came).
     """
     late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
     same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
@@ -377,7 +447,9 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
         **{key: (key, "first") for key in MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
         received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
     )  # fmt: skip
-    found = found[found["beats"] >= 3].reset_index()
+    burst = found["all_received"] - found["received"] <= _BURST * (found["last"] - found["first"])
+    found = found[(found["beats"] >= 3) & burst].reset_index()
+    found = found[~_at_once(found, machines)]
     pairs = found.merge(outages, on=MACHINE)
     covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
     found = found[~found["stretch"].isin(pairs.loc[covered, "stretch"])]
@@ -386,12 +458,23 @@ def disconnections(late: pd.DataFrame, outages: pd.DataFrame, interval: float = 
         taken = min(part.first + _UPLOAD, part.last)  # what was sent just before may have waited for its upload
         ends = [part.first - pd.Timedelta(seconds=interval), taken, part.last, max(part.received, part.last)]
         seconds = (float(v) for v in _downtime(*(end.timestamp() for end in ends)))
-        text = (f"{part.beats} heartbeats sent from {part.first:%Y-%m-%d %H:%M:%S} to {part.last:%H:%M:%S} were "
-                f"received together at {part.received:%H:%M:%S}; nothing is missing")  # fmt: skip
-        rows.append((part.resource_id, part.computer, *ends, *seconds, False, "disconnected", text))
+        rows.append(
+            (part.resource_id, part.computer, *ends, *seconds, False, Cause.DISCONNECTED, part.first, part.beats)
+        )
     columns = [*MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
-               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "evidence"]  # fmt: skip
+               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "sent", "beats"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def _at_once(late, machines):
+    """Mark the late stretches in which nearly every machine was late."""
+    marks = pd.Series(False, late.index)
+    if machines < _MANY:
+        return marks
+    for at, first, received in late[["first", "received"]].itertuples():
+        same = late[(late["first"] < received) & (late["received"] > first)]
+        marks[at] = len(same[MACHINE].drop_duplicates()) >= _NEARLY_ALL * machines
+    return marks
 
 
 def _downtime(start_earliest, start_latest, end_earliest, end_latest):

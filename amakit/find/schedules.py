@@ -17,8 +17,11 @@ _BROKEN = 1.5
 _WIDE = 4.0
 #: Clocks are read to the millisecond at best, and a schedule is no finer than that.
 _GRAIN = 0.005
-#: How many spacings say what the interval is now, and how many samples back refine it.
-_NEWEST, _MOST = 9, 600
+#: How many spacings say what the interval is now; how far back, in intervals and in seconds, samples refine it.  No
+#: more than is surely fetched, so that windows of any length give the same schedule.
+_NEWEST, _BACK, _SPAN = 9, 25, 2160.0
+#: Collection rules that feed one stream: more schedules, or more samples in their common period, are not told apart.
+_MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,12 @@ def schedule(times: "ArrayLike") -> Schedule | None:
     >>> schedule(np.array([0.0, 60.0])) is None
     True
     """
-    times = np.unique(times)[-_MOST:]
+    times = np.unique(times)
     if len(times) < 3:
         return None
+    usual = float(np.median(np.diff(times[-_NEWEST - 1 :])))
+    times = times[times >= times[-1] - max(_BACK * usual, _SPAN)]
     spacing = np.diff(times)
-    usual = float(np.median(spacing[-_NEWEST:]))
     cuts = np.flatnonzero((spacing > _BROKEN * usual) | (spacing < usual / _BROKEN))
     runs = np.split(times, cuts + 1)
     run = next((r for r in reversed(runs) if len(r) >= _NEWEST), max(runs, key=len))
@@ -91,6 +95,66 @@ def schedule(times: "ArrayLike") -> Schedule | None:
     jitter = float(np.sqrt(np.sum(residual**2) / max(len(run) - 2, 1)))
     leverage = float(np.sqrt(np.sum((steps - steps.mean()) ** 2)))
     return Schedule(float(slope), jitter, max(jitter, _GRAIN / 5) / leverage)
+
+
+def split(before: np.ndarray, after: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Part the samples of a stream into the schedules that feed it, before a hole and after it.
+
+    Two collection rules that collect the same counter, or two agents under one identity, sample in turns: then every
+    second, third or later sample lies one period apart, and its neighbours do not.
+
+    Parameters
+    ----------
+    before, after : array of float
+        Samples on either side of the hole, seconds, sorted.
+
+    Returns
+    -------
+    list of tuple of (array of float, array of float)
+        Before and after the hole, for each schedule; mostly one.  A schedule that was there before and has no
+        counterpart afterwards has an empty second part.
+
+    Examples
+    --------
+    >>> rule, other = np.arange(0.0, 3600, 60), np.arange(20.0, 3600, 60)
+    >>> [(len(old), len(new)) for old, new in split(np.sort(np.r_[rule, other]), rule + 4000)]
+    [(60, 60), (60, 0)]
+    >>> len(split(rule, rule + 4000))
+    1
+    """
+    old, period = _in_turns(before)
+    if len(old) == 1:
+        return [(before, after)]
+    new, _ = _in_turns(after)
+    pairs, free = [], list(range(len(new)))
+    for samples in old:  # a schedule that kept its phase goes on as itself
+        steps = [
+            abs((new[n][0] - samples[-1] + period / 2) % period - period / 2) if len(new[n]) else np.inf for n in free
+        ]
+        pairs.append(free.pop(int(np.argmin(steps))) if steps and min(steps) < period / 60 else None)
+    rest = iter(free)
+    pairs = [next(rest, None) if n is None else n for n in pairs]
+    return [(samples, new[n] if n is not None else after[:0]) for samples, n in zip(old, pairs, strict=True)]
+
+
+def _in_turns(times):
+    """Part samples by their place in the period after which their spacings repeat; with the period."""
+    newest = times[-30 * _MOST_PARTS :]
+    for parts in range(1, _MOST_PARTS + 1):
+        apart = newest[parts:] - newest[:-parts]
+        if len(apart) < max(2 * parts, 4):
+            break
+        period = float(np.median(apart))
+        if np.mean(np.abs(apart - period) < 0.02 * period) < 0.7:
+            continue
+        if parts == 1:
+            break
+        end = int(np.flatnonzero(np.abs(apart - period) < 0.02 * period)[-1]) + parts  # the newest turn that is whole
+        turn = newest[end - parts + 1 : end + 1]
+        nearest = np.abs((times[:, None] - turn + period / 2) % period - period / 2)
+        which = nearest.argmin(axis=1)
+        return [times[which == n] for n in range(parts)], period
+    return [times], np.nan
 
 
 def on_phase(last: float, first: float, plan: Schedule) -> bool | None:

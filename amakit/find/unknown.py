@@ -1,12 +1,19 @@
 """What rests on unknown time is not claimed."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from amakit.fetch import samples
-from amakit.intervals import instant
+from amakit.intervals import covered, instant
 from amakit.schemas import MACHINE, result
+
+if TYPE_CHECKING:
+    from amakit.fetch.coverage import Coverage
+    from amakit.find.outages import Hole
 
 _NO_TIME = pd.Timedelta(0)
 
@@ -17,16 +24,75 @@ def unknown_spans(unknown: Iterable[Mapping], table: str) -> list[tuple[pd.Times
 
 
 def touches_none(
-    start: pd.Series,
-    end: pd.Series,
-    spans: Iterable[tuple[pd.Timestamp, pd.Timestamp]],
-    reach: pd.Series | pd.Timedelta = _NO_TIME,
+    start: pd.Series, end: pd.Series, spans: list[tuple], reach: pd.Timedelta | pd.Series = _NO_TIME
 ) -> pd.Series:
     """Mark the stretches that touch no unknown interval."""
     apart = pd.Series(True, start.index)
     for since, until in spans:
         apart &= (start - reach > until) | (end + reach < since)
     return apart
+
+
+# -- what was not recorded ---------------------------------------------------------------------------------------
+
+
+def not_recorded(found: pd.DataFrame, cover: "Coverage") -> pd.Series:
+    """Mark the silences that are nothing but a stretch in which heartbeats were not recorded."""
+    near, within = cover.near("Heartbeat"), pd.Series(False, found.index)
+    end = found["first"].fillna(cover.horizon)
+    for since, until in cover.spans("Heartbeat"):
+        within |= (found["last"] >= since - near) & (end <= until + near)
+    return within
+
+
+def without_unrecorded_tables(rows: pd.DataFrame, found: pd.DataFrame, cover: "Coverage") -> pd.DataFrame:
+    """Take a table out for the machines one end of whose outage lies where it was not recorded.
+
+    A stretch in the midst of an outage is not that: samples before it and after it tell where the outage ends.
+    """
+    for table in cover.extents.keys() - {"Heartbeat"}:
+        near, at_edge = cover.near(table), pd.Series(False, found.index)
+        for since, until in cover.spans(table):
+            for edge in (found["last"], found["first"]):
+                at_edge |= (edge >= since - near) & (edge <= until + near)
+        machines = found.loc[at_edge, MACHINE].drop_duplicates().assign(taken=True)
+        taken = rows[MACHINE].merge(machines, how="left", on=MACHINE)["taken"].notna().to_numpy()
+        rows = rows[~(taken & rows["data_type"].eq(table).to_numpy())].reset_index(drop=True)
+    return rows
+
+
+def widened(hole: "Hole", cover: "Coverage") -> "Hole":
+    """Widen the brackets of an outage one end of which lies where heartbeats were not recorded.
+
+    It may have begun, or have been over, at any time of that stretch.
+    """
+    near = cover.near("Heartbeat").total_seconds()
+    for since, until in ((a.timestamp(), b.timestamp()) for a, b in cover.spans("Heartbeat")):
+        if since - near <= hole.start_earliest <= until:
+            hole = replace(hole, start_latest=np.fmin(max(hole.start_latest, until), hole.end_latest))
+        if since <= hole.end_latest <= until + near:
+            hole = replace(hole, end_earliest=max(min(hole.end_earliest, since), hole.start_earliest))
+    return hole
+
+
+def without_unrecorded_samples(lost: pd.DataFrame, cover: "Coverage") -> pd.DataFrame:
+    """Take from the samples lost in outages those that were due where their table was not recorded."""
+    lost = lost.copy()
+    end = lost["first_after"].fillna(cover.horizon)
+    for table in set(lost["data_type"]):
+        if not (spans := cover.spans(table)):
+            continue
+        own = lost["data_type"].eq(table)
+        seconds = [covered(a, b, spans) for a, b in zip(lost.loc[own, "last_before"], end[own], strict=True)]
+        due = np.array(seconds) / lost.loc[own, "interval_s"].to_numpy()
+        due = np.nan_to_num(due)
+        for column, rounded in (("lost_low", np.ceil), ("lost", np.round), ("lost_high", np.floor)):
+            left = lost.loc[own, column].astype("float64") - rounded(due)
+            lost.loc[own, column] = left.clip(lower=0).astype("int64").array
+    return lost
+
+
+# -- what could not be fetched -----------------------------------------------------------------------------------
 
 
 def without_unknown_tables(

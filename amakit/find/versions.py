@@ -124,7 +124,7 @@ def transitions(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def rolled_back(changes: pd.DataFrame) -> pd.Series:
-    """Mark the changes that undo an earlier one: back to a version that the machine reported before.
+    """Mark the downgrades that undo an earlier upgrade: back to the version from which it had set out.
 
     Parameters
     ----------
@@ -150,7 +150,8 @@ def rolled_back(changes: pd.DataFrame) -> pd.Series:
     for resource, computer, kind, old, new in changes[columns].itertuples(index=False):
         left = before.setdefault((resource, computer), set())
         marks.append(kind == "downgrade" and version_key(new) in left)
-        left.add(version_key(old))
+        if kind == "upgrade":
+            left.add(version_key(old))
     return pd.Series(marks, index=changes.index, dtype="bool")
 
 

@@ -169,8 +169,13 @@ def _from_text(key, value, wanted):
     try:
         if kind == "datatable":
             frame = pd.read_csv(value, dtype="str", keep_default_na=False)
-            types = dict(re.findall(r"(\w+):(datetime|long|real)", meaning))
-            read = {"datetime": instant, "long": lambda v, _: int(v), "real": lambda v, _: float(v)}
+            types = dict(re.findall(r"(\w+):(datetime|timespan|long|real)", meaning))
+            read = {
+                "datetime": instant,
+                "long": lambda v, _: int(v),
+                "real": lambda v, _: float(v),
+                "timespan": lambda v, _: pd.Timedelta(v),
+            }
             return frame.assign(**{c: [read[types[c]](v, c) for v in frame[c]] for c in frame if c in types})
         return {"long": int, "real": float, "timespan": pd.Timedelta}.get(kind, str)(value)
     except (ValueError, OSError) as error:

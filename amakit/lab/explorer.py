@@ -100,7 +100,7 @@ class Explorer:
         anonymise: bool = False,
         allow_unknown: bool = False,
     ) -> None:
-        self.workspace = workspace
+        self.workspace, self._opened = workspace, False
         self.choice: Choice
         self.answer: pd.DataFrame | None = None
         self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
@@ -171,8 +171,16 @@ class Explorer:
             if not same:
                 opened.close()  # type: ignore[union-attr]
             raise
-        self.workspace = opened
+        if not same:
+            self.close()
+            self.workspace, self._opened = opened, True
         self._take(found)
+
+    def close(self) -> None:
+        """Close the workspace if the explorer opened it; one that was given to it is left to who gave it."""
+        if self._opened and self.workspace is not None:
+            self.workspace.close()
+        self.workspace, self._opened = None, False
 
     def query(self, kql: str) -> pd.DataFrame:
         """Run any KQL on the workspace, and show its answer.
@@ -527,7 +535,7 @@ class _Teller(Narrator):
         """Give outages with their evidence, the one that is looked at on top."""
         own = self._worst(outages)
         own = own.loc[[*([first] if first in own.index else []), *own.index.drop(first, errors="ignore")]].head(most)
-        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
+        table = self._outage_cells(own).assign(evidence=self._evidence(own))
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from amakit.analysis import Analysis
 from amakit.intervals import iso, isos
-from amakit.prose.language import evidence
+from amakit.prose.evidence import rendered
 from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
@@ -244,7 +244,7 @@ def attempts(analysis: Analysis) -> list[dict]:
     list of dict
         One for each row of attempts: machine, and attempts (index of the outage, start, cause, from_version,
         to_version, wait_s since the one before); outcome is the last one's cause.  The link is that of the evidence:
-        see `amakit.find.causes.linked`.
+        see `amakit.find.causes.series`.
     """
     from amakit.find.causes import series
 
@@ -359,9 +359,9 @@ def _outages(analysis):
     return [
         {
             "machine": called[own["resource_id"], own["computer"]], **own, "lost": lost.get(index, {}),
-            "events": seen.get(index, []), "evidence": evidence(said), "activity": acts.get(index, []),
+            "events": seen.get(index, []), "evidence": said, "activity": acts.get(index, []),
         }
-        for index, own, said in zip(outages.index, told, outages["evidence"], strict=True)
+        for index, own, said in zip(outages.index, told, rendered(outages, analysis.evidence), strict=True)
     ]  # fmt: skip
 
 

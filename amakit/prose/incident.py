@@ -238,7 +238,7 @@ class Writeup(Narrator):
         cells = self._outage_cells(own)
         table = cells[["computer"]].assign(
             cause=own["cause"].map(self._cause), pair=cells["pair"], when=cells["began"],
-            evidence=own["evidence"].map(self._evidence),
+            evidence=self._evidence(own),
         )  # fmt: skip
         return self._headed(table).rename(columns=lambda name: name.format(zone=self.timezone))
 

@@ -88,49 +88,6 @@ def plain(text: str, limit: int | None = None) -> str:
     return shown
 
 
-def evidence(text: str, language: str = "en") -> list[str]:
-    """Tell the statements that a cause rests on in a language.
-
-    Parameters
-    ----------
-    text : str
-        As in the result table ``outages``: English, parted by semicolons, times in UTC.
-    language : {'en', 'ja'}
-
-    Returns
-    -------
-    list of str
-        What is not known, such as part of a message that held a semicolon, stays as it is.
-
-    Examples
-    --------
-    >>> evidence("the uptime counter began anew at 2026-03-02 10:00:00; nothing is missing", "ja")
-    ['稼働時間のカウンターが 2026-03-02 10:00:00 に始まり直した', '欠けたものはない']
-    """
-    parts = [part.strip() for part in text.split("; ") if part.strip()]
-    return parts if language == "en" else [_retold(part, texts(language)) for part in parts]
-
-
-def _retold(part, told):
-    for name, pattern in _statements().items():
-        found = pattern.fullmatch(part)
-        if found:
-            known = {key: told["headings"].get(value, value) if key in ("cause", "status") else value
-                     for key, value in found.groupdict().items()}  # fmt: skip
-            return told["evidence"][name].format(**known)
-    return part
-
-
-@functools.cache
-def _statements():
-    """Give for each statement the pattern by which it is known again."""
-    time = {"when": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "number": r"\d+", "status": r"\w+", "cause": r"\w+"}
-    return {
-        name: re.compile(re.sub(r"\\{(\w+)\\}", lambda m: f"(?P<{m[1]}>{time.get(m[1], '.+')})", re.escape(template)))
-        for name, template in texts("en")["evidence"].items()
-    }
-
-
 def zone(name: str) -> str:
     """Check the name of a time zone.
 
@@ -203,9 +160,6 @@ class Words:
 
     def _cause(self, cause):
         return visible(self._heading(cause), 40)
-
-    def _evidence(self, text):
-        return visible("; ".join(evidence(text, self.language)), 2000)
 
     def _join(self, parts):
         return (" " if self.language == "en" else "").join(parts)

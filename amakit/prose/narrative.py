@@ -12,6 +12,7 @@ import pandas as pd
 from amakit.analysis import Analysis
 from amakit.find.versions import rolled_back
 from amakit.prose import facts
+from amakit.prose.evidence import rendered
 from amakit.prose.language import Words, plain, texts, visible, zone
 from amakit.schemas import MACHINE, Cause, machine_labels
 from amakit.study import alert_coverage
@@ -424,9 +425,13 @@ class Narrator(Words):
         pandas.DataFrame
         """
         own = self._worst(self._others()).head(most)
-        table = self._outage_cells(own).assign(evidence=own["evidence"].map(self._evidence))
+        table = self._outage_cells(own).assign(evidence=self._evidence(own))
         table.insert(1, "cause", own["cause"].map(self._cause))
         return self._headed(table)
+
+    def _evidence(self, outages):
+        told = rendered(outages, self.analysis.evidence, self.language, self.timezone)
+        return pd.Series([visible("; ".join(one), 2000) for one in told], index=outages.index, dtype="str")
 
     def together_table(self, most: int = 100) -> pd.DataFrame:
         """Give the stretches in which machines of one group were blind at once.

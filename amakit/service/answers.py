@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
 from amakit.errors import Unanswered
 from amakit.service.sign_in import first_line
@@ -50,6 +52,10 @@ REFUSED = {
 }  # fmt: skip
 
 
+#: Columns that say when a row is of: they have a value in each row, and it lies in the slice that was asked for.
+_INSTANTS = ("TimeGenerated", "Day", "Hour")
+
+
 def request_properties() -> "ClientRequestProperties":
     """Give the options that go with every query."""
     from azure.kusto.data import ClientRequestProperties
@@ -83,6 +89,45 @@ def check_frames(frames: list[dict]) -> None:
     if last.get("HasErrors") or last.get("Cancelled") or last.get("OneApiErrors") or bad:
         words = json.dumps([last, *bad])
         raise Unanswered("it broke off and said so at the end", large=too_large(words))
+
+
+def check_answer(
+    frame: pd.DataFrame, returns: Mapping[str, str], start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
+) -> None:
+    """Check that an answer can be that of the query: its columns, their types, and the time that it is about.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    returns : dict of str to str
+        The KQL type of each column that the query gives.
+    start, end : pandas.Timestamp, optional
+        The slice of time that was asked for.
+
+    Raises
+    ------
+    Unanswered
+        When it is the answer to something else: taken for this one, its rows would become outages.
+
+    Examples
+    --------
+    >>> check_answer(pd.DataFrame({"Day": ["noon"]}), {"Day": "datetime"})
+    Traceback (most recent call last):
+    amakit.errors.Unanswered: the column 'Day' of its answer holds no values of the type datetime
+    """
+    for name, kind in returns.items():
+        if name not in frame:
+            raise Unanswered(f"its answer has no column {name!r}, so it belongs to another query")
+        column = frame[name]
+        fits = {"datetime": is_datetime64_any_dtype, "string": is_string_dtype, "guid": is_string_dtype,
+                "int": is_numeric_dtype, "long": is_numeric_dtype, "real": is_numeric_dtype}.get(kind)  # fmt: skip
+        if fits is not None and len(column) and not fits(column):
+            raise Unanswered(f"the column {name!r} of its answer holds no values of the type {kind}")
+        if name in _INSTANTS and len(column):
+            if column.isna().any():
+                raise Unanswered(f"the column {name!r} of its answer has rows without a time")
+            if start is not None and (column.min() < start.floor("D") or column.max() >= end):
+                raise Unanswered(f"its answer has rows of {column.min()} to {column.max()}, which was not asked for")
 
 
 def too_large(words: str) -> str:

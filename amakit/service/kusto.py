@@ -157,7 +157,13 @@ class KustoEngine:
         if any(not isinstance(row, list) or len(row) != len(types) for row in rows):
             raise Unanswered("it answered with rows that do not have its columns")
         cells = zip(*rows, strict=True) if rows else ([] for _ in types)
-        return frame_of(dict(zip(types, (list(c) for c in cells), strict=True)), types)
+        try:
+            "".join(cell for row in rows for cell in row if isinstance(cell, str)).encode()  # no half of a sign
+            return frame_of(dict(zip(types, (list(c) for c in cells), strict=True)), types)
+        except (AmakitError, OverflowError, TypeError, ValueError, LookupError) as error:
+            raise Unanswered(
+                f"it answered with values that are not of their type: {first_line(error)[:200]}"
+            ) from error
 
     def held(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give a frame as it can stand in a query: here it travels in the text."""
@@ -210,7 +216,11 @@ class KustoEngine:
         """Send one request, no faster than is allowed and never waiting for ever."""
         if not self._places.acquire(timeout=DEADLINE):
             raise Unanswered("none of its earlier answers came")
-        pace()
+        try:
+            pace()
+        except BaseException:  # Ctrl-C in the pause: no thread will give the place back
+            self._places.release()
+            raise
         return self._guarded(lambda: getattr(self._client(), method)(self._database, text, request_properties()),
                              self._places.release)  # fmt: skip
 

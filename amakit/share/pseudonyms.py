@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from amakit.errors import AmakitError
+from amakit.prose.evidence import ARC_SERVICE, rendered
 from amakit.schemas import RESULTS, tables
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 #: What a column or key holds, spelled without case and ``_``: these values are mapped whole.
 _IDENTITY = {
     "resourceid": "resource", "base": "resource", "target": "resource", "entity": "resource", "computer": "machine",
-    "machines": "machine", "caller": "person", "workspace": "workspace", "correlation": "id", "correlationid": "id",
-    "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
+    "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace", "correlation": "id",
+    "correlationid": "id", "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
 }  # fmt: skip
 #: These hold words of Azure and of the kit, which stay as they are.
 _READABLE = {
@@ -47,14 +48,11 @@ _AGENTS = {
     "azuremonitorwindowsagent", "azuremonitorlinuxagent", "microsoftmonitoringagent", "omsagentforlinux",
     "dependencyagentwindows", "dependencyagentlinux",
 }  # fmt: skip
-#: Words that evidence, stream keys and paths are made of, beside those of the packaged queries and the tables.
+#: Words that stream keys and paths are made of, beside those of the packaged queries and the tables.
 _SAID = """
-    microsoft compute hybridcompute write action activity log logs data export exports event service said says nothing
-    machine machines other silent since workspace region support request extension status system stayed counter began
-    anew ran the that was and with after again for reports report left attempt tried automatic arc own succeeded
-    failed started stopped planned maintenance type unexpected previous rebooted without command line version userspace
-    memory processor network disk logicaldisk physicaldisk total files software daemons windowsservices windows linux
-    heartbeats sent received together missing group local internal lan home users user
+    microsoft compute hybridcompute write action log logs data export exports event service machine machines workspace
+    region system memory processor network disk logicaldisk physicaldisk total files software daemons windowsservices
+    windows linux group local internal lan home users user
 """
 _WORD = r"(?<![^\W_])"  # a name begins where no letter or digit stands before it
 _TIME = _WORD + r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+Z?)?(?![\w-])"
@@ -130,6 +128,7 @@ def pseudonym(key: bytes, kind: str, text: str) -> str:
 
 def _stays(kind, lower):
     services = kind == "person" and re.fullmatch(r"(azure|microsoft)([ .][\w .]+)?", lower)
+    services = services or (kind == "person" and lower == ARC_SERVICE)
     return not lower or services or (kind, lower) == ("workspace", "demo") or (kind == "extension" and lower in _AGENTS)
 
 
@@ -229,7 +228,9 @@ class Pseudonyms:
         for frame in order.values():
             if "outage" in frame:  # counts the rows of the outages, which stand in another order now
                 frame["outage"] = frame["outage"].map({old: at for at, old in enumerate(order["outages"].index)})
-        return replace(analysis, **new | {name: frame.reset_index(drop=True) for name, frame in order.items()})
+        whole = new | {name: frame.reset_index(drop=True) for name, frame in order.items()}
+        whole["outages"]["evidence"] = ["; ".join(told) for told in rendered(whole["outages"], whole["evidence"])]
+        return replace(analysis, **whole)
 
     def frame(self, frame: pd.DataFrame, readable: Iterable[str] = ()) -> pd.DataFrame:
         """Replace names in the rows of a table, except in columns that hold words of the system only."""
@@ -325,7 +326,13 @@ def _made(path):
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(secrets.token_bytes(32))
-        os.link(aside, path)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # exFAT and some network drives know no second name of a file
+            with open(path, "xb", opener=functools.partial(os.open, mode=0o600)) as file:
+                file.write(Path(aside).read_bytes())
     except FileExistsError:
         pass
     finally:

@@ -36,7 +36,7 @@ def cell_as(source: Source, column: str, kind: str) -> str:
     name, found = source.columns[spelled]
     cell, found = quoted_name(name), str(found).upper()
     if source.form in ("csv", "json"):
-        place = f"chr(31), '', \"amakit file\", {quoted_text(name)}, {cell}"
+        place = f"chr(31), '', \"amakit file\", {quoted_text(name)}, coalesce({cell}, '')"
         if column == "Type" and source.only:
             same = f"regexp_replace(lower({cell}), '_(srch|rst)$', '') IN ('', {quoted_text(source.only.lower())})"
             other = f"error('{OTHER_TABLE}' || concat_ws({place}, {quoted_text(source.only)}))"
@@ -84,7 +84,10 @@ def _from_text(cell, kind, where, source, column):
         "datetime": read_as(source.dates.get(column, ISO), value) if kind == "datetime" else "",
         "int": whole, "long": whole, "bool": words,
     }.get(kind) or (comma if column in source.commas else f"TRY_CAST({value} AS {DUCKDB_TYPES[kind]})")  # fmt: skip
-    return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, error('{BROKEN_VALUE}' || {where})) END"
+    stop = f"error('{BROKEN_VALUE}' || {where})"
+    if column == "TimeGenerated" and source.only:  # a row without a time would be in no window
+        return f"coalesce({read}, {stop})"
+    return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, {stop}) END"
 
 
 def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:
@@ -96,6 +99,8 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         return f"{where}: a row of {value} under the name {table}; call the file after its table, or take out that row"
     if NOT_WHOLE in message:
         _, path, *code = message[message.index(NOT_WHOLE) :].split("\n")[0].split(chr(31))
+        if code == ["several tables"]:
+            return f"{path} holds several tables in one answer; ask one query at a time and export again"
         if any(code):
             return f"{path} is part of an answer ({code[0]}): the service stopped; ask for less and export again"
         return f"{path} is one page of several, its nextLink tells the next; export all of them, as az does by itself"
@@ -117,6 +122,8 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         path = re.search(r"\n\s*file = (.+)", message)
         if not path:
             return f"a CSV file is broken at record {record}; mend or take out that row"
+        if "nvalid unicode" in message:
+            return f"{path[1]}, line {_csv_line(path[1], record)}: not text in UTF-8; save or export it again as UTF-8"
         columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
         reason = f"{columns[2]} fields where the header has {columns[1]}" if columns else "a broken row"
         if "unterminated quote" in message.lower():
@@ -165,9 +172,10 @@ def _line_of(path, column, value):
             row = json.loads(text)
         except (json.JSONDecodeError, RecursionError):  # a record over several lines: its key must do
             row = {column: value} if json.dumps(column) in line else None
-        if (isinstance(row, dict) and str(row.get(column)) == value) if column else text == value:
+        held = row.get(column) if isinstance(row, dict) else row
+        if (isinstance(row, dict) and ("" if held is None else str(held)) == value) if column else text == value:
             return number
-    return holding[0][0] if holding else None
+    return holding[0][0] if holding and value else None
 
 
 def _head(path):
@@ -260,7 +268,7 @@ def check_whole(head: Head) -> None:
         elif (length := head.path.stat().st_size) > _LONGEST:
             with open(head.path, "rb") as file:  # noqa: PTH123
                 file.seek(length - _LONGEST)
-                last = length - _LONGEST * (b"\n" not in file.read(_LONGEST - 1))
+                last = length if b"\n" in file.read(_LONGEST - 1) else 0
     except (OSError, EOFError, zlib.error) as error:
         raise AmakitError(
             f"{head.path} is damaged or was not copied whole: {error}; export or copy it again"

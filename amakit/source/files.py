@@ -167,20 +167,21 @@ class LocalEngine:
             that cannot be read.
         """
         from amakit.embedded.steps import Steps
-        from amakit.embedded.translate import TOO_DEEP, check_names
+        from amakit.embedded.translate import TOO_DEEP, check_names, located
         from amakit.kql.text import without_comments
 
         if kql.lstrip().startswith("."):  # a command, such as .show tables
             return self.counted(kql)
-        self._refuse_unread(kql)
         text = without_comments(kql)
-        check_names(text, self._columns)
         steps = Steps(lambda sql: self._run(self._ready(sql)), self._sql_with_values, self._columns)
         try:
-            with self._in_time():
+            with self._naming_refused(), self._in_time():
+                check_names(text, self._columns)
                 return self._fetch(self._ready(steps.whole(text)))
         except RecursionError:
             raise AmakitError(TOO_DEEP) from None
+        except AmakitError as error:
+            raise located(error, text) from error.__cause__
         finally:
             steps.drop()
 
@@ -189,20 +190,26 @@ class LocalEngine:
         from amakit.embedded.translate import to_sql
 
         try:
-            self._refuse_unread(kql)
-            held = {table.name: list(table.columns) for table in self._held}
-            sql = to_sql(kql, self._schema | held, self._now)
-            self._load_text_tables(str(sql))
-            return self._fetch(str(sql), dict(sql.parameters))
+            with self._naming_refused():
+                held = {table.name: list(table.columns) for table in self._held}
+                sql = to_sql(kql, self._schema | held, self._now)
+                self._load_text_tables(str(sql))
+                return self._fetch(str(sql), dict(sql.parameters))
         finally:
             while self._held:
                 self._run(f"DROP TABLE {quoted_name(self._held.pop().name)}")
 
-    def _refuse_unread(self, kql):
-        """Say why a table that a query names cannot be read."""
-        for table, reason in self._files.refused.items():
-            if table not in self._columns and re.search(rf"(?i)\b{re.escape(table)}\b", kql):
-                raise AmakitError(reason)
+    @contextmanager
+    def _naming_refused(self):
+        """Say of a table that is not there why, where there are files of it."""
+        try:
+            yield
+        except AmakitError as error:
+            name = re.match(r"there is no table '(.+?)'", str(error))
+            reason = next((r for t, r in self._files.refused.items() if name and t.lower() == name[1].lower()), "")
+            if reason:
+                raise AmakitError(reason) from error
+            raise
 
     def _sql_with_values(self, kql, columns):
         """Translate KQL to SQL without parameters, as a view must be."""
@@ -282,7 +289,7 @@ class LocalEngine:
 
     def _database(self):
         try:
-            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (READ_ONLY)")
+            self._run(f"ATTACH {quoted_text(str(self._path))} AS source (TYPE duckdb, READ_ONLY)")
         except AmakitError as error:
             raise AmakitError(
                 f"{self._path} cannot be opened as a DuckDB database: {error}; check that it is one, and that no "

@@ -193,9 +193,8 @@ def _add(found, run, spill, table, spare, files, head, what):
         name = name or table_of_columns(list(source.columns)) or spare
         known = name in tables()
         if known and source.columns and "TimeGenerated" not in source.columns:
-            raise AmakitError(
-                f"{source.path} has no column TimeGenerated, which every row of {name} needs; export it again"
-            )
+            way = "`amakit activity` fetches the log itself" if name == "AzureActivity" else "export it again"
+            raise AmakitError(f"{source.path} has no column TimeGenerated, which every row of {name} needs; {way}")
         usual = next((other for other in found.sources if other.lower() == name.lower()), name)
         found.sources[usual].append(replace(source, only=name if known and source.form != "parquet" else ""))
 

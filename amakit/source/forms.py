@@ -96,9 +96,9 @@ WRAPPERS = (
          _both(_JSON, _wraps("Results")), "$.Results[*]"),
     Form("rows under the key data", 'az graph query, or frame.to_json(path, orient="table")',
          _both(_JSON, _wraps("data")), "$.data[*]"),
-    Form("rows under the key results", "scripts", _both(_JSON, _wraps("results")), "$.results[*]"),
-    Form("rows under the key items", "scripts", _both(_JSON, _wraps("items")), "$.items[*]"),
-    Form("rows under the key rows", "scripts", _both(_JSON, _wraps("rows")), "$.rows[*]"),
+    Form("rows under the key results", "any script", _both(_JSON, _wraps("results")), "$.results[*]"),
+    Form("rows under the key items", "any script", _both(_JSON, _wraps("items")), "$.items[*]"),
+    Form("rows under the key rows", "any script", _both(_JSON, _wraps("rows")), "$.rows[*]"),
 )  # fmt: skip
 #: Events of the activity log, whose columns have other names than those of AzureActivity.
 ACTIVITY = (
@@ -159,6 +159,9 @@ REFUSED = (
     Form("answer of Kusto, version 2", "POST https://CLUSTER/v2/rest/query",
          _both(_JSON, lambda _, row: "FrameType" in row),
          refusal="is an answer of Kusto in frames; export it as CSV, or ask the v1 endpoint"),
+    Form("batch of answers", "POST https://api.loganalytics.io/v1/$batch",
+         _both(_JSON, _wraps("responses")),
+         refusal="holds the answers to several queries; save each of them in a file of its own"),
     Form("pandas, orient columns", "frame.to_json(path)",
          _both(_JSON, _wraps("TimeGenerated", needs=dict)),
          refusal='holds columns and no rows; write it with frame.to_json(path, orient="records")'),

@@ -14,6 +14,7 @@ from amakit.source.activity_log import rows_of_activity
 from amakit.source.exports import (
     BROKEN_VALUE,
     NOT_WHOLE,
+    OTHER_TABLE,
     Source,
     matched_columns,
     plain_table,
@@ -143,9 +144,11 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
     )
     objects = f"read_json_objects({options})"
     if what.rows:  # a page of several, or an answer that says that it is part of one, would be half a table
+        several = "CASE WHEN json_array_length(json, '$.tables') > 1 THEN 'several tables' END"
+        code = f"coalesce(json->>'$.error.code', {several})"
         partly = (
-            "coalesce(json->>'$.nextLink', json->>'$.\"@odata.nextLink\"', json->>'$.error.code', '') = '' OR "
-            f"error('{NOT_WHOLE}' || concat_ws(chr(31), '', \"{FILE}\", json->>'$.error.code'))"
+            f"coalesce(json->>'$.nextLink', json->>'$.\"@odata.nextLink\"', {code}, '') = '' OR "
+            f"error('{NOT_WHOLE}' || concat_ws(chr(31), '', \"{FILE}\", {code}))"
         )
         rows = f"unnest(json_extract(json, {quoted_text(what.rows)}))"
         objects = f'(SELECT {rows} AS json, "{FILE}" FROM {objects} WHERE {partly})'
@@ -164,7 +167,11 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
         relation = f'(SELECT {cells}, "{FILE}" FROM {objects})'
         return [(table, _json_source(files, what, relation, found))]
     if what.columns:
-        relation, kept = rows_of_activity({c: _place(places) for c, places in what.columns.items()}, objects)
+        cells = {c: _place(places) for c, places in what.columns.items()}
+        kind = "coalesce(json->>'$.Type', 'another kind')"  # rows that have no time where events have theirs
+        other = f"error('{OTHER_TABLE}' || concat_ws(chr(31), '', \"{FILE}\", 'Type', {kind}, '{what.table}'))"
+        cells["TimeGenerated"] = f"coalesce({cells['TimeGenerated']}, {other})"
+        relation, kept = rows_of_activity(cells, objects)
         return [(table, _json_source(files, what, relation, dict.fromkeys(kept, "VARCHAR")))]
     broken = f"[error('{BROKEN_VALUE}' || concat_ws(chr(31), '', \"{FILE}\", '', json))]"
     kinds = "coalesce(nullif(json->>'$._OriginalType', ''), json->>'$.Type', json->>'$.type', '')"

@@ -20,6 +20,7 @@ from amakit.errors import AmakitError, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
+from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
 from amakit.source.dates import checked
 
@@ -164,6 +165,18 @@ class Workspace:
     def unread(self) -> dict[str, str]:
         """Files of a folder that make no table, and why."""
         return {} if self.kind == "kusto" else self._engine.unread()
+
+    def files(self, table: str) -> list[tuple[str, str]]:
+        """Files of a table, each with the form that was recognised; of a service none."""
+        return [] if self.kind == "kusto" else self._engine.files(table)
+
+    def given(self, table: str) -> set[str]:
+        """Columns that at least one file of a table has; the others are null."""
+        return set(self.columns(table)) if self.kind == "kusto" else self._engine.given(table)
+
+    def rows_by_file(self, table: str) -> dict[str, int]:
+        """Rows of each file of a table, by its path; see `amakit.source.exports.limit_of`.  Of a service none."""
+        return {} if self.kind == "kusto" else self._engine.rows_by_file(table)
 
     def columns(self, table: str) -> dict[str, str]:
         """KQL type of each column of a table.
@@ -357,7 +370,7 @@ class Workspace:
         before = question.retries
         try:
             frame = patience.call(
-                partial(self._engine.counted, asked),
+                partial(self._checked, wanted, asked, start, end),
                 lambda error: question.still() and not (error.large and cut(error.large == "rows")),
                 lambda error: self._again(question, wanted.name, error),
             )
@@ -380,6 +393,12 @@ class Workspace:
         question.records.append(_record(wanted.name, text, frame, begun, question.retries))
         question.retries = 0
         return [frame]
+
+    def _checked(self, wanted, asked, start, end):
+        frame = self._engine.counted(asked)
+        if self.kind == "kusto":
+            check_answer(frame, wanted.returns, start, end)
+        return frame
 
     def _again(self, question, name, error):
         question.retries += 1

@@ -128,12 +128,14 @@ class _Hours:
 
     def _covered(self, stretches, begin, end):
         """Mark the clock hours that stretches touch."""
-        row = self.machines.get_indexer(pd.MultiIndex.from_frame(stretches[MACHINE]))
-        steps = np.zeros((len(self.machines), 24 * self.days + 1), dtype="int32")
-        for ends, step in ((_hour(stretches[begin]), 1), (_hour(stretches[end]) + 1, -1)):
-            column = (ends - self.start).clip(0, 24 * self.days).to_numpy("int64")
-            np.add.at(steps, (row[row >= 0], column[row >= 0]), step)
-        return np.cumsum(steps, axis=1)[:, :-1] > 0
+        rows = self.machines.get_indexer(pd.MultiIndex.from_frame(stretches[MACHINE]))
+        ends = (_hour(stretches[begin]), _hour(stretches[end]) + 1)
+        columns = [(hour - self.start).clip(0, 24 * self.days).to_numpy("int64") for hour in ends]
+        covered = np.zeros((len(self.machines), 24 * self.days), dtype="bool")
+        for row, first, after in zip(rows, *columns, strict=True):
+            if row >= 0:
+                covered[row, first:after] = True
+        return covered
 
 
 def _counted(cases, hours, real):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fleet import at
-from incident import ARC, SET, analysis, gap, outage, table
+from incident import ARC, SET, analysis, gap, outage, proof, table
 from nbconvert.filters import markdown2html
 
 import amakit
@@ -26,9 +26,8 @@ CHARTS = [charts.around, charts.downtimes, charts.causes, charts.alerts]
 @pytest.fixture(scope="module")
 def small():
     """Two upgrades, one of which took a counter for good; a machine that stopped; an agent that never came back."""
-    a = outage(
-        "a", "10:00:30", "10:04:30", why="activity log 2026-03-02 10:00:20: write succeeded; 1.38 reports after 1.36"
-    )
+    a = outage("a", "10:00:30", "10:04:30")
+    written = proof(a, ("10:00:20", "agent_write", "write", "succeeded", "", ""))
     b = outage("b", "11:00:00", "11:01:30", os_type="Windows", pair=("1.37.0.0", "1.38.0.0"))
     c = outage("c", "12:00:00", "14:30:00", "machine_stopped", pair=("1.36", "1.36"))
     d = outage("d", "20:00:00", "", "rollback_failed")
@@ -41,7 +40,7 @@ def small():
     beats = [
         (a["resource_id"], "a", "Heartbeat", "", at(f"2026-03-02 {t}")) for t in ("09:59", "10:00", "10:05", "10:06")
     ]
-    return analysis([a, b, c, d], gaps, beats)
+    return analysis([a, b, c, d], gaps, beats, evidence=written)
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from fleet import at, beats, write
 
 import amakit
 from amakit import charts
+from amakit.charts import style
 from amakit.prose.language import plain, texts
 from amakit.prose.narrative import Narrator
 
@@ -147,3 +149,15 @@ def test_names_from_machines_stay_text_in_markdown(text):
     words = re.sub(r"<[^>]*>", "", shown).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert re.findall(r"<(\w+)", shown) == ["p"]
     assert words.strip() == f"before {' '.join(text.split())} after"
+
+
+def test_a_widget_leaves_the_figure_as_it_was():
+    """The raster of a large fleet becomes an image in the widget, and stays a raster in the figure."""
+    figure = go.Figure(go.Heatmap(z=np.zeros((2, 720), "uint8"), x=pd.date_range("2026-03-02", periods=720, freq="min"),
+                                  colorscale=[[0, "#0072B2"], [1, "#0072B2"]], zmin=0, zmax=1, colorbar={}))  # fmt: skip
+    before = figure.to_json()
+    widget = style.live(figure)
+    assert figure.to_json() == before
+    style.redraw(widget, figure)
+    assert figure.to_json() == before
+    assert len(widget.layout.images) == 1

@@ -124,9 +124,12 @@ def test_a_counter_that_never_comes_back_is_a_gap_that_goes_on(tmp_path):
 
 
 def test_silence_to_the_end_goes_on_and_has_no_end(tmp_path):
-    rows = beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")])
+    rows = pd.concat([
+        beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")]),
+        beats("b", [("1.37", "2026-03-02", "2026-03-03")], source="t"),  # else the file may just end there
+    ])  # fmt: skip
     (outage,) = analyzed(write(tmp_path, Heartbeat=rows), end="2026-03-03").outages.itertuples()
-    assert (outage.ongoing, outage.cause) == (True, "unexplained")
+    assert (outage.computer, outage.ongoing, outage.cause) == ("a", True, "unexplained")
     assert pd.isna(outage.end_latest)
     assert pd.isna(outage.downtime_s)
 
@@ -417,6 +420,13 @@ def test_nothing_but_heartbeats_still_gives_every_version_change(tmp_path):
     score = scores.score(analyzed(tmp_path, truth.start, truth.end), truth)
     assert score.figures["transitions found"].hits == score.figures["transitions found"].total > 0
     assert score.figures["outages found"].hits == score.figures["outages found"].total > 0
+
+
+def test_an_analysis_is_like_itself_only_and_can_be_a_key(fleet):
+    analysis = fleet[2]
+    assert analysis == analysis
+    assert analysis != dataclasses.replace(analysis)
+    assert {analysis: 1}[analysis] == 1
 
 
 def test_an_analysis_cannot_be_changed_by_accident(fleet):

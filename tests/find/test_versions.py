@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit.find.versions import version_key
+from amakit.find.versions import rolled_back, version_key
 
 COLUMNS = ["resource_id", "computer", "from_version", "to_version", "kind", "last_old", "first_new"]
 
@@ -206,3 +206,22 @@ def test_moving_the_fleet_in_time_moves_its_changes(tmp_path, days):
     there = changes(write(tmp_path / "b", Heartbeat=moved), at("2026-03-01") + shift, at("2026-03-08") + shift)
     assert there == [(*change[:5], change[5] + shift, change[6] + shift) for change in here]
     assert len(here) == 2
+
+
+def test_only_the_version_that_an_upgrade_left_is_one_to_roll_back_to():
+    """Down to 1.2, up to 1.4, down to 1.3: what was left by a downgrade is not what an upgrade had set out from."""
+    changes = pd.DataFrame({"resource_id": "", "computer": "a", "kind": ["downgrade", "upgrade", "downgrade", "downgrade"],
+        "from_version": ["1.3", "1.2", "1.4", "1.3"], "to_version": ["1.2", "1.4", "1.3", "1.2"]})  # fmt: skip
+    assert rolled_back(changes).tolist() == [False, False, False, True]
+
+
+def test_a_machine_that_reports_only_after_the_window_has_reported(tmp_path):
+    early, late = (beats(name, [("1.1", begin, end)]) for name, begin, end in
+                   [("early", "2026-03-02", "2026-03-03"), ("late", "2026-03-03 00:10", "2026-03-03 02:00")])  # fmt: skip
+    with amakit.connect(write(tmp_path / "logs", Heartbeat=pd.concat([early, late]))) as workspace:
+        with pytest.raises(amakit.UsageError, match=r"no heartbeat .* in 2026-03-02T00:00:00Z to 2026-03-03T00:00:00Z"):
+            amakit.analyze(workspace, "2026-03-02", "2026-03-03", ["late"])
+        both = amakit.analyze(workspace, "2026-03-02", "2026-03-03", ["early", "late"])
+        assert "early" in both.machines["computer"].tolist()
+        with pytest.raises(amakit.UsageError, match="no machine 'lat' has reported"):
+            amakit.analyze(workspace, "2026-03-02", "2026-03-03", ["lat"])

@@ -512,7 +512,7 @@ def agent_beats(fleet):
         "ResourceId": text["_ResourceId"].str.lower(),
         "Computer": text["Computer"].str.lower(),
         "Agent": text["SourceComputerId"].where(text["SourceComputerId"] != "", text["VMUUID"]).str.lower(),
-        "Version": text["Version"], "OSType": text["OSType"], "Environment": text["ComputerEnvironment"],
+        "Vm": text["VMUUID"].str.lower(), "Version": text["Version"], "OSType": text["OSType"], "Environment": text["ComputerEnvironment"],
     })[ours].reset_index(drop=True)  # fmt: skip
 
 
@@ -562,9 +562,10 @@ def days_of(beats):
     delay = (beats["Received"] - beats["TimeGenerated"]).dt.total_seconds()
     grouped = with_offset(beats, day).assign(Delay=delay).groupby(["ResourceId", "Computer", "Agent", "Version", day])
     days = grouped.agg(
-        OSType=("OSType", "max"), Environment=("Environment", "max"),
+        Vm=("Vm", "max"), OSType=("OSType", "max"), Environment=("Environment", "max"),
         FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
         Offset=("Offset", "sum"), Delay=("Delay", "max"),
+        Least=("Delay", "min"),
     ).reset_index()  # fmt: skip
     return days.assign(Offset=days["Offset"] / 1e6)
 
@@ -593,7 +594,7 @@ def test_heartbeat_machines_equals_pandas(fleet, agent_beats):
         .groupby(["ResourceId", "Computer", "Agent"])
         .agg(
             LastBeat=("TimeGenerated", "last"), Version=("Version", "last"), OSType=("OSType", "last"),
-            Environment=("Environment", "last"), FirstBeat=("TimeGenerated", "first"),
+            Environment=("Environment", "last"), FirstBeat=("TimeGenerated", "first"), Vm=("Vm", "max"),
         )
         .reset_index()
     )  # fmt: skip
@@ -634,7 +635,7 @@ def in_windows(beats, windows):
 def test_heartbeat_rows_equals_pandas(fleet, agent_beats, windows):
     got = fleet[0].run(render("heartbeat_rows", start=FROM, end=TO, windows=windows))
     expected = in_windows(inside(agent_beats), windows)
-    assert_same_rows(got, expected[["ResourceId", "Computer", "Agent", "Version", "TimeGenerated"]])
+    assert_same_rows(got, expected[["ResourceId", "Computer", "Agent", "Version", "TimeGenerated", "Received"]])
 
 
 def test_heartbeat_hours_equals_pandas(fleet, agent_beats, windows):
@@ -664,7 +665,8 @@ def test_heartbeat_hours_equals_pandas(fleet, agent_beats, windows):
 
 def test_heartbeat_late_equals_pandas(fleet, agent_beats, windows):
     limit = pd.Timedelta(minutes=2)
-    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, windows=windows, delay=limit))
+    of_right_clocks = windows.assign(Usual=pd.Timedelta(0))
+    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, windows=of_right_clocks, delay=limit))
     beats = in_windows(inside(agent_beats), windows)
     delay = beats["Received"] - beats["TimeGenerated"]
     late = beats[delay > limit]
@@ -672,6 +674,23 @@ def test_heartbeat_late_equals_pandas(fleet, agent_beats, windows):
     assert delay.isna().any()
     assert (delay[late.index] == limit + pd.Timedelta(1, "us")).any()
     assert_same_rows(got, late[["ResourceId", "Computer", "TimeGenerated", "Received"]])
+    behind = windows.assign(Usual=pd.Timedelta(minutes=1))
+    got = fleet[0].run(render("heartbeat_late", start=FROM, end=TO, windows=behind, delay=limit / 2))
+    assert_same_rows(got, late[["ResourceId", "Computer", "TimeGenerated", "Received"]])
+
+
+def test_heartbeat_others_equals_pandas(fleet, windows):
+    engine, rows = fleet
+    got = engine.run(render("heartbeat_others", start=FROM, end=TO, windows=windows))
+    text = rows[["_ResourceId", "Computer", "Category"]].fillna("").astype("str")
+    beats = pd.DataFrame({
+        "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
+        "ResourceId": text["_ResourceId"].str.lower(), "Computer": text["Computer"].str.lower(),
+        "Category": text["Category"],
+    })  # fmt: skip
+    beats = in_windows(inside(beats[~beats["Category"].str.lower().isin(["", "azure monitor agent"])]), windows)
+    last = beats.groupby(["ResourceId", "Computer", "Category"], as_index=False)["TimeGenerated"].max()
+    assert_same_rows(got, last.rename(columns={"TimeGenerated": "LastBeat"}))
 
 
 # -- the other tables: samples, activity and what operating systems write ---------------------------------------------

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from azure.core.credentials import AccessToken
 from click.testing import CliRunner
-from faulty import FAULTS, api_error, said, served
+from faulty import FAULTS, LIES, api_error, said, served
 from fleet import beats, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -435,6 +435,26 @@ def test_a_fault_that_stays_is_one_sentence(service, fault):
     assert re.search(r"asked (once|\d+ times)", text)
     assert "--allow-unknown" in text
     assert len(service.asked) < 60
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_to_something_else_is_a_sentence_and_no_outage(service, lie):
+    """Whole by its count, and not what was asked for: it is neither believed nor told by a traceback."""
+    service.fault = lambda number, text: LIES[lie] if "TimeGenerated >=" in text else None
+    window = {"start": pd.Timestamp(START, tz="UTC"), "end": pd.Timestamp(END, tz="UTC")}
+    with amakit.connect(service.address) as workspace, pytest.raises(AmakitError) as caught:
+        workspace.ask("heartbeat_days", machines=[], **window)
+    assert "heartbeat_days on Heartbeat" in one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_to_something_else_becomes_unknown_where_that_is_allowed(service, lie):
+    spoiled = []
+    service.fault = lambda number, text: spoiled.append(number) or LIES[lie] if hits(text, "Perf", START, END) else None
+    found = analyzed(service, allow_unknown=True)
+    assert spoiled
+    assert {stretch["table"] for stretch in found.run["unknown"]} == {"Perf"}
+    assert not found.gaps["data_type"].eq("Perf").any()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -926,3 +946,15 @@ def test_a_dry_run_prints_the_plan_and_asks_nothing(service, cloud):
     without = run("analyze", service.address, "--dry-run", "--out", "x")
     assert without.exit_code == 2
     assert "give --start and --end" in without.stderr
+
+
+def test_an_interrupted_pause_gives_its_place_back(service, monkeypatch):
+    """As often as there are places, and then a query that needs one."""
+    monkeypatch.setattr(kusto, "DEADLINE", 5)
+    with amakit.connect(service.address) as workspace:
+        with monkeypatch.context() as patched:
+            patched.setattr(kusto, "pace", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+            for _ in range(kusto.AT_ONCE):
+                with pytest.raises(KeyboardInterrupt):
+                    workspace.query("print x = 1")
+        assert workspace.query("print x = 1")["x"].tolist() == [1]

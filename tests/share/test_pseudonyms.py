@@ -1,11 +1,13 @@
 """Pseudonyms: no name remains, what was equal stays equal, and everything that is told can still be told."""
 
 import dataclasses
+import errno
 import hashlib
 import hmac
 import inspect
 import itertools
 import json
+import os
 import re
 import stat
 import subprocess
@@ -403,6 +405,21 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("AMAKIT_KEY_FILE")
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "configuration" / name))
     assert owner_key() == (tmp_path / "configuration" / "amakit" / "pseudonyms.key").read_bytes()
+
+
+def test_a_key_is_made_where_a_file_can_have_one_name_only(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    key = owner_key(tmp_path / "key")
+    assert len(key) == 32
+    assert owner_key(tmp_path / "key") == key
+    assert [p.name for p in tmp_path.iterdir()] == ["key"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    monkeypatch.setattr(Path, "exists", lambda self, **_: False)  # as it was a moment ago
+    assert owner_key(tmp_path / "key") == key
 
 
 def test_who_comes_second_takes_the_first_one_s_key(tmp_path, monkeypatch):

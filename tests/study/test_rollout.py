@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -309,6 +310,18 @@ def test_the_exact_law_is_that_of_drawing_again_and_again():
         sums += own[draw.integers(0, len(own), len(sums))]
     assert told["expected"] == pytest.approx(sums.mean(), abs=0.05)
     assert told["p_value"] == pytest.approx((sums >= told["gaps"]).mean(), abs=0.015)
+
+
+def test_an_hour_of_a_machine_costs_a_few_bytes():
+    """A thousand machines for a year: 8.8 million hours, of which a mark each is kept."""
+    runs = [run(f"m{n}", "1.1", 0, 365) for n in range(1000)]
+    given = analysis(runs, [stop("m1", 4.4, 4.505)], [gap("m2", 4.4, 4.505)], length=365.0)
+    tracemalloc.start()
+    try:
+        hours = excess_gaps._Hours(given)
+        assert tracemalloc.get_traced_memory()[1] < 6 * hours.watched.size
+    finally:
+        tracemalloc.stop()
 
 
 def test_hours_in_which_the_machine_was_stopped_are_no_evidence():

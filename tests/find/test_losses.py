@@ -1,0 +1,90 @@
+"""What an outage cost each stream, where streams end, change or have two schedules; the truth is counted from the data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fleet import analyzed, at, counters, every, heartbeats
+
+DAY = "2026-05-04", "2026-05-05"
+DOWN = "2026-05-04 10:00:00", "2026-05-04 10:04:10"
+
+
+def upgraded(computer="m", phase=20, again=33, down=DOWN):
+    return [heartbeats(computer, every(60, DAY[0], down[0], phase=phase)),
+            heartbeats(computer, every(60, down[1], DAY[1], phase=again), "1.39.0")]  # fmt: skip
+
+
+def sampled(name, before, after=None, phase=5.0, again=17.0, down=DOWN, computer="m"):
+    """Samples of a counter before and after the outage, each at its own interval."""
+    parts = [every(before, DAY[0], down[0], phase=phase), every(after or before, down[1], DAY[1], phase=again)]
+    return counters(computer, pd.concat(parts), name=name)
+
+
+def due(interval, phase, down=DOWN):
+    """Count what the schedule of before would have produced while the agent was down."""
+    times = every(interval, *DAY, phase=phase)
+    return int(((times >= at(down[0])) & (times < at(down[1]))).sum())
+
+
+@pytest.mark.parametrize(("before", "after"), [(10, 60), (60, 10), (10, 15), (30, 300)])
+def test_an_interval_that_changes_with_the_upgrade_keeps_the_truth_inside(before, after, tmp_path):
+    phases = [5.0, 8.0, 9.5]
+    perf = [sampled(f"c{n}", before, after, phase, 7 + 4 * n) for n, phase in enumerate(phases)]
+    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
+    (outage,) = found.outages.itertuples()
+    assert outage.start_earliest <= at(DOWN[0]) <= outage.start_latest
+    assert outage.end_earliest <= at(DOWN[1]) <= outage.end_latest
+    gaps = found.gaps[found.gaps["data_type"] == "Perf"].reset_index(drop=True)
+    assert len(gaps) == 3
+    for gap, phase in zip(gaps.itertuples(), phases, strict=True):
+        assert gap.lost_low <= due(before, phase) <= gap.lost_high
+        assert gap.lost_low <= gap.lost <= gap.lost_high
+        assert gap.interval_s == pytest.approx(before, abs=0.01)
+
+
+@pytest.mark.parametrize(("interval", "minutes"), [(60, 15), (60, 30), (10, 1), (300, 15), (10, 30)])
+def test_a_stream_that_had_ended_before_lost_nothing(interval, minutes, tmp_path):
+    ended = at(DOWN[0]) - pd.Timedelta(minutes=minutes)
+    perf = [sampled("lives", 60), counters("m", every(interval, DAY[0], str(ended)[:-6], phase=5), name="ended")]
+    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
+    assert len(found.outages) == 1
+    assert set(found.gaps["stream"]) == {"", "Processor \\ lives \\ _Total"}
+    assert not found.gaps["ongoing"].any()
+
+
+def test_a_stream_that_ends_with_the_outage_goes_on_being_lost(tmp_path):
+    perf = [sampled("lives", 60), counters("m", every(60, DAY[0], DOWN[0], phase=5), name="ended")]
+    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
+    (gap,) = found.gaps[found.gaps["ongoing"]].itertuples()
+    assert gap.stream == "Processor \\ ended \\ _Total"
+    assert gap.lost == 14 * 60
+
+
+@pytest.mark.parametrize("second", [(60, 25.0), (60, 35.0), (10, 2.0), (15, 1.0)])
+def test_two_collection_rules_in_one_stream_are_two_schedules(second, tmp_path):
+    interval, phase = second
+    perf = [sampled("c", 60, phase=5.0, again=16.0), sampled("c", interval, phase=phase, again=phase + 11)]
+    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
+    (gap,) = found.gaps[found.gaps["data_type"] == "Perf"].itertuples()
+    truth = due(60, 5.0) + due(interval, phase)
+    assert gap.lost_low <= truth <= gap.lost_high
+    assert gap.lost_high - gap.lost_low <= 4 * 60 / interval
+    assert not gap.ongoing
+
+
+def test_the_numbers_of_one_machine_are_those_of_the_fleet(tmp_path):
+    rng = np.random.default_rng(5)
+    beats, perf = [], []
+    for n in range(4):
+        down = DOWN[0], str(at(DOWN[0]) + pd.Timedelta(seconds=100 + 70 * n))[:-6]
+        beats += upgraded(f"m{n}", rng.uniform(0, 59), rng.uniform(0, 59), down)
+        if n % 2:
+            again = float(rng.uniform(0, 9))
+            perf += [sampled(f"c{k}", 10, None, k, again, down, f"m{n}") for k in range(2)]
+    found = analyzed(tmp_path, *DAY, Heartbeat=beats, Perf=perf)
+    for n in range(4):
+        own = analyzed(tmp_path, *DAY, [f"m{n}"], Heartbeat=beats, Perf=perf)
+        for table in ("machines", "transitions", "outages", "gaps"):
+            whole = getattr(found, table)
+            whole = whole[whole["computer"] == f"m{n}"].reset_index(drop=True)
+            pd.testing.assert_frame_equal(getattr(own, table), whole)
