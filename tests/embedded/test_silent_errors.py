@@ -104,9 +104,7 @@ def test_a_name_in_another_case_is_refused_as_in_log_analytics(logs, kql, word):
 
 
 def test_names_that_a_query_makes_itself_are_its_own(logs):
-    frame = logs.query(
-        "Heartbeat | extend computer_name = tolower(Computer), Os = 1 | summarize n = count() by Os"
-    )
+    frame = logs.query("Heartbeat | extend computer_name = tolower(Computer), Os = 1 | summarize n = count() by Os")
     assert frame["n"].tolist() == [30]
 
 
