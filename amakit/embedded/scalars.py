@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 #: Function -> (what computes it, kinds of its arguments, kind of its value).  A kind is a letter: s string, l long,
-#: r real, m decimal, b bool, d datetime, t timespan in microseconds, j dynamic; an argument in capitals may be left out.
+#: r real, m decimal, b bool, d datetime, t timespan in microseconds, j dynamic.  An argument in capitals may be left
+#: out.
 PYTHON: dict[str, tuple] = {}
 
 
