@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from amakit.demo.machines import (
+    APPLICATIONS,
     DAY,
+    DELETE,
     HOUR,
     MINUTE,
     SECOND,
@@ -122,23 +124,24 @@ _LOGS = {
         ("", *_AUDIT, 4720, "4720 - A user account was created.", *_LEDGER, 0, "CONTOSO\\svc-new", ""),
         ("", *_AUDIT, 1102, "1102 - The audit log was cleared.", *_LEDGER, 0, "", ""),
     ]),
-    "Syslog": Log(("Linux",), 20, "Facility ProcessName SeverityLevel SyslogMessage", [
+    "Syslog": Log(("Linux",), 20, "Facility ProcessName ProcessID SeverityLevel SyslogMessage", [
         *often(
-            ("", "cron", "CRON", "info", "(root) CMD (/usr/local/bin/contoso-sync)"),
-            ("", "daemon", "contoso-ledger", "info", "batch accepted"),
-            ("", "daemon", "contoso-ledger", "warning", "batch waits for its predecessor"),
-            ("", "auth", "sshd", "info", "Accepted publickey for backup from 10.0.0.9 port 50022"),
-            ("", "daemon", "systemd", "info", "Started contoso-sync.service - Contoso Sync."),
+            ("", "cron", "CRON", 2201, "info", "(root) CMD (/usr/local/bin/contoso-sync)"),
+            ("", "daemon", "contoso-ledger", 1480, "info", "batch accepted"),
+            ("", "daemon", "contoso-ledger", 1480, "warning", "batch waits for its predecessor"),
+            ("", "auth", "sshd", 990, "info", "Accepted publickey for backup from 10.0.0.9 port 50022"),
+            ("", "daemon", "systemd", 1, "info", "Started contoso-sync.service - Contoso Sync."),
+            ("", "user", "systemd", 1733, "info", "Reached target shutdown.target - Shutdown."),
         ),
-        ("", "daemon", "contoso-ledger", "err", "batch rejected"),
-        ("", "auth", "sshd", "info", "Failed password for invalid user admin from 10.0.0.66 port 50111 ssh2"),
-        ("", "authpriv", "sudo", "notice", "pam_unix(sudo:auth): authentication failure; user=backup"),
-        ("restart -8", "auth", "systemd-logind", "notice", "System is rebooting."),
-        ("stop -8", "auth", "systemd-logind", "notice", "System is powering down."),
-        ("off -1", "daemon", "systemd", "info", "Reached target shutdown.target - System Shutdown."),
-        ("boot 1", "kern", "kernel", "notice", "Linux version 6.8.0-1021-azure (buildd@contoso)"),
-        ("boot 1.2", "kern", "kernel", "info", "Command line: BOOT_IMAGE=/boot/vmlinuz-6.8.0-1021-azure ro"),
-        ("boot 16", "daemon", "systemd", "info", "Startup finished in 4.1s (kernel) + 11.6s (userspace) = 15.7s."),
+        ("", "daemon", "contoso-ledger", 1480, "err", "batch rejected"),
+        ("", "auth", "sshd", 990, "info", "Failed password for invalid user admin from 10.0.0.66 port 50111 ssh2"),
+        ("", "authpriv", "sudo", 3077, "notice", "pam_unix(sudo:auth): authentication failure; user=backup"),
+        ("restart -8", "auth", "systemd-logind", 612, "notice", "System is rebooting."),
+        ("stop -8", "auth", "systemd-logind", 612, "notice", "System is powering down."),
+        ("off -1", "daemon", "systemd", 1, "info", "Reached target shutdown.target - System Shutdown."),
+        ("boot 1", "kern", "kernel", 0, "notice", "Linux version 6.8.0-1021-azure (buildd@contoso)"),
+        ("boot 1.2", "kern", "kernel", 0, "info", "Command line: BOOT_IMAGE=/boot/vmlinuz-6.8.0-1021-azure ro"),
+        ("boot 16", "daemon", "systemd", 1, "info", "Startup finished in 4.1s (kernel) + 11.6s (userspace) = 15.7s."),
     ]),
     "AppLog_CL": Log(("Windows", "Linux"), 24, "RawData", [
         ("", "INFO ledger batch accepted"), ("", "INFO sync finished"), ("", "WARN ledger batch waits"),
@@ -191,13 +194,15 @@ def _activity(m):
     old_style = {"Start": "Started", "Accept": "Accepted", "Success": "Succeeded", "Failure": "Failed"}
     rows = []
     for op in told:
-        target = f"{m.resource_id}/extensions/{op.extension}" if WRITE in op.name else m.resource_id
+        target = m.resource_id + (f"/extensions/{op.extension}" if op.name.endswith((WRITE, DELETE)) else "")
         correlation = random_guid(rng)
         steps = [("Start", op.began), ("Accept", op.began + random_minutes(rng, 0.01, 0.05)), (op.outcome, op.ended)]
         rows += [{
-            "at": at, "OperationNameValue": op.name, "Caller": op.caller, "CategoryValue": "Administrative",
-            "ActivityStatusValue": old_style[status] if m.number % 4 == 1 else status,
-            "OperationName": _displayed(op.name), "ActivityStatus": old_style[status],
+            "at": at, "OperationNameValue": op.name, "Caller": op.caller,
+            "CategoryValue": "Autoscale" if "AUTOSCALE" in op.name else "Administrative",
+            "Claims": json.dumps({"appid": APPLICATIONS[op.caller]}) if op.caller in APPLICATIONS else "",
+            "ActivityStatusValue": old_style.get(status, status) if m.number % 4 == 1 else status,
+            "OperationName": _displayed(op.name), "ActivityStatus": old_style.get(status, status),
             "ActivitySubstatusValue": "OK (HTTP Status Code: 200)" if status == "Success" else "",
             "Level": "Error" if status == "Failure" else "Information",
             "CorrelationId": correlation, "EventDataId": random_guid(rng), "ResourceId": target,

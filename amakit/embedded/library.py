@@ -121,8 +121,9 @@ def register_python(connection: "DuckDBPyConnection", name: str, n: int) -> None
     passing = _passing(call, kinds, value)
     counted = {1: lambda a: passing(a), 2: lambda a, b: passing(a, b), 3: lambda a, b, c: passing(a, b, c),
                4: lambda a, b, c, d: passing(a, b, c, d), 5: lambda a, b, c, d, e: passing(a, b, c, d, e)}  # fmt: skip
+    passed: list = [_PASSED[kind][1] for kind in kinds]
     connection.create_function(
-        f"kqlpy_{name}_{n}", counted[n], [_PASSED[kind][1] for kind in kinds], _PASSED[value][1],
+        f"kqlpy_{name}_{n}", counted[n], passed, _PASSED[value][1],
         null_handling=FunctionNullHandling.SPECIAL,
     )  # fmt: skip
 
@@ -146,6 +147,8 @@ def _passing(call, kinds, value):
 
 
 def _is_timespan(node):
+    if isinstance(node, ir.BinaryOp) and node.op in ("/", "%"):  # of a timespan by a number, or the rest of two
+        return _is_timespan(node.left) and (node.op == "%") == _is_timespan(node.right)
     return translate._is_timespan_expr(node)
 
 
@@ -260,7 +263,7 @@ def _range(node):
             f"generate_series(epoch_us({start}), least(epoch_us({stop}), epoch_us({start}) + {size} * {_MOST}), {size})"
         )
         return f"to_json(list_transform({points}, lambda i: {translate._kql_timespan_text('to_microseconds(i)')}))"
-    if any(map(translate._is_datetime_expr, node.args[:2])):
+    if any(map(translate._is_datetime_expr, node.args[:2])) or any(map(_is_timespan, node.args[2:])):
         size = step[0] if step else "INTERVAL 1 HOUR"
         points = f"generate_series({start}, least({stop}, {start} + {_MOST} * {size}), {size})"
         return f"to_json(list_transform({points}, lambda t: {translate._kql_datetime_text('t')}))"
