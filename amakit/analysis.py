@@ -21,7 +21,6 @@ from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
-from amakit.fetch.survey import COSTS
 from amakit.find import causes, evidence, losses, outages, sources, versions
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
@@ -256,6 +255,8 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     away = outages.table(found, holes, runs)
     around = evidence_around(fleet, found)
     proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
+    said = [*(["AzureActivity"] if len(acts) else []), *streams["data_type"], *around["system"]["data_type"]]
+    cover = cover.with_missing(fleet.workspace, said)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
     away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
@@ -406,7 +407,7 @@ def _record(workspace, asked, machines, cover, unknown, log):
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
         "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
         "coverage": cover.record(),
-        "missing_tables": sorted(set(COSTS) - set(workspace.tables)),
+        "missing_tables": sorted(cover.missing),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],
     }
