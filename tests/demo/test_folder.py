@@ -389,7 +389,7 @@ def test_numbers_out_of_range(tmp_path, wrong, says):
 
 def test_two_at_once_share_one_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
-    barrier, folders, write = threading.Barrier(2, timeout=20), [], partial(demo.write, machines=1, days=1)
+    barrier, folders, write = threading.Barrier(2, timeout=600), [], partial(demo.write, machines=1, days=1)
 
     def meet(folder):  # both have seen that there is no cache yet
         barrier.wait()
