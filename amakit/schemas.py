@@ -347,7 +347,7 @@ def _is_float(values):
 
 def _json(value):
     if value is None or not isinstance(value, str):
-        return value
+        return value.tolist() if isinstance(value, np.ndarray) else value
     try:
         return json.loads(value)
     except json.JSONDecodeError:

@@ -6,6 +6,7 @@
 import functools
 import inspect
 import json
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +34,7 @@ def write(folder):
     """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
     folder.mkdir(exist_ok=True)
     pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
-             "scores": scores, "exports": exports}  # fmt: skip
+             "scores": scores, "exports": exports, "embedded": embedded}  # fmt: skip
     for name, page in pages.items():
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -159,3 +160,18 @@ def _share(line):
 def _median(line):
     """Read a line of its second block: name and value of all fleets."""
     return line[:47].strip(), line[47:56].strip()
+
+
+def embedded():
+    """Tell what KQL the embedded engine has and refuses, and which documented examples the tests run."""
+    from amakit.embedded.supported import refused, supported
+
+    examples = json.loads((HERE.parent / "tests" / "embedded" / "documented.json").read_text(encoding="utf-8"))
+    tried = Counter(example["page"].removesuffix("-function").removesuffix("-operator") for example in examples)
+    here, not_here = supported(), refused()
+    rows = [(kind, ", ".join(f"`{n}`" for n in sorted(here[kind])), ", ".join(f"`{n}`" for n in sorted(not_here[kind])))
+            for kind in here]  # fmt: skip
+    pages = ", ".join(f"{page} ({n})" for page, n in sorted(tried.items()))
+    return (HERE / "parts" / "embedded.md").read_text(encoding="utf-8").format(
+        table=markdown(rows, ["", "has", "refuses"]), examples=len(examples), pages=pages
+    )  # fmt: skip
