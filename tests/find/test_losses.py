@@ -42,7 +42,7 @@ def test_an_interval_that_changes_with_the_upgrade_keeps_the_truth_inside(before
         assert gap.interval_s == pytest.approx(before, abs=0.01)
 
 
-@pytest.mark.parametrize(("interval", "minutes"), [(60, 15), (60, 30), (10, 1), (300, 15), (10, 30)])
+@pytest.mark.parametrize(("interval", "minutes"), [(60, 15), (60, 30), (10, 2), (300, 15), (10, 30)])
 def test_a_stream_that_had_ended_before_lost_nothing(interval, minutes, tmp_path):
     ended = at(DOWN[0]) - pd.Timedelta(minutes=minutes)
     perf = [sampled("lives", 60), counters("m", every(interval, DAY[0], str(ended)[:-6], phase=5), name="ended")]
