@@ -82,9 +82,10 @@ def test_the_numbers_of_one_machine_are_those_of_the_fleet(tmp_path):
             again = float(rng.uniform(0, 9))
             perf += [sampled(f"c{k}", 10, None, k, again, down, f"m{n}") for k in range(2)]
     found = analyzed(tmp_path, *DAY, Heartbeat=beats, Perf=perf)
-    for n in range(4):
+    for n in range(2):
         own = analyzed(tmp_path, *DAY, [f"m{n}"], Heartbeat=beats, Perf=perf)
         for table in ("machines", "transitions", "outages", "gaps"):
             whole = getattr(found, table)
             whole = whole[whole["computer"] == f"m{n}"].reset_index(drop=True)
-            pd.testing.assert_frame_equal(getattr(own, table), whole)
+            numbers = [c for c in whole if c != "evidence"]  # which may name the other machines
+            pd.testing.assert_frame_equal(getattr(own, table)[numbers], whole[numbers])
