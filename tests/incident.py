@@ -86,3 +86,38 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
              "missing_tables": list(missing), "unknown": [], "inputs_sha256": "0" * 64, "queries": []},
         events=table("events", events), sources=table("sources", ()), evidence=table("evidence", evidence), activity=pd.DataFrame(list(activity), columns=acts),
     )  # fmt: skip
+
+
+def mixed():
+    """An upgrade; one that was rolled back and came the hour after; one that could not be rolled back; a stop."""
+    a = outage("a", "10:00:30", "10:04:30")
+    b = outage("b", "11:00:00", "11:02:00", "rolled_back", pair=("1.36", "1.36"))
+    c = outage("b", "12:00:00", "12:01:00")
+    d = outage("d", "20:00:00", "", "rollback_failed", os_type="Windows")
+    e = outage("e", "01:00:00", "03:00:00", "machine_stopped", pair=("1.36", "1.38"))
+    gaps = [
+        gap(a, "Heartbeat", "10:00:00", "10:05:00", 4), gap(a, "Perf", "10:00:25", "10:04:40", 24, 23, 25, "x", 10.0),
+        gap(b, "Heartbeat", "10:59:50", "11:02:50", 2), gap(c, "Heartbeat", "11:59:50", "12:01:50", 1),
+        gap(c, "Perf", "11:59:50", "", 700, stream="y \\ ", ongoing=True),
+        gap(d, "Heartbeat", "19:59:55", "", 240, ongoing=True), gap(e, "Heartbeat", "00:59:50", "03:00:10", 120),
+    ]  # fmt: skip
+    events = [event(a, "Syslog", "recovered", 3, 2.5, 240.0), event(b, "Syslog", "none_expected"),
+              event(c, "Syslog", "possible_loss", 0, 12.0), event(d, "Event", "undetermined", 0, 80.0),
+              event(e, "Syslog", "recovered", 9, 9.0, 7200.0)]  # fmt: skip
+    # the table is sorted by computer: a, b, c (computer b), d, e
+    acts = [act(b, "10:59:30", 1), act(c, "11:59:30", 2, status="succeeded"), act(d, "19:59:00", 3)]
+    written = proof(b, ("10:59:30", "agent_write", "extensions/write", "failed", "admin@example.com", ""))
+    return analysis([a, b, c, d, e], gaps, events=events, activity=acts, spare=["f", "g"], evidence=written)
+
+
+def pages(given, language="en", timezone="UTC", releases=None, names=("transitions", "gaps", "incident")):
+    """The pages of an analysis by their names; that of a rollout needs versions that machines report."""
+    from amakit.prose.gaps import gaps
+    from amakit.prose.incident import incident
+    from amakit.prose.rollout import rollout
+    from amakit.prose.transitions import transitions
+
+    made = {"transitions": transitions, "gaps": gaps, "incident": incident}
+    made["rollout"] = lambda *given: rollout(*given, releases)
+    names = names if given.runs.empty else [*names, "rollout"]
+    return {name: made[name](given, language, timezone) for name in names}

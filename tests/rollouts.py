@@ -69,7 +69,7 @@ def analysis(runs, outages=(), gaps=(), length=40.0, silent=()):
     changes = versions.transitions(runs).assign(cause="upgrade")
     table = {"machines": machines, "transitions": changes, "outages": pd.DataFrame(list(outages), columns=list(RESULTS["outages"])),
              "gaps": pd.DataFrame(list(gaps), columns=list(RESULTS["gaps"])),
-             **{name: pd.DataFrame(columns=list(RESULTS[name])) for name in ("events", "sources")}}  # fmt: skip
+             **{name: pd.DataFrame(columns=list(RESULTS[name])) for name in ("events", "sources", "evidence")}}  # fmt: skip
     horizon = days(length).isoformat().replace("+00:00", "Z")
     record = {"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-01-01T00:00:00Z", "end": horizon,
               "horizon": horizon, "machines": [], "versions": {"python": "3"}, "missing_tables": [], "unknown": [],

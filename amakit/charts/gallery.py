@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from amakit import charts
-from amakit.prose.incident import Writeup
-from amakit.prose.rollout import Progress
+from amakit.prose.gaps import gaps
+from amakit.prose.incident import incident
+from amakit.prose.rollout import rollout
+from amakit.prose.transitions import transitions
 from amakit.study import releases
 
 if TYPE_CHECKING:
@@ -36,19 +38,20 @@ def gallery(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -
     ['inventory', 'timeline', 'adoption', 'clock']
     """
     known, zone = releases.known(), (language, timezone)
-    say, progress = Writeup(analysis, *zone), Progress(analysis, *zone, known)
+    versions, losses, writeup = (page(analysis, *zone) for page in (transitions, gaps, incident))
+    releases_page = rollout(analysis, *zone, known)
     return [
-        ("inventory", charts.inventory(analysis, language), say.inventory()),
-        ("timeline", charts.timeline(analysis, *zone), say.changes()),
-        ("adoption", charts.adoption(analysis, *zone), say.adoption()),
-        ("clock", charts.clock(analysis, *zone), say.timing()),
-        ("incident", charts.incident(analysis, *zone), say.timeline()),
-        ("fleet", charts.fleet(analysis, None, None, *zone), say.timeline()),
-        ("around", charts.around(analysis, None, *zone), say.around()),
-        ("downtimes", charts.downtimes(analysis, language), say.downtimes()),
-        ("causes", charts.causes(analysis, language), say.others()),
-        ("alerts", charts.alerts(analysis, language), say.alerts()),
-        ("rollout", charts.rollout(analysis, known, *zone), progress.spread()),
-        ("arrivals", charts.arrivals(analysis, known, *zone), progress.arrived()),
-        ("behind", charts.behind(analysis, known, language), progress.standing()),
+        ("inventory", charts.inventory(analysis, language), versions["inventory"]),
+        ("timeline", charts.timeline(analysis, *zone), versions["changes"]),
+        ("adoption", charts.adoption(analysis, *zone), versions["adoption"]),
+        ("clock", charts.clock(analysis, *zone), versions["timing"]),
+        ("incident", charts.incident(analysis, *zone), writeup["timeline"]),
+        ("fleet", charts.fleet(analysis, None, None, *zone), writeup["timeline"]),
+        ("around", charts.around(analysis, None, *zone), losses["around"]),
+        ("downtimes", charts.downtimes(analysis, language), losses["downtimes"]),
+        ("causes", charts.causes(analysis, language), losses["others"]),
+        ("alerts", charts.alerts(analysis, language), losses["alerts"]),
+        ("rollout", charts.rollout(analysis, known, *zone), releases_page["spread"]),
+        ("arrivals", charts.arrivals(analysis, known, *zone), releases_page["arrived"]),
+        ("behind", charts.behind(analysis, known, language), releases_page["standing"]),
     ]

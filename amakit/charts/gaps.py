@@ -69,7 +69,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     ['sample', 'missing', 'evidence', 'surely blind', 'maybe blind']
     """
     words = chart_words(language)
-    outage = facts.worst(analysis) if outage is None else outage
+    outage = facts.worst(analysis.outages) if outage is None else outage
     if outage is None:
         return figure_without_data(empty_figure(words["around none"], height=240), words)
     row = analysis.outages.loc[outage]

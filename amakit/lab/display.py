@@ -5,15 +5,18 @@ Nothing is computed that costs anything, and nothing is asked of a service.
 
 import html
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit.errors import AmakitError
-from amakit.intervals import Window
-from amakit.prose.language import Words, visible
+from amakit.prose import facts
+from amakit.prose.language import Language, visible
 from amakit.schemas import MACHINE
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+    from amakit.source.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -84,133 +87,95 @@ class Summary:
         return f"<div>{''.join(parts)}</div>"
 
 
-class _Teller(Words):
-    """Tells in English and UTC, as everything on the screen of an analyst does."""
-
-    language, timezone = "en", "UTC"
-
-    def machines(self, machines):
-        states = machines["state"].replace("", "in an unknown state").value_counts()
-        told = ", ".join(f"{n:,} {state}" for state, n in states.items())
-        return self._count(len(machines), "machine") + (f": {told}" if told else "")
-
-    def changes(self, transitions):
-        kinds = transitions["kind"].value_counts()
-        told = ", ".join(self._count(n, kind) for kind, n in kinds.items())
-        return self._count(len(transitions), "change") + " of version" + (f": {told}" if told else "")
-
-    def causes(self, outages):
-        causes = outages["cause"].value_counts()
-        told = ", ".join(f"{self._cause(cause)} {n:,}" for cause, n in causes.items())
-        return self._count(len(outages), "outage") + (f" by cause: {told}" if told else "")
-
-    def lost(self, gaps, outages):
-        """Add up what was lost; a stream that stayed away from an agent that is back would grow without end."""
-        back = outages.loc[~outages["ongoing"].astype("bool"), [*MACHINE, "start_earliest"]].drop_duplicates()
-        back = back.rename(columns={"start_earliest": "outage_start"})
-        away = gaps["ongoing"].astype("bool") & gaps.merge(back, how="left", indicator=True)["_merge"].eq("both")
-        value, low, high = (int(gaps.loc[~away, column].sum()) for column in ("lost", "lost_low", "lost_high"))
-        bounds = f" ({low:,} to {high:,})" if low < high else ""
-        streams = gaps.loc[away, [*MACHINE, "data_type", "stream"]].drop_duplicates()
-        return (
-            self._count(value, "sample") + bounds + (f"; {self._count(len(streams), 'away')}" if len(streams) else "")
-        )
-
-    def worst(self, outages, most=3):
-        """Tell the outages that go on, and then the longest."""
-        going = outages["ongoing"].astype("bool")
-        order = outages.assign(over=~going).sort_values(
-            ["over", "downtime_s", "start_earliest"], ascending=[True, False, True], kind="stable"
-        )
-        rows = [
-            {
-                "machine": visible(row.computer, 40) or "–",
-                "cause": self._cause(row.cause),
-                "version": self.versions(row),
-                "began after": self._moment(row.start_earliest),
-                "ended before": self._moment(row.end_latest) if pd.notna(row.end_latest) else "goes on",
-                "nothing came for": self.length(row),
-            }
-            for row in order.head(most).itertuples()
-        ]
-        return pd.DataFrame(rows)
-
-    def versions(self, row):
-        pair = [visible(version, 30) or "–" for version in (row.from_version, row.to_version)]
-        return pair[0] if pair[0] == pair[1] else " → ".join(pair)
-
-    def length(self, row):
-        if pd.isna(row.downtime_s):
-            return "–"
-        low, high = self._duration(row.downtime_low_s), self._duration(row.downtime_high_s)
-        return self._duration(row.downtime_s) + (f" ({low} to {high})" if low != high else "")
-
-    def workspace(self, workspace):
-        """Give the lines about a workspace, and the rows about its tables."""
-        known, taken = workspace.known, workspace.taken
-        lines = [] if workspace.kind == "demo" else [f"kind: {workspace.kind}"]
-        if taken:
-            source = visible(taken["workspace"], 80)
-            lines.append(f"snapshot of {source}, {taken['start']} to {taken['end']}")
-        if not known:
-            asked = workspace.kind != "kusto"
-            return [*lines, "no tables" if asked else "its tables have not been asked for yet"], []
-        if workspace.live:  # it lists hundreds, most of them without a row
-            listed = "1 table" if len(known) == 1 else f"{len(known):,} tables"
-            return [*lines, f"{listed}; amakit.fetch.survey.survey(workspace) says which hold rows"], []
-        return lines, [self.table_row(workspace, table) for table in sorted(known)]
-
-    def table_row(self, workspace, table):
-        try:
-            rows, *ends = workspace.extent(table)
-        except AmakitError:  # it was closed
-            rows, *ends = None, None, None
-        first, last = (self._moment(pd.Timestamp(end, tz="UTC")) if end is not None else "" for end in ends)
-        rows = "" if rows is None else f"{rows:,}"
-        columns = len(workspace.known[table])
-        return {"table": visible(table, 60), "columns": f"{columns}" if columns else "", "rows": rows,
-                "first (UTC)": first, "last (UTC)": last}  # fmt: skip
+#: English and UTC, as everything on the screen of an analyst.
+_WORDS = Language()
 
 
-class _Analysis(Protocol):
-    """What is told of an analysis, whose room lies above."""
-
-    @property
-    def window(self) -> Window: ...
-
-    @property
-    def machines(self) -> pd.DataFrame: ...
-
-    @property
-    def transitions(self) -> pd.DataFrame: ...
-
-    @property
-    def outages(self) -> pd.DataFrame: ...
-
-    @property
-    def gaps(self) -> pd.DataFrame: ...
-
-    @property
-    def run(self) -> dict: ...
+def _machines(machines):
+    states = machines["state"].replace("", "in an unknown state").value_counts()
+    told = ", ".join(f"{n:,} {state}" for state, n in states.items())
+    return _WORDS.count(len(machines), "machine") + (f": {told}" if told else "")
 
 
-class _Workspace(Protocol):
-    """What is told of a workspace, whose room lies above."""
-
-    kind: str
-    synthetic: bool
-    taken: dict | None
-
-    @property
-    def known(self) -> dict[str, dict[str, str]]: ...
-
-    @property
-    def live(self) -> bool: ...
-
-    def extent(self, table: str, /) -> tuple[int | None, datetime | None, datetime | None]: ...
+def _changes(transitions):
+    kinds = transitions["kind"].value_counts()
+    told = ", ".join(_WORDS.count(n, kind) for kind, n in kinds.items())
+    return _WORDS.count(len(transitions), "change") + " of version" + (f": {told}" if told else "")
 
 
-def of_analysis(analysis: _Analysis) -> Summary:
+def _causes(outages):
+    causes = outages["cause"].value_counts()
+    told = ", ".join(f"{_WORDS.cause(cause)} {n:,}" for cause, n in causes.items())
+    return _WORDS.count(len(outages), "outage") + (f" by cause: {told}" if told else "")
+
+
+def _lost(analysis):
+    """Add up what was lost; a stream that stayed away from an agent that is back would grow without end."""
+    losses = facts.losses_of_outages(analysis)
+    value, low, high = (int(losses.loc[~losses["away"], column].sum()) for column in ("lost", "lost_low", "lost_high"))
+    bounds = f" ({low:,} to {high:,})" if low < high else ""
+    streams = losses.loc[losses["away"], [*MACHINE, "data_type", "stream"]].drop_duplicates()
+    away = f"; {_WORDS.count(len(streams), 'away')}" if len(streams) else ""
+    return _WORDS.count(value, "sample") + bounds + away
+
+
+def _worst(outages, most=3):
+    """Tell the outages that go on, and then the longest."""
+    rows = [
+        {
+            "machine": visible(row.computer, 40) or "–",
+            "cause": _WORDS.cause(row.cause),
+            "version": _versions(row),
+            "began after": _WORDS.moment(row.start_earliest),
+            "ended before": _WORDS.moment(row.end_latest) if pd.notna(row.end_latest) else "goes on",
+            "nothing came for": _length(row),
+        }
+        for row in facts.by_severity(outages).head(most).itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _versions(row):
+    pair = [visible(version, 30) or "–" for version in (row.from_version, row.to_version)]
+    return pair[0] if pair[0] == pair[1] else " → ".join(pair)
+
+
+def _length(row):
+    if pd.isna(row.downtime_s):
+        return "–"
+    low, high = _WORDS.duration(row.downtime_low_s), _WORDS.duration(row.downtime_high_s)
+    return _WORDS.duration(row.downtime_s) + (f" ({low} to {high})" if low != high else "")
+
+
+def _workspace(workspace):
+    """Give the lines about a workspace, and the rows about its tables."""
+    known, taken = workspace.known, workspace.taken
+    lines = [] if workspace.kind == "demo" else [f"kind: {workspace.kind}"]
+    if taken:
+        source = visible(taken["workspace"], 80)
+        lines.append(f"snapshot of {source}, {taken['start']} to {taken['end']}")
+    if not known:
+        asked = workspace.kind != "kusto"
+        return [*lines, "no tables" if asked else "its tables have not been asked for yet"], []
+    if workspace.live:  # it lists hundreds, most of them without a row
+        listed = "1 table" if len(known) == 1 else f"{len(known):,} tables"
+        return [*lines, f"{listed}; amakit.fetch.survey.survey(workspace) says which hold rows"], []
+    return lines, [_table_row(workspace, table) for table in sorted(known)]
+
+
+def _table_row(workspace, table):
+    try:
+        rows, *ends = workspace.extent(table)
+    except AmakitError:  # it was closed
+        rows, *ends = None, None, None
+    first, last = (_WORDS.moment(pd.Timestamp(end, tz="UTC")) if end is not None else "" for end in ends)
+    rows = "" if rows is None else f"{rows:,}"
+    columns = len(workspace.known[table])
+    return {"table": visible(table, 60), "columns": f"{columns}" if columns else "", "rows": rows,
+            "first (UTC)": first, "last (UTC)": last}  # fmt: skip
+
+
+def of_analysis(analysis: "Analysis") -> Summary:
     """Summarise an analysis: what it counts, and the three worst outages.
 
     Parameters
@@ -229,28 +194,28 @@ def of_analysis(analysis: _Analysis) -> Summary:
     >>> print(of_analysis(found).lines[2])
     1 outage by cause: machine stopped 1
     """
-    tell, run = _Teller(), analysis.run
+    run = analysis.run
     lines = [
-        tell.machines(analysis.machines),
-        tell.changes(analysis.transitions),
-        tell.causes(analysis.outages),
-        tell.lost(analysis.gaps, analysis.outages),
+        _machines(analysis.machines),
+        _changes(analysis.transitions),
+        _causes(analysis.outages),
+        _lost(analysis),
     ]
     if run.get("unknown"):
         lines.append(f"unknown, as no whole answer came: {len(run['unknown']):,} of the stretches asked for; see run")
     if run.get("missing_tables"):
         lines.append(f"tables that are not there: {', '.join(run['missing_tables'])}")
-    window = f"{tell._moment(analysis.window.start)} to {tell._moment(analysis.window.end)} UTC"
+    window = f"{_WORDS.moment(analysis.window.start)} to {_WORDS.moment(analysis.window.end)} UTC"
     return Summary(
         f"Analysis of {visible(run['workspace'], 80)}, {window}",
         run["synthetic"],
         tuple(lines),
         "The worst outages, in UTC",
-        tell.worst(analysis.outages),
+        _worst(analysis.outages),
     )
 
 
-def of_workspace(workspace: _Workspace, name: str) -> Summary:
+def of_workspace(workspace: "Workspace", name: str) -> Summary:
     """Summarise what a workspace holds, as far as it is known without asking a service or reading much.
 
     Parameters
@@ -269,7 +234,7 @@ def of_workspace(workspace: _Workspace, name: str) -> Summary:
     >>> print(of_workspace(amakit.connect("demo"), "demo").text().splitlines()[0])
     Workspace demo (synthetic data)
     """
-    lines, rows = _Teller().workspace(workspace)
+    lines, rows = _workspace(workspace)
     table = pd.DataFrame(rows)
     table = table.loc[:, table.ne("").any()]  # what nobody has told yet takes no room
     return Summary(f"Workspace {visible(name, 80)}", workspace.synthetic, tuple(lines), "Tables", table)

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anywidget
@@ -20,9 +20,8 @@ from amakit.intervals import iso
 from amakit.kql.literals import literal
 from amakit.kql.rendering import drawing_of
 from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
-from amakit.prose import facts
-from amakit.prose.language import texts, visible
-from amakit.prose.narrative import Narrator
+from amakit.prose import explorer, facts
+from amakit.prose.language import Language, texts, visible
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
 from amakit.schemas import Cause
@@ -105,7 +104,7 @@ class Explorer:
         self.answer: pd.DataFrame | None = None
         self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
                        "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
-        self._says = texts(language)["explore"]
+        self._says, self._words = texts(language)["explore"], Language(language, timezone)
         self._figures, self._following, self._suggested = {}, False, ""
         self._build()
         self._take(analysis)
@@ -243,15 +242,16 @@ class Explorer:
             self.analysis, outages=self.analysis.outages.iloc[:0])  # fmt: skip
         return charts.around(found, self.choice.outage, self._given["language"], self._given["timezone"])
 
-    def _left_line(self):
-        return self._say_of.left(*chosen(self.analysis, self.choice))
+    def _page(self):
+        choice = self.choice
+        machine = self._known.names.get(choice.machine, "") if choice.machine else ""
+        return explorer.explorer(self._known, self._words, *chosen(self.analysis, choice), machine, choice.outage)
 
-    def _cost_line(self):
-        outage = self.choice.outage
-        return self._say_of.quiet(self.choice.machine) if outage is None else self._say_of.around(outage)
+    def _cost_section(self):
+        return "quiet" if self.choice.outage is None else "around"
 
     def _outages_table(self):
-        return self._say_of.rows_of(self.shown, self.choice.outage, _ROWS)
+        return explorer.outages_table(self._known, self.shown, self.choice.outage, _ROWS, self._words)
 
     def _kql(self):
         """Give the query that shows the heartbeats of the machine around the outage."""
@@ -302,16 +302,16 @@ class Explorer:
         eye = _Eye(self.look)
         self.scope = Part(
             w.VBox([w.HTML(_STYLE), w.Box([*self._fields.values(), go], layout=row), self._status, self._data]),
-            lambda: {"text/markdown": self._say_of.data()},
+            lambda: {"text/markdown": self._page()["data"]},
         )
         self.fleet = Part(
             w.VBox([w.Box([*self._filters.values(), self._machine, clear], layout=row), self._left,
                     self._places["fleet"], eye]),
-            lambda: _chart(self._fleet_figure(), self._left_line()),
+            lambda: _chart(self._fleet_figure(), self._page()["left"]),
         )  # fmt: skip
         self.machine = Part(
             w.VBox([w.Box([self._outage], layout=row), self._cost, self._places["machine"], eye]),
-            lambda: _chart(self._machine_figure(), self._cost_line()),
+            lambda: _chart(self._machine_figure(), self._page()[self._cost_section()]),
         )
         self.numbers = Part(tabs, lambda: Table(self._outages_table(), self._given["language"])._repr_mimebundle_())
         self.ask = Part(
@@ -325,11 +325,11 @@ class Explorer:
     def _take(self, analysis):
         """Show an analysis from the beginning."""
         self.analysis = analysis
-        self._say_of = _Teller(analysis, self._given["language"], self._given["timezone"])
+        self._known = facts.gather(analysis)
         self._rows = dict(zip(machine_keys(analysis.machines), charts.row_names(analysis), strict=True))
         self._names = {key: html.unescape(row) for key, row in self._rows.items()}
         self.choice = settled(analysis, Choice())
-        self._say(self._data, _bare(self._say_of.data().replace("\n\n", " ")))
+        self._say(self._data, self._page().plain("data").replace("\n\n", " "))
         self._offer()
         self._follow(None)
 
@@ -352,7 +352,7 @@ class Explorer:
         systems = a.machines["os_type"].value_counts().sort_index()
         told = {
             "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
-            "cause": [(f"{self._say_of._cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
+            "cause": [(f"{self._words.cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
             "pair": [(visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
                      for (os, old, new), n in pairs],
         }  # fmt: skip
@@ -369,16 +369,19 @@ class Explorer:
         focused = before is None or (before.machine, before.outage) != (choice.machine, choice.outage)
         _, self.shown = chosen(self.analysis, choice)
         self._following = True
-        self._outage.options = self._say_of.options(rows_of_machine(choice.machine, self.shown)) or [("–", None)]
+        self._outage.options = explorer.options(
+            self._known, rows_of_machine(choice.machine, self.shown), self._words
+        ) or [("–", None)]
         self._set({widget: getattr(choice, name) for name, widget in self._filters.items()}
                   | {self._machine: self._names.get(choice.machine, ""), self._outage: choice.outage})  # fmt: skip
-        self._say(self._left, _bare(self._left_line()))
-        self._say(self._cost, _bare(self._cost_line()))
+        page = self._page()
+        self._say(self._left, page.plain("left"))
+        self._say(self._cost, page.plain(self._cost_section()))
         if filtered or focused:
             self._tables["outages"].value = _table(self._outages_table(), self._given["language"])
         if focused:
-            for name in ("streams", "events"):
-                frame = getattr(self._say_of, f"{name}_of")(choice.outage)
+            for name, table in (("streams", explorer.streams_table), ("events", explorer.events_table)):
+                frame = table(self._known, choice.outage, self._words)
                 self._tables[name].value = _table(frame, self._given["language"]) or html.escape(self._says["no rows"])
             if self._text.value == self._suggested:  # the reader's own query stays
                 self._suggest()
@@ -509,66 +512,6 @@ class _Eye(anywidget.AnyWidget):
         self.observe(lambda _: then(), "seen")
 
 
-@dataclass(frozen=True)
-class _Teller(Narrator):
-    """Says what the tables of the explorer hold."""
-
-    def left(self, machines, outages):
-        """Say how much of the fleet the filters leave."""
-        a = self.analysis
-        return self._sentence(
-            "explore left", machines=self._number(len(machines)), all=self._machines(a.machines),
-            outages=self._number(len(outages)), total=self._count(len(a.outages), "outage"))  # fmt: skip
-
-    def quiet(self, machine):
-        """Say that there is no outage to look at, of a machine or at all."""
-        own = rows_of_machine(machine, self.analysis.machines)
-        return self._sentence("explore quiet", name=self._names(own)) if len(own) else self._sentence("explore nothing")
-
-    def options(self, outages):
-        """Name outages for a list to pick from, in order of time."""
-        cells = self._outage_cells(outages.sort_values("start_earliest", kind="stable"))
-        cells.insert(1, "cause", outages["cause"].map(self._cause))
-        return [(" · ".join([row.began, row.cause, row.pair, row.downtime]), row.Index) for row in cells.itertuples()]
-
-    def rows_of(self, outages, first, most):
-        """Give outages with their evidence, the one that is looked at on top."""
-        own = self._worst(outages)
-        own = own.loc[[*([first] if first in own.index else []), *own.index.drop(first, errors="ignore")]].head(most)
-        table = self._outage_cells(own).assign(evidence=self._evidence(own))
-        table.insert(1, "cause", own["cause"].map(self._cause))
-        return self._headed(table)
-
-    def streams_of(self, outage):
-        """Give what each stream lost in an outage."""
-        own = facts.losses(self.analysis, self._one(outage))
-        every = own["interval_s"].map(lambda s: "–" if pd.isna(s) else self._duration(s))
-        lost = [self._counted(*row) for row in own[["lost", "lost_low", "lost_high"]].itertuples(index=False)]
-        return self._framed(
-            own, stream=own["stream"].str.rstrip(" \\").map(lambda text: visible(text, 120)), every=every,
-            last_before=own["last_before"].map(self._when), first_after=own["first_after"].map(self._when),
-            lost=lost)  # fmt: skip
-
-    def events_of(self, outage):
-        """Give what became of the rows of each event table in an outage."""
-        own = facts.events(self.analysis, self._one(outage))
-        return self._framed(
-            own, rows_inside=own["rows_inside"], expected=own["expected"].map("{:,.1f}".format),
-            max_delay=own["max_delay_s"].map(lambda s: "–" if pd.isna(s) else self._duration(s)),
-            verdict=own["verdict"].map(self._heading))  # fmt: skip
-
-    def _one(self, outage):
-        return self.analysis.outages.iloc[:0] if outage is None else self.analysis.outages.loc[[outage]]
-
-    def _when(self, when):
-        return "–" if pd.isna(when) else self._moment(when)
-
-    def _framed(self, own, **columns):
-        table = pd.DataFrame(columns, index=own["data_type"].map(lambda text: visible(text, 80)))
-        table.columns = [self._heading(name) for name in columns]
-        return table.rename_axis(index=None, columns=self._heading("data_type"))
-
-
 def _chart(figure, caption):
     return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/markdown": caption}
 
@@ -583,8 +526,3 @@ def _fenced(kql):
     text = "\n".join(line if line.isascii() else visible(line) for line in kql.split("\n"))
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 3)
     return f"{fence}kql\n{text}\n{fence}"
-
-
-def _bare(markdown):
-    """Turn a sentence of the narrative into plain text."""
-    return html.unescape(re.sub(r"\\(.)", r"\1", markdown.replace("**", "").replace("`", "")))

@@ -91,16 +91,16 @@ def settled(analysis: "Analysis", choice: Choice) -> Choice:
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    >>> settled(found, Choice()).outage == facts.worst(found)
+    >>> settled(found, Choice()).outage == facts.worst(found.outages)
     True
     """
     machines, outages = chosen(analysis, choice)
     if choice.outage in outages.index:
         return replace(choice, machine=_key(outages.loc[choice.outage]))
     if choice.machine in set(machine_keys(machines)):
-        outage = facts.worst(replace(analysis, outages=rows_of_machine(choice.machine, outages)))
+        outage = facts.worst(rows_of_machine(choice.machine, outages))
         return replace(choice, outage=outage)
-    outage = facts.worst(replace(analysis, outages=outages))
+    outage = facts.worst(outages)
     return replace(choice, outage=outage, machine=() if outage is None else _key(outages.loc[outage]))
 
 

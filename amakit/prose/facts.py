@@ -1,35 +1,135 @@
-"""Facts: what a write-up rests on, from the result tables to one structure that is told and saved.
+"""What a write-up rests on: computed once for an analysis, from its result tables, with no word in it.
 
-Nothing here is in words: `amakit.prose.incident` makes sentences of it, pipelines read it as ``facts.json``.
+The pages of `amakit.prose` tell it, pipelines read it as ``facts.json``.
 """
 
 import math
+from collections import Counter
+from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.analysis import Analysis
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
-from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
+from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
 SCHEMA = "amakit.facts/1"
 #: Causes in which somebody laid hands on the agent.
 ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
-#: Machines in the chart of an incident, those first that were blind for longest; tables have all of them.
+#: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
 DRAWN = 40
 _NUMBERS = ["lost", "lost_low", "lost_high"]
 
 
-def facts(analysis: Analysis) -> dict:
-    """Put together everything that a write-up says.
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of one analysis; made by `gather`.
+
+    Attributes
+    ----------
+    analysis : Analysis
+    names : dict of (str, str) to str
+        How people call each machine, by resource id and computer.
+    outages : pandas.DataFrame
+        ``analysis.outages`` with ``machine`` (its name), and lost, lost_low, lost_high (samples of all streams that
+        came back with the agent).
+    losses : pandas.DataFrame
+        See `losses_of_outages`.
+    events : pandas.DataFrame
+        The rows of ``analysis.events``, and outage (index of the outage) and machine (its name).
+    away : pandas.DataFrame
+        Rows of ``losses``, one for each stream that did not resume although its agent did, with ``machine``.
+    upgrades, attempted, others : dict
+        The `summary` of upgrades, of upgrades and failed attempts, and of all other outages.
+    silent : pandas.DataFrame
+        See `amakit.study.alert_coverage.silences`.
+    verdict : dict
+        See `verdict`.
+    attempts, limits, actions : list of dict
+        See the functions of these names.
+    """
+
+    analysis: "Analysis"
+    names: dict[tuple[str, str], str]
+    outages: pd.DataFrame
+    losses: pd.DataFrame
+    events: pd.DataFrame
+    away: pd.DataFrame
+    upgrades: dict
+    attempted: dict
+    others: dict
+    silent: pd.DataFrame
+    verdict: dict
+    attempts: list[dict]
+    limits: list[dict]
+    actions: list[dict]
+
+    @property
+    def horizon(self) -> pd.Timestamp:
+        """Up to when data may be taken as complete."""
+        return pd.Timestamp(self.analysis.run["horizon"])
+
+    def machines(self, frame: pd.DataFrame) -> list[str]:
+        """Name the machines of a frame, each once, in order."""
+        return sorted({self.names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)})
+
+
+def gather(analysis: "Analysis") -> Facts:
+    """Compute what every page tells of an analysis.
 
     Parameters
     ----------
     analysis : Analysis
+
+    Returns
+    -------
+    Facts
+
+    Examples
+    --------
+    >>> import amakit
+    >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> known.verdict["upgrades"] == sum(known.outages["cause"] == Cause.UPGRADE)
+    True
+    """
+    fleet, outages = analysis.machines, analysis.outages
+    names = dict(zip(fleet[MACHINE].itertuples(index=False, name=None), machine_labels(fleet), strict=True))
+    losses = losses_of_outages(analysis)
+    totals = losses[~losses["away"]].groupby("outage")[_NUMBERS].sum().reindex(outages.index, fill_value=0)
+    outages = pd.concat([outages, totals], axis=1).assign(machine=_named(outages, names))
+    events = of_outages(analysis.events, outages)
+    events = events.assign(machine=_named(events, names))
+    away = losses[losses["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
+    away = away.assign(machine=_named(away, names))
+    attempted = outages["cause"].isin(ATTEMPTS)
+    known = {
+        "analysis": analysis, "names": names, "outages": outages, "losses": losses, "events": events, "away": away,
+        "upgrades": summary(outages[outages["cause"] == Cause.UPGRADE], losses, events),
+        "attempted": summary(outages[attempted], losses, events),
+        "others": summary(outages[~attempted], losses, events),
+        "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
+    }  # fmt: skip
+    known["verdict"] = verdict(analysis, outages, away, known["attempted"])
+    known["attempts"] = attempts(outages)
+    known["limits"] = limits(analysis, known["verdict"])
+    known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"])
+    return Facts(**known)
+
+
+def record(known: Facts) -> dict:
+    """Put together everything that a write-up says, for a program.
+
+    Parameters
+    ----------
+    known : Facts
 
     Returns
     -------
@@ -48,45 +148,30 @@ def facts(analysis: Analysis) -> dict:
     Examples
     --------
     >>> import amakit
-    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    >>> told = facts(found)
-    >>> told["schema"], told["verdict"]["upgrades"] == sum(found.outages["cause"] == "upgrade")
-    ('amakit.facts/1', True)
+    >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> record(known)["schema"]
+    'amakit.facts/1'
     """
-    run, away = analysis.run, analysis.outages
+    analysis, run = known.analysis, known.analysis.run
     return {
         "schema": SCHEMA, "amakit": run["amakit"], "workspace": run["workspace"], "synthetic": run["synthetic"],
         "window": {"start": iso(analysis.window.start), "end": iso(analysis.window.end), "horizon": run["horizon"]},
-        "verdict": verdict(analysis),
-        "causes": {cause: summary(analysis, own) for cause, own in away.groupby("cause")},
-        "outages": _outages(analysis),
-        "attempts": attempts(analysis),
-        "limits": limits(analysis),
-        "actions": actions(analysis),
+        "verdict": known.verdict,
+        "causes": {cause: summary(own, known.losses, known.events) for cause, own in known.outages.groupby("cause")},
+        "outages": _outages(known),
+        "attempts": known.attempts,
+        "limits": known.limits,
+        "actions": known.actions,
         "run": run | {"queries": [{k: v for k, v in query.items() if k != "text"} for query in run["queries"]]},
     }  # fmt: skip
 
 
-def names(analysis: Analysis) -> dict[tuple[str, str], str]:
-    """Give the name that people call each machine by.
-
-    Returns
-    -------
-    dict of (str, str) to str
-        By resource id and computer.
-    """
-    fleet = analysis.machines
-    return dict(zip(fleet[MACHINE].itertuples(index=False, name=None), machine_labels(fleet), strict=True))
-
-
-def losses(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of gaps that belong to some outages.
+def losses_of_outages(analysis: "Analysis") -> pd.DataFrame:
+    """Give the rows of gaps with the outages that they belong to.
 
     Parameters
     ----------
     analysis : Analysis
-    outages : pandas.DataFrame
-        Rows of ``analysis.outages``.
 
     Returns
     -------
@@ -94,10 +179,10 @@ def losses(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
         The rows of ``analysis.gaps``, and outage (index of the outage), away (the stream did not resume although the
         agent did), unseen (samples an hour or more apart, none of which surely is missing: minutes do not show).
     """
-    own = of_outages(analysis.gaps, outages)
-    back = own["outage"].map(~analysis.outages["ongoing"].astype("bool")).astype("bool")
-    return own.assign(
-        away=own["ongoing"].astype("bool") & back, unseen=(own["interval_s"] >= SLOW) & (own["lost_low"] == 0)
+    lost = of_outages(analysis.gaps, analysis.outages)
+    back = lost["outage"].map(~analysis.outages["ongoing"].astype("bool")).astype("bool")
+    return lost.assign(
+        away=lost["ongoing"].astype("bool") & back, unseen=(lost["interval_s"] >= SLOW) & (lost["lost_low"] == 0)
     )
 
 
@@ -107,7 +192,7 @@ def by_type(lost: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     lost : pandas.DataFrame
-        As `losses` gives them.
+        As `losses_of_outages` gives them.
 
     Returns
     -------
@@ -121,18 +206,6 @@ def by_type(lost: pd.DataFrame) -> pd.DataFrame:
         streams=("stream", "nunique"), interval_s=("interval_s", "median"), unseen=("unseen", "all"),
     )  # fmt: skip
     return table.sort_values(["unseen", "data_type"])
-
-
-def away(analysis: Analysis) -> pd.DataFrame:
-    """Give the streams that did not resume although their agent did.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `losses`, one for each stream.
-    """
-    lost = losses(analysis, analysis.outages)
-    return lost[lost["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
 
 
 def blind(outages: pd.DataFrame) -> dict:
@@ -155,12 +228,13 @@ def blind(outages: pd.DataFrame) -> dict:
     return {"known": len(ended), **middle, "longest": int(ended["downtime_s"].idxmax()) if len(ended) else None}
 
 
-def worst(analysis: Analysis) -> int | None:
+def worst(outages: pd.DataFrame) -> int | None:
     """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
 
     Parameters
     ----------
-    analysis : Analysis
+    outages : pandas.DataFrame
+        Rows of ``analysis.outages``.
 
     Returns
     -------
@@ -170,16 +244,30 @@ def worst(analysis: Analysis) -> int | None:
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-03", ["web-37.corp.contoso.example"])
-    >>> found.outages.loc[worst(found), "cause"]
+    >>> found.outages.loc[worst(found.outages), "cause"]
     'upgrade'
     """
-    own = analysis.outages[analysis.outages["cause"] == Cause.UPGRADE]
-    own = own if len(own) else analysis.outages
-    return None if own.empty else int(own["downtime_s"].fillna(math.inf).idxmax())
+    upgrades = outages[outages["cause"] == Cause.UPGRADE]
+    outages = upgrades if len(upgrades) else outages
+    return None if outages.empty else int(outages["downtime_s"].fillna(math.inf).idxmax())
 
 
-def summary(analysis: Analysis, outages: pd.DataFrame) -> dict:
+def by_severity(outages: pd.DataFrame) -> pd.DataFrame:
+    """Put outages in the order in which they matter: those that go on, then the longest."""
+    order = outages.assign(ended=~outages["ongoing"].astype("bool"))
+    order = order.sort_values(["ended", "downtime_s", "start_earliest"], ascending=[True, False, True], kind="stable")
+    return order.drop(columns="ended")
+
+
+def summary(outages: pd.DataFrame, losses: pd.DataFrame, events: pd.DataFrame) -> dict:
     """Count what some outages were and cost.
+
+    Parameters
+    ----------
+    outages : pandas.DataFrame
+        Some rows of `Facts.outages`.
+    losses, events : pandas.DataFrame
+        Those of all outages, as in `Facts`.
 
     Returns
     -------
@@ -187,7 +275,7 @@ def summary(analysis: Analysis, outages: pd.DataFrame) -> dict:
         outages, machines, ongoing, blind, lost (by data type), unseen (types of which nothing can be seen), certain,
         perhaps, spared (outages that surely, perhaps, and surely not lost samples), events (by verdict).
     """
-    lost = losses(analysis, outages)
+    lost = losses[losses["outage"].isin(outages.index)]
     table = by_type(lost)
     own = lost.groupby("outage")[["lost_low", "lost_high"]].sum().reindex(outages.index, fill_value=0)
     certain, perhaps = own["lost_low"] > 0, (own["lost_low"] == 0) & (own["lost_high"] > 0)
@@ -198,17 +286,18 @@ def summary(analysis: Analysis, outages: pd.DataFrame) -> dict:
         "lost": {name: {column: int(row[column]) for column in _NUMBERS} for name, row in seen.iterrows()},
         "unseen": list(table.index[table["unseen"]]),
         "certain": int(certain.sum()), "perhaps": int(perhaps.sum()), "spared": int((~certain & ~perhaps).sum()),
-        "events": _verdicts(events(analysis, outages)),
+        "events": _verdicts(events[events["outage"].isin(outages.index)]),
     }  # fmt: skip
 
 
-def events(analysis: Analysis, outages: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of events that belong to some outages, with the index of the outage in ``outage``."""
-    return of_outages(analysis.events, outages)
-
-
-def verdict(analysis: Analysis) -> dict:
+def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, attempted: dict) -> dict:
     """Give the numbers of the verdict.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    outages, away, attempted
+        As in `Facts`.
 
     Returns
     -------
@@ -217,27 +306,31 @@ def verdict(analysis: Analysis) -> dict:
         the `summary` of these outages, silent (machines that are not back, with the cause), streams_away, others
         (outages by other causes), hidden (versions that changed while the machine was stopped or restarted).
     """
-    outages, called = analysis.outages, names(analysis)
     own = outages[outages["cause"].isin(ATTEMPTS)]
     counts = outages["cause"].value_counts()
     gone = outages[outages["ongoing"].astype("bool")].drop_duplicates(MACHINE)
     others = outages[~outages["cause"].isin(ATTEMPTS)]
     changed = (others["from_version"] != others["to_version"]) & (others["to_version"] != "")
     return {
-        **summary(analysis, own), "machines": len(analysis.machines),
+        **attempted, "machines": len(analysis.machines),
         "upgrades": int(counts.get("upgrade", 0)), "rolled_back": int(counts.get("rolled_back", 0)),
         "rollback_failed": int(counts.get("rollback_failed", 0)),
         "touched": len(own[MACHINE].drop_duplicates()),
-        "silent": [{"machine": called[r, c], "cause": cause, "since": _when(since)} for r, c, cause, since in
-                   gone[[*MACHINE, "cause", "start_earliest"]].itertuples(index=False)],
-        "streams_away": len(away(analysis)),
+        "silent": [{"machine": machine, "cause": cause, "since": _when(since)} for machine, cause, since in
+                   gone[["machine", "cause", "start_earliest"]].itertuples(index=False)],
+        "streams_away": len(away),
         "others": {cause: int(n) for cause, n in others["cause"].value_counts().sort_index().items()},
         "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": int(changed.sum()),
     }  # fmt: skip
 
 
-def attempts(analysis: Analysis) -> list[dict]:
+def attempts(outages: pd.DataFrame) -> list[dict]:
     """Give the upgrades that failed, each with the attempts that followed it.
+
+    Parameters
+    ----------
+    outages : pandas.DataFrame
+        As in `Facts`.
 
     Returns
     -------
@@ -248,7 +341,6 @@ def attempts(analysis: Analysis) -> list[dict]:
     """
     from amakit.find.causes import series
 
-    called, outages = names(analysis), analysis.outages
     failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]
     known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
@@ -261,13 +353,18 @@ def attempts(analysis: Analysis) -> list[dict]:
              "from_version": row["from_version"], "to_version": row["to_version"], "wait_s": wait}
             for index, row, wait in zip(rows, own, [None, *map(_number, waits)], strict=True)
         ]  # fmt: skip
-        machine = called[own[0]["resource_id"], own[0]["computer"]]
-        found.append({"machine": machine, "outcome": own[-1]["cause"], "attempts": tries})
+        found.append({"machine": own[0]["machine"], "outcome": own[-1]["cause"], "attempts": tries})
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
-def limits(analysis: Analysis) -> list[dict]:
+def limits(analysis: "Analysis", told: dict) -> list[dict]:
     """Give what cannot be shown.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    told : dict
+        As `verdict` gives it.
 
     Returns
     -------
@@ -277,7 +374,7 @@ def limits(analysis: Analysis) -> list[dict]:
     """
     from amakit.fetch.heartbeats import LOOKBACK
 
-    run, told = analysis.run, verdict(analysis)
+    run = analysis.run
     slow = sorted(analysis.gaps.loc[analysis.gaps["interval_s"] >= SLOW, "data_type"].unique())
     open_events = int((analysis.events["verdict"] == "undetermined").sum())
     found = [{"kind": "brackets"}]
@@ -291,8 +388,23 @@ def limits(analysis: Analysis) -> list[dict]:
     return [*found, {"kind": "horizon", "horizon": run["horizon"]}, {"kind": "lookback", "days": LOOKBACK.days}]
 
 
-def actions(analysis: Analysis) -> list[dict]:
+def actions(
+    analysis: "Analysis",
+    outages: pd.DataFrame,
+    away: pd.DataFrame,
+    events: pd.DataFrame,
+    chains: list[dict],
+    silent: pd.DataFrame,
+) -> list[dict]:
     """Give what to do next, the most urgent first.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    outages, away, events, silent
+        As in `Facts`.
+    chains : list of dict
+        As `attempts` gives them.
 
     Returns
     -------
@@ -303,34 +415,30 @@ def actions(analysis: Analysis) -> list[dict]:
         upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the activity log is not
         in the workspace), or nothing.
     """
-    outages, called = analysis.outages, names(analysis)
 
     def machines(rows):
-        return sorted({called[machine] for machine in rows[MACHINE].itertuples(index=False, name=None)})
+        return sorted(set(rows["machine"]))
 
     ongoing = outages["ongoing"].astype("bool")
-    chains = attempts(analysis)
     failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
-               and c["outcome"] != "upgrade"}  # fmt: skip
-    waiting = {c["machine"] for c in chains if c["outcome"] == "rolled_back"} - failing
+               and c["outcome"] != Cause.UPGRADE}  # fmt: skip
+    waiting = {c["machine"] for c in chains if c["outcome"] == Cause.ROLLED_BACK} - failing
     concerned = [
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
         ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
-        ("rule", machines(away(analysis))),
-        ("events", machines(analysis.events[analysis.events["verdict"] == "possible_loss"])),
+        ("rule", machines(away)),
+        ("events", machines(events[events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
     found = [{"kind": kind, "machines": who} for kind, who in concerned if who]
-    found += _alert(analysis)
+    found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
     return found or [{"kind": "nothing"}]
 
 
-def _alert(analysis):
+def _alert(silent, horizon):
     """Say whether upgrades trip heartbeat alerts with the usual windows, and which window none of them trips."""
-    horizon = pd.Timestamp(analysis.run["horizon"])
-    silent = alert_coverage.silences(analysis.outages, analysis.gaps, horizon)
     silent = silent[silent["cause"] == Cause.UPGRADE]
     shortest = min(w for w in alert_coverage.WINDOWS if w >= 5)
     tripped = alert_coverage.verdicts(silent, horizon, [shortest])[f"alert {shortest}"].value_counts()
@@ -341,32 +449,36 @@ def _alert(analysis):
              "safe": alert_coverage.safe_window(silent)}]  # fmt: skip
 
 
-def _outages(analysis):
+def _named(frame, names):
+    called = [names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)]
+    return pd.Series(called, index=frame.index, dtype="str")
+
+
+def _outages(known):
     """Give each outage with what belongs to it."""
-    outages, called = analysis.outages, names(analysis)
-    every = losses(analysis, outages)
-    every = every[~every["away"]].groupby(["outage", "data_type"])
-    every = pd.concat([every[_NUMBERS].sum(), every["unseen"].all()], axis=1).reset_index()
-    every = every.sort_values(["outage", "unseen", "data_type"])
+    by_type = known.losses[~known.losses["away"]].groupby(["outage", "data_type"])
+    by_type = pd.concat([by_type[_NUMBERS].sum(), by_type["unseen"].all()], axis=1).reset_index()
+    by_type = by_type.sort_values(["outage", "unseen", "data_type"])
     lost = {}
-    for index, name, *numbers, unseen in every.itertuples(index=False, name=None):
+    for index, name, *numbers, unseen in by_type.itertuples(index=False, name=None):
         own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
         lost.setdefault(index, {})[name] = own
-    seen = _records(events(analysis, outages), ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"])
-    acts = _records(analysis.activity, ["operation", "target", "status", "began", "ended", "caller", "correlation",
-                                        "role"])  # fmt: skip
-    told = _plain_rows(outages.drop(columns="evidence"))
+    seen = _records(known.events, ["data_type", "source", "rows_inside", "expected", "max_delay_s", "verdict"])
+    acts = _records(known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller",
+                                              "correlation", "role"])  # fmt: skip
+    outages = known.analysis.outages
+    told, evidence = _plain_rows(outages.drop(columns="evidence")), rendered(outages, known.analysis.evidence)
     return [
         {
-            "machine": called[own["resource_id"], own["computer"]], **own, "lost": lost.get(index, {}),
-            "events": seen.get(index, []), "evidence": said, "activity": acts.get(index, []),
+            "machine": machine, **own, "lost": lost.get(index, {}),
+            "events": seen.get(index, []), "evidence": statements, "activity": acts.get(index, []),
         }
-        for index, own, said in zip(outages.index, told, rendered(outages, analysis.evidence), strict=True)
+        for index, machine, own, statements in zip(outages.index, known.outages["machine"], told, evidence, strict=True)
     ]  # fmt: skip
 
 
 def _verdicts(rows):
-    return {name: int(n) for name, n in rows["verdict"].value_counts().sort_index().items()}
+    return Counter({name: int(n) for name, n in rows["verdict"].value_counts().sort_index().items()})
 
 
 def _records(rows, columns):

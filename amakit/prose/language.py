@@ -1,4 +1,4 @@
-"""Words: the sentences of each language, how numbers and times are told, how text from outside is shown.
+"""How a language counts, lists and tells times, and how text from outside is made safe to show.
 
 Names come from machines and may hold anything, so each passes `visible` on its way to a reader, and `plain` on
 its way into Markdown.
@@ -6,11 +6,23 @@ its way into Markdown.
 
 import functools
 import html
+import math
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from babel import Locale
+from babel.lists import format_list
+from babel.numbers import format_decimal
 
 from amakit.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import jinja2
 
 LANGUAGES = ("en", "ja")
 #: Characters that draw nothing or turn the text around them: control, zero-width, direction, lone surrogates.
@@ -34,7 +46,8 @@ def texts(language: str) -> dict[str, dict]:
     Returns
     -------
     dict of str to dict
-        Sections ``counted`` (one, many and none of a thing), ``sentences``, ``headings`` and ``charts``.
+        Sections ``counted`` (a thing by the plural categories of CLDR, ``zero`` for none of it), ``patterns``,
+        ``headings`` and ``charts``.
 
     Raises
     ------
@@ -122,74 +135,236 @@ def zone(name: str) -> str:
     return name
 
 
-class Words:
-    """How numbers, times and lists are told in one language and one time zone.
+@dataclass(frozen=True)
+class Language:
+    """How one language tells numbers, lists, times and durations, in one time zone.
 
-    Attributes
+    Parameters
     ----------
     language : {'en', 'ja'}
     timezone : str
+        Zone in which times are told, for example ``Asia/Tokyo``.
+
+    Raises
+    ------
+    UsageError
+        When the language or the zone is not known.
+
+    Examples
+    --------
+    >>> english = Language("en", "Asia/Tokyo")
+    >>> english.count(1200, "machine"), english.time(pd.Timestamp("2026-03-02T00:00Z")), english.duration(3725)
+    ('1,200 machines', '2026-03-02 09:00', '1 h 2 min')
     """
 
-    language: str
-    timezone: str
+    language: str = "en"
+    timezone: str = "UTC"
 
-    def _text(self, key, **facts):
-        return texts(self.language)["sentences"][key].format(**facts)
+    def __post_init__(self) -> None:
+        texts(self.language)
+        zone(self.timezone)
 
-    def _sentence(self, key, **facts):
-        return self._begun(self._text(key, **facts))
+    @property
+    def locale(self) -> Locale:
+        """The locale of CLDR; English is that of Britain, whose lists have no comma before the last thing."""
+        return Locale.parse({"en": "en_GB"}.get(self.language, self.language))
 
-    def _begun(self, text):
-        return text[0].upper() + text[1:] if self.language == "en" else text
+    @property
+    def joiner(self) -> str:
+        """What stands between two sentences."""
+        return _pattern(self.language, "between sentences")
 
-    def _some(self, prefix, counts, **facts):
-        """List those things of which there are any."""
-        return [self._text(f"{prefix} {name}", n=self._number(n), **facts) for name, n in counts.items() if n]
+    def number(self, number: float) -> str:
+        """Tell a number, its thousands parted; a whole one without decimals."""
+        return format_decimal(number, locale=self.locale)
 
-    def _and(self, told):
-        """List things as the language does it, the last joined with its own word."""
-        *first, last = told
-        return self._text("and", first=self._text("comma").join(first), last=last) if first else last
-
-    def _heading(self, key):
-        return texts(self.language)["headings"].get(key, key)
-
-    def _headings(self, columns):
-        return {column: self._heading(column) for column in columns}
-
-    def _cause(self, cause):
-        return visible(self._heading(cause), 40)
-
-    def _join(self, parts):
-        return (" " if self.language == "en" else "").join(parts)
-
-    def _number(self, number):
-        return f"{number:,}"
-
-    def _count(self, number, thing):
+    def count(self, number: int, thing: str) -> str:
+        """Tell how many of a thing there are: ``1 machine``, ``no machine``."""
         forms = texts(self.language)["counted"][thing]
-        form = {0: forms[-1], 1: forms[0]}.get(number, forms[len(forms) // 2])
-        return form.format(n=self._number(number))
+        form = "zero" if number == 0 and "zero" in forms else self.locale.plural_form(number)
+        return forms[form].format(n=self.number(number))
 
-    def _listed(self, told, most=8):
-        more = len(told) - most
-        return ", ".join(told[:most]) + (f" (+{more:,})" if more > 0 else "")
+    def both(self, items: Iterable[str]) -> str:
+        """List things as the language does it, the last joined with its own word."""
+        return format_list(list(items), locale=self.locale)
 
-    def _time(self, when):
+    def listed(self, items: Iterable[str], most: int = 8) -> str:
+        """List things; of many those that come first, and how many more there are."""
+        items = [visible(item, 160) for item in items]
+        more = len(items) - most
+        return ", ".join(items[:most]) + (f" (+{self.number(more)})" if more > 0 else "")
+
+    def names(self, names: Iterable[str], most: int = 8) -> str:
+        """List machines by name; of many those that come first, and how many more there are."""
+        names = [visible(name, 80) for name in names]
+        text = ", ".join(names[:most])
+        return text if len(names) <= most else self._pattern("and more", names=text, n=self.number(len(names) - most))
+
+    def time(self, when: pd.Timestamp) -> str:
+        """Tell an instant to the minute."""
         return f"{when.tz_convert(self.timezone):%Y-%m-%d %H:%M}"
 
-    def _moment(self, when):
+    def moment(self, when: pd.Timestamp) -> str:
+        """Tell an instant to the second."""
         return f"{when.tz_convert(self.timezone):%Y-%m-%d %H:%M:%S}"
 
-    def _duration(self, seconds):
+    def duration(self, seconds: float) -> str:
+        """Tell a duration in its two largest units."""
         minutes, s = divmod(round(seconds), 60)
         hours, m = divmod(minutes, 60)
         days, h = divmod(hours, 24)
-        key = "d" if days else "h" if hours else "m" if minutes else "s"
-        return self._text(key, d=days, h=h, m=m, s=s)
+        unit = "d" if days else "h" if hours else "m" if minutes else "s"
+        return self._pattern(unit, d=days, h=h, m=m, s=s)
 
-    def _counted(self, number, low, high):
-        if low == high:
-            return self._number(number)
-        return self._text("bounded count", value=self._number(number), low=self._number(low), high=self._number(high))
+    def interval(self, seconds: float) -> str:
+        """Tell a sample interval; of hours the hours alone."""
+        if pd.isna(seconds):
+            return "–"
+        return self.count(round(seconds / 3600), "hour") if seconds >= 3600 else self.duration(seconds)
+
+    def bounded(self, span: Mapping[str, float]) -> str:
+        """Tell a downtime (value, low, high in seconds) with its bounds; of a range the unit is told each time."""
+        if pd.isna(span["value"]):
+            return self.heading("unended")
+        value, low, high = (self.duration(span[end]) for end in ("value", "low", "high"))
+        return value if value == low == high else self._pattern("bounded", value=value, low=low, high=high)
+
+    def clock(self, span: Mapping[str, float]) -> str:
+        """Tell a downtime in minutes and seconds, as narrow as a table needs it."""
+        if pd.isna(span["value"]):
+            return self.heading("unended")
+        seconds = [round(span[end]) for end in ("value", "low", "high")]
+        return self.bounds(*(f"{s // 60}:{s % 60:02}" for s in seconds))
+
+    def range(self, value: float, low: float, high: float, thing: str = "") -> str:
+        """Tell a number with its bounds where there is a choice."""
+        told = self.count(int(value), thing) if thing else self.number(int(value))
+        return told if low == high else self.bounds(told, self.number(int(low)), self.number(int(high)))
+
+    def bounds(self, value: str, low: str, high: str) -> str:
+        """Put bounds behind what is told already."""
+        return self._pattern("bounded count", value=value, low=low, high=high)
+
+    def days(self, days: Mapping[str, float]) -> str:
+        """Tell a lag (value, low, high in days; infinite where it was not reached) in a sentence."""
+        value, low, high = days["value"], days["low"], days["high"]
+        if not math.isfinite(value):
+            return (
+                self._pattern("days never", low=self._days(low))
+                if math.isfinite(low)
+                else self._pattern("days unknown")
+            )
+        if low == -math.inf:
+            return self._pattern("at most", days=self._days(high if math.isfinite(high) else value))
+        key = "days range" if math.isfinite(high) else "days open"
+        return self._pattern(key, days=self._days(value), low=self._short(low), high=self._short(high))
+
+    def _days(self, days):
+        return self.count(1 if self._short(days) == "1" else round(days, 1), "day")
+
+    def _short(self, days):
+        return f"{days:.1f}".removesuffix(".0")
+
+    def heading(self, key: str) -> str:
+        """Tell a column, a cause or a state; what has no word stays as it is."""
+        return texts(self.language)["headings"].get(key, key)
+
+    def cause(self, cause: str) -> str:
+        """Tell the cause of an outage."""
+        return visible(self.heading(cause), 40)
+
+    def table(self, rows: Iterable[Mapping[str, object]], columns: list[str]) -> pd.DataFrame:
+        """Make a table of rows, with headings in the language; its first column heads the rows."""
+        known = texts(self.language)["headings"]
+        first, *rest = [known[name].format(zone=self.timezone) if name in known else name for name in columns]
+        table = pd.DataFrame(rows, columns=columns).set_axis([first, *rest], axis=1).set_index(first)
+        return table.rename_axis(index=None).rename_axis(columns=first)  # one line of headings, not two
+
+    def _pattern(self, key: str, **values: object) -> str:
+        return _pattern(self.language, key).format(**values)
+
+
+def _pattern(language, key):
+    return texts(language)["patterns"][key]
+
+
+@functools.cache
+def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
+    """Give what renders the templates of a language: every value that a template shows is escaped at this edge.
+
+    Parameters
+    ----------
+    words : Language
+    markdown : bool
+        Whether values are to stand in Markdown; else in plain text.
+
+    Returns
+    -------
+    jinja2.Environment
+        Its filters are methods of `Language`, and ``cap`` (begins a sentence), ``counted`` and ``some`` (of pairs of a
+        number and a thing, or a phrase with braces for the number, those of which there are any) and ``phrased``
+        (rows as a phrase that names their keys).
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    def shown(value):
+        if hasattr(value, "__html__"):
+            return value
+        text = words.number(value) if isinstance(value, (int, float)) else str(value)
+        safe = plain(text) if markdown else visible(text)
+        return Markup(" " * text.startswith(" ") + safe + " " * text.endswith(" "))
+
+    def source(name):
+        text = (
+            resources.files("amakit").joinpath(f"prose/templates/{words.language}/{name}").read_text(encoding="utf-8")
+        )
+        return text if markdown else text.replace("**", "").replace("`", "")
+
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(source), autoescape=True, finalize=shown, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    named = ["number", "count", "both", "listed", "names", "time", "moment", "duration", "interval", "bounded", "clock",
+             "range", "days", "heading", "cause"]  # fmt: skip
+    made.filters |= {name: getattr(words, name) for name in named}
+    made.filters |= {
+        "cap": lambda text: text[:1].upper() + text[1:],
+        "counted": lambda pairs: [words.count(n, thing) for n, thing in pairs if n],
+        "some": lambda pairs: [phrase.format(words.number(n)) for n, phrase in pairs if n],
+        "phrased": lambda rows, phrase: [phrase.format(**row) for row in rows],
+    }
+    made.tests["finite"] = math.isfinite
+    return made
+
+
+def reflow(text: str, joiner: str) -> str:
+    """Join the lines of each paragraph and each item of a list: in a template a sentence has a line of its own.
+
+    Parameters
+    ----------
+    text : str
+    joiner : str
+        What stands between two lines that are joined.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> reflow("One.\\nTwo.\\n\\n- a\\n  b\\n  - c", " ")
+    'One. Two.\\n\\n- a b\\n  - c'
+    """
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
+        lines: list[str] = []
+        for line in paragraph.split("\n"):
+            if not line.strip():
+                continue
+            if not lines or re.match(r" *- ", line):
+                lines.append(line.rstrip())
+            else:
+                lines[-1] += joiner + line.strip()
+        paragraphs.append("\n".join(lines))
+    return "\n\n".join(filter(None, paragraphs))

@@ -1,6 +1,5 @@
 """The notebook on upgrades and losses: its sentences, tables and charts against small hand-made outages."""
 
-import re
 from dataclasses import replace
 
 import nbformat
@@ -8,18 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from fleet import at
-from incident import ARC, SET, analysis, gap, outage, proof, table
+from incident import ARC, SET, analysis, gap, outage, pages, proof
 from nbconvert.filters import markdown2html
 
 import amakit
 from amakit import charts
 from amakit.prose import facts
-from amakit.prose.narrative import Narrator
 from amakit.report.run import report
 from amakit.study import alert_coverage
 
-METHODS = ["cost", "events", "downtimes", "others", "together", "alerts", "gap_limits"]
-TABLES = ["lost_table", "others_table", "together_table", "alerts_table"]
 CHARTS = [charts.around, charts.downtimes, charts.causes, charts.alerts]
 
 
@@ -56,32 +52,6 @@ def nothing():
 # -- sentences ----------------------------------------------------------------------------------------------
 
 
-def test_the_answer_counts_upgrades_and_what_they_lost(small):
-    text = Narrator(small).cost()
-    assert text.startswith(
-        "**Upgrades cost data.** 2 upgrades on 2 machines: 2 certainly lost samples, 0 may have, 0 lost none. The agent "
-        "was blind for a median of 2 min 45 s (bounds 2 min 25 s to 3 min 5 s) and for the longest time, "
-        "4 min 0 s (3 min 40 s – 4 min 20 s), on a."
-    )
-    assert "Heartbeat 5 (5–5), Perf 24 (23–25)." in text  # the counter that stayed away is told apart
-    assert "What minutes cost ConfigurationData cannot be seen" in text
-    assert "Not back by 2026-03-03 00:00: d." in text
-    assert "1 stream did not resume although the agent did, 700 samples lost so far: Perf y on b." in text
-
-
-def test_an_upgrade_that_may_have_cost_something_is_not_said_to_have(small):
-    perhaps = analysis([o := outage("a", "10:00", "10:00:40")], [gap(o, "Perf", "09:59:50", "10:00:50", 0, 0, 1)])
-    assert (
-        Narrator(perhaps)
-        .cost()
-        .startswith(
-            "**Upgrades may have cost data.** 1 upgrade on 1 machine: 0 certainly lost samples, 1 may have, 0 lost none."
-        )
-    )
-    spared = replace(perhaps, gaps=perhaps.gaps.iloc[:0])
-    assert "**No upgrade cost data that can be counted.**" in Narrator(spared).cost()
-
-
 def test_the_answer_of_the_demo_is_that_of_its_tables(demo):
     upgrades = demo.outages[demo.outages["cause"] == "upgrade"]
     machines = upgrades[["resource_id", "computer"]].drop_duplicates()
@@ -90,85 +60,30 @@ def test_the_answer_of_the_demo_is_that_of_its_tables(demo):
         [k in keys for k in demo.gaps[["resource_id", "computer", "outage_start"]].itertuples(index=False, name=None)]
     ]
     beats = gaps[(gaps["data_type"] == "Heartbeat") & ~gaps["ongoing"]]
-    text = Narrator(demo).cost()
+    text = pages(demo)["gaps"]["cost"]
     assert f"{len(upgrades)} upgrades on {len(machines)} machines" in text
     assert f"Heartbeat {beats['lost'].sum():,} ({beats['lost_low'].sum():,}–{beats['lost_high'].sum():,})" in text
 
 
-def test_other_outages_are_counted_by_cause(small):
-    say = Narrator(small)
-    assert say.others() == "2 outages on 2 machines were not upgrades: roll-back failed 1, machine stopped 1."
-    assert list(say.others_table().index) == ["d", "c"]
-    assert list(say.others_table()["blind, min:s (bounds)"]) == ["not back", "150:00 (149:40–150:20)"]
-
-
-def test_downtimes_are_told_by_product_line(small):
-    assert Narrator(small).downtimes() == (
-        "Of 2 upgrades with a known end, half were blind for 4 min 0 s or less and nine in ten for 4 min 0 s or less. By "
-        "product line: Linux 1, median 4 min 0 s; Windows 1, median 1 min 30 s."
-    )
+def test_other_outages_come_in_the_order_in_which_they_matter(small):
+    page = pages(small)["gaps"]
+    assert page.facts["others"]["causes"] == {"rollback_failed": 1, "machine_stopped": 1}
+    assert list(page.tables["others"].index) == ["d", "c"]
+    assert list(page.tables["others"]["blind, min:s (bounds)"]) == ["not back", "150:00 (149:40–150:20)"]
 
 
 def test_the_table_of_losses_puts_the_longest_first_and_owns_up_to_slow_streams(small):
-    table = Narrator(small).lost_table()
+    table = pages(small)["gaps"].tables["lost"]
     assert list(table.index) == ["a", "b"]
     assert table.loc["a"].tolist()[0] == "1.36 → 1.38"
     assert table.loc["a", ["Heartbeat", "Perf", "ConfigurationData"]].tolist() == ["4", "24 (23–25)", "cannot be seen"]
     assert table.loc["b", ["Heartbeat", "Perf", "ConfigurationData"]].tolist() == ["1", "0 + 1 not resumed", "–"]
-    assert len(Narrator(small).lost_table(most=1)) == 1
 
 
 def test_a_slow_stream_that_surely_lost_something_is_counted(small):
     slow = small.gaps["data_type"] == "ConfigurationData"
     sure = small.gaps.assign(**{name: small.gaps[name].mask(slow, 1) for name in ("lost", "lost_low")})
-    assert Narrator(replace(small, gaps=sure)).lost_table().loc["a", "ConfigurationData"] == "1"
-
-
-def test_events_are_told_where_they_were_judged(small):
-    assert Narrator(replace(small, events=None)).events().startswith("Events read from logs (Windows events, Syslog,")
-    assert Narrator(small).events().startswith("No upgrade here met a table of events")
-    (own,) = small.outages[small.outages["computer"] == "a"].to_dict("records")
-    verdicts = {"Event": "recovered", "Syslog": "recovered", "A_CL": "none_expected", "B_CL": "possible_loss"}
-    rows = [
-        {
-            "outage_start": own["start_earliest"],
-            "data_type": name,
-            "verdict": verdict,
-            "rows_inside": 0,
-            "expected": 0.0,
-        }
-        | {key: own[key] for key in ("resource_id", "computer", "cause")}
-        for name, verdict in verdicts.items()
-    ]
-    text = Narrator(replace(small, events=table("events", rows))).events()
-    assert "Of 4 pairs of upgrade and event table, 2 recovered the rows from inside the outage, 1 had none" in text
-    assert "1 may have lost rows. Suspected: B\\_CL on a." in text
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("which", ["small", "nothing", "demo"])
-def test_both_languages_tell_the_same_numbers(which, method, request):
-    found = request.getfixturevalue(which)
-    told = [
-        sorted(re.findall(r"\d+(?:[.,:]\d+)*", getattr(Narrator(found, language, "Asia/Tokyo"), method)()))
-        for language in ("en", "ja")
-    ]
-    some = [
-        [n for n in numbers if n not in ("0", "1", "2", "9")] for numbers in told
-    ]  # "no", "nine in ten", "2 台以上"
-    assert some[0] == some[1]
-
-
-def test_nothing_is_said_plainly(nothing):
-    say = Narrator(nothing)
-    assert say.cost().startswith("**No upgrade happened between 2026-03-02 00:00 and 2026-03-03 00:00")
-    assert say.downtimes() == "There was no upgrade with a known end."
-    assert say.others() == "There was no outage that was not an upgrade."
-    assert say.together() == "No two machines of one resource group or scale set were blind at once."
-    assert say.alerts() == "There was no outage that an alert could have noticed."
-    for language in ("en", "ja"):
-        for name in TABLES:
-            assert "<table" in getattr(Narrator(nothing, language), name)().to_html(border=0)
+    assert pages(replace(small, gaps=sure))["gaps"].tables["lost"].loc["a", "ConfigurationData"] == "1"
 
 
 @pytest.mark.parametrize("chart", CHARTS)
@@ -183,8 +98,8 @@ def test_names_from_machines_stay_text(small):
         for name in ("machines", "outages", "gaps", "samples")
     }
     named = replace(small, **swap)
-    assert "<img" not in markdown2html(Narrator(named).cost())
-    assert "<img" not in Narrator(named).lost_table().to_html()
+    assert "<img" not in markdown2html(pages(named)["gaps"]["cost"])
+    assert "<img" not in pages(named)["gaps"].tables["lost"].to_html()
     assert charts.around(named).layout.title.text.startswith("&lt;img src=x&gt;*b*")
 
 
@@ -228,9 +143,9 @@ def test_around_shades_no_certain_part_where_the_brackets_meet():
 
 
 def test_the_worst_is_the_longest_upgrade_or_else_the_longest_outage(small):
-    assert small.outages.loc[facts.worst(small), "computer"] == "a"
+    assert small.outages.loc[facts.worst(small.outages), "computer"] == "a"
     others = replace(small, outages=small.outages[small.outages["cause"] != "upgrade"])
-    assert others.outages.loc[facts.worst(others), "computer"] == "d"
+    assert others.outages.loc[facts.worst(others.outages), "computer"] == "d"
 
 
 def test_every_upgrade_of_a_small_fleet_is_a_point_with_its_bounds(small):
@@ -263,7 +178,7 @@ def test_causes_are_bars_with_their_numbers(small):
 
 
 def test_the_bars_of_alerts_are_the_table_of_alerts(demo):
-    table = Narrator(demo).alerts_table()
+    table = pages(demo)["gaps"].tables["alerts"]
     bars = [list(bar.x) for bar in charts.alerts(demo).data]
     assert bars == table.T.to_numpy().tolist()
     assert set(table.sum(axis=1)) == {len(demo.outages)}
@@ -359,7 +274,7 @@ def test_the_safe_window_trips_on_no_upgrade_and_one_minute_less_might(demo):
     for less, verdicts in ((0, {"misses"}), (1, {"misses", "depends"})):
         found = alert_coverage.verdicts(upgrades, at("2026-03-16"), [safe - less])
         assert set(found[f"alert {safe - less}"]) == verdicts
-    assert f"no upgrade here would trip is {safe} min" in Narrator(demo).alerts()
+    assert pages(demo)["gaps"].facts["alerts"]["safe"] == safe
     assert alert_coverage.safe_window(upgrades.assign(silence_high_s=np.inf)) is None
     assert alert_coverage.safe_window(upgrades.iloc[:0]) is None
 
@@ -410,12 +325,10 @@ def test_a_long_outage_does_not_glue_others_into_one_and_whole_groups_come_first
     found = together(*rows)
     assert found["kind"].tolist() == ["arc_group", *["resource_group"] * 3]
     assert found["certain_s"].tolist() == [40, 1780, 280, 40]
-    say = Narrator(analysis(rows))
-    assert say.together() == (
-        "Machines of one group were certainly blind at once in 4 stretches of time, and possibly in no stretch of time "
-        "besides. First come x, y (site), certainly for 40 s. A whole group was certainly blind in 1 stretch of time."
-    )
-    assert say.together_table()["blind at once"].tolist() == ["2 of 2", "2 of 4", "2 of 4", "2 of 4"]
+    page = pages(analysis(rows))["gaps"]
+    assert page.facts["concurrent"] == {"certain": 4, "possible": 0, "whole": 1, "names": ["x", "y"], "group": "site",
+                                        "seconds": 40}  # fmt: skip
+    assert page.tables["concurrent"]["blind at once"].tolist() == ["2 of 2", "2 of 4", "2 of 4", "2 of 4"]
 
 
 def overlapping_by_the_second(rows):

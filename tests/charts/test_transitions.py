@@ -1,7 +1,5 @@
 """Charts and sentences against the tables that they are made from."""
 
-import re
-import string
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +11,7 @@ from fleet import at, beats, write
 import amakit
 from amakit import charts
 from amakit.charts import style
-from amakit.prose.language import plain, texts
-from amakit.prose.narrative import Narrator
+from amakit.prose.transitions import transitions
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,7 @@ def test_a_version_looks_the_same_in_every_chart(small):
 
 def test_no_two_of_a_hundred_versions_look_alike(small):
     runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
-    styles = charts._styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
+    styles = style.version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
     assert len({(s["colour"], s["pattern"]["shape"]) for s in styles.values()}) == 100
 
 
@@ -103,52 +100,13 @@ def test_charts_of_nothing_say_so(small):
         assert chart(nothing).layout.annotations[0].text == "nothing to show"
 
 
-def test_sentences_count_as_the_tables_do(small):
-    say = Narrator(small)
-    assert say.changes().startswith("1 upgrade and no downgrade on 1 machine. ")
-    assert "4 min 0 s" not in say.changes()  # the bracket reaches from 09:59 to 10:04
-    assert "the widest is 5 min 0 s on web" in say.changes()
-    assert say.inventory() == (
-        "2 of 3 machines still reported at 2026-03-05 00:00, on 2 versions; the most common is Windows 1.37 with "
-        "1 machine. 1 machine had fallen silent: gone."
-    )
-    assert say.timing() == (
-        "The busiest hour was Tuesday 10:00–10:59 (UTC) with 1 of 1 upgrade. 0 of 1 upgrade (0 %) fell outside "
-        "Monday to Friday, 08:00 to 17:59."
-    )
-    assert say.unsteady() == "No machine went back to a version that it had left."
-
-
-def test_both_languages_know_every_text_and_every_fact():
-    english, japanese = texts("en"), texts("ja")
-    for section, told in english.items():
-        assert list(told) == list(japanese[section]), section
-        for key, text in told.items():
-            fields = [{name for _, name, *_ in string.Formatter().parse(str(t)) if name}
-                      for t in (text, japanese[section][key])]  # fmt: skip
-            assert fields[0] == fields[1], (section, key)
-
-
-@pytest.mark.parametrize("method", ["data", "inventory", "changes", "timing", "unsteady", "limits", "record"])
-def test_both_languages_tell_the_same_numbers(small, method):
-    told = [
-        re.findall(r"\d+(?:[.,:]\d+)*", getattr(Narrator(small, language, "Asia/Tokyo"), method)())
-        for language in ("en", "ja")
-    ]
-    assert set(told[0]) - {"0"} == set(told[1]) - {"0"}  # English says "no" where Japanese counts 0
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["<script>alert(1)</script>", "*a* _b_ `c` [d](http://e)", "# head", "a\n\n- b", "$x$ ~~y~~ ![i](j)", "&lt;"],
-)
-def test_names_from_machines_stay_text_in_markdown(text):
-    from nbconvert.filters import markdown2html
-
-    shown = markdown2html(f"before {plain(text)} after")
-    words = re.sub(r"<[^>]*>", "", shown).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    assert re.findall(r"<(\w+)", shown) == ["p"]
-    assert words.strip() == f"before {' '.join(text.split())} after"
+def test_facts_of_versions_count_as_the_tables_do(small):
+    told = transitions(small).facts
+    assert told["changes"] | {"median": 0} == {"machines": 1, "upgrades": 1, "downgrades": 0, "median": 0,
+                                               "widest": 300.0, "machine": "web"}  # from 09:59 to 10:04  # fmt: skip
+    assert told["inventory"] == {"reporting": 2, "versions": 2, "silent": ["gone"], "common": "Windows 1.37", "most": 1}
+    assert told["hours"] == {"day": 1, "hour": 10, "most": 1, "upgrades": 1, "outside": 0}
+    assert (told["undone"], told["often"]) == ([], [])
 
 
 def test_a_widget_leaves_the_figure_as_it_was():

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 
 from amakit import charts
-from amakit.prose.incident import Writeup
-from amakit.prose.rollout import Progress
-from amakit.study import releases
+from amakit.prose import facts
+from amakit.prose.gaps import gaps
+from amakit.prose.incident import incident
+from amakit.prose.rollout import rollout
+from amakit.prose.transitions import transitions
+
+pytestmark = pytest.mark.slow
 
 FIGURES = {
     "inventory": charts.inventory, "timeline": charts.timeline, "adoption": charts.adoption, "clock": charts.clock,
     "around": charts.around, "incident": charts.incident, "downtimes": charts.downtimes, "causes": charts.causes,
     "alerts": charts.alerts, "rollout": charts.rollout, "arrivals": charts.arrivals, "behind": charts.behind,
 }  # fmt: skip
-TABLES = ["changes_table", "unsteady_table", "lost_table", "others_table", "together_table", "alerts_table",
-          "timeline_table", "periodic_table", "events_table", "doubts_table", "evidence_table", "activity_table",
-          "attempts_table", "lags_table", "state_table", "batches_table", "stragglers_table"]  # fmt: skip
+PAGES = {"transitions": transitions, "gaps": gaps, "incident": incident, "rollout": rollout}
 
 
 @cache
@@ -48,15 +50,15 @@ def test_machines_that_share_a_line_are_all_counted_on_the_axis():
     assert charts.timeline(drawn(500)).data[0].z.shape[0] == 500
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", PAGES)
 def test_a_table_on_a_page_of_a_large_fleet_is_cut(name):
-    told = Progress(drawn(2000), releases=releases.known())
-    assert 0 < len(getattr(told, name)()) <= 500
+    for key, table in PAGES[name](drawn(2000)).tables.items():
+        assert len(table) <= 500, key
 
 
 def test_the_facts_hold_every_outage():
     given = drawn(500)
-    told = Writeup(given).facts()["outages"]
+    told = facts.record(facts.gather(given))["outages"]
     assert len(told) == len(given.outages)
     lost = sum(one["lost"].get("Heartbeat", {"lost": 0})["lost"] for one in told if not one["ongoing"])
     own = given.gaps[(given.gaps["data_type"] == "Heartbeat") & ~given.gaps["ongoing"].astype("bool")]
