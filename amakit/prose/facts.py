@@ -326,7 +326,8 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
         "streams_away": len(away),
         "others": {cause: int(n) for cause, n in others["cause"].value_counts().sort_index().items()},
         "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": int(changed.sum()),
-        "seen": changes["seen"], "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
+        "seen": changes["seen"],
+        "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
         "back": claims.all_back(outages, analysis.gaps, analysis.machines),
     }  # fmt: skip
 
