@@ -426,11 +426,14 @@ def _score_gap_rows(out, analysis, truth, pairs):
     dead = {_stream_of(row) for row in truth.losses.itertuples() if row.ongoing}
     starts = {(*_who(got), got.start_earliest) for _, got in pairs if got is not None}
     over = {_who(true) for true, _ in pairs if true.ongoing}
+    missed = {_who(m): m.missed for m in truth.machines.itertuples() if hasattr(m, "missed")}
     for g in analysis.gaps.itertuples():
         told = f"{g.computer} {g.data_type} {g.stream} {_at(g.outage_start)} {g.cause} lost {g.lost_low} ≤ {g.lost} ≤ {g.lost_high}"
         claims = pd.isna(g.lost_low) or g.lost_low > 0
         partial = bool(g.ongoing) and _who(g) not in over
-        right = partial or not claims or (_stream_of(g) in streams and (*_who(g), g.outage_start) in starts)
+        single = pd.isna(g.outage_start) and g.data_type == "Heartbeat" and not g.ongoing  # beside other streams
+        single = single and g.lost_low <= sum(g.last_before < at < g.first_after for at in missed.get(_who(g), ()))
+        right = partial or single or not claims or (_stream_of(g) in streams and (*_who(g), g.outage_start) in starts)
         out.figures["gap rows that are true"].add(right, told + (" on a quiet machine" if _who(g) in quiet else ""))
         if partial:
             out.figures["partial agents true"].add(_stream_of(g) in dead, told)
