@@ -1,7 +1,7 @@
 """What the demo's agents sample on a clock: Heartbeat, Perf, InsightsMetrics, ConfigurationData, AMAHealth."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -37,8 +37,8 @@ class Rows:
     times: np.ndarray
     received: np.ndarray
     columns: dict
-    due: tuple = ()
-    lost: tuple = ()
+    due: Sequence[int] = ()
+    lost: Sequence[int] = ()
     dead: bool = False
 
 

@@ -151,7 +151,7 @@ _IN_GROUP = {
 }  # fmt: skip
 
 
-def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = False) -> str:
+def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = False) -> str:  # noqa: C901 - one branch for each operator
     """Run operators once a group of rows that have the same keys, by giving each operator the keys."""
     by = ", ".join(map(quoted, keys))
     ordered = False
