@@ -13,7 +13,7 @@ import pandas as pd
 
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
-from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
+from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -427,7 +427,7 @@ def actions(
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
         ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
         ("rule", machines(away)),
-        ("events", machines(events[events["verdict"] == "possible_loss"])),
+        ("events", machines(events[events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
@@ -463,7 +463,7 @@ def _outages(known):
     for index, name, *numbers, unseen in by_type.itertuples(index=False, name=None):
         own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
         lost.setdefault(index, {})[name] = own
-    seen = _records(known.events, ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"])
+    seen = _records(known.events, ["data_type", "source", "rows_inside", "expected", "max_delay_s", "verdict"])
     acts = _records(known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller",
                                               "correlation", "role"])  # fmt: skip
     outages = known.analysis.outages
