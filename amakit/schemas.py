@@ -29,6 +29,10 @@ class Verdict(StrEnum):
     STOPPED = "stopped"  # the source has not come back
 
 
+#: The verdicts that say rows are missing.
+LOST = [Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS, Verdict.RETURNED_LATE, Verdict.STOPPED]
+
+
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
 

@@ -281,7 +281,7 @@ WINDOWS = pd.DataFrame({
 })  # fmt: skip
 PLAUSIBLE = {
     "string": "web-01", "long": 5, "int": 5, "real": 1.5, "bool": True, "timespan": dt.timedelta(minutes=5),
-    "dynamic": MACHINES, "datatable": WINDOWS, "table": None,
+    "dynamic": MACHINES, "datatable": WINDOWS, "table": None, "columns": ["Computer", "_ResourceId"],
 }  # fmt: skip
 NAMES = sorted(packaged())
 
@@ -327,7 +327,7 @@ def test_there_are_packaged_queries_and_each_tells_what_it_is_for():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rendered_query_has_no_place_left_to_fill(name):
     unfilled = re.compile(r"\{[a-z_]\w*\}")
-    tame = {"string": "x", "dynamic": ["x"], "datatable": None}
+    tame = {"string": "x", "dynamic": ["x"], "datatable": None, "columns": ["x"]}
     values = {
         key: value if query(name).parameters[key][0] not in tame
         else tame[query(name).parameters[key][0]] or value.replace(r"[{}]", "", regex=True)

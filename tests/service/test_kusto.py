@@ -363,13 +363,15 @@ def answers(workspace):
     around = pd.DataFrame({"ResourceId": ids, "Computer": [name for name, _ in SLOTS]})
     around["Start"] = [start + pd.Timedelta(days=n + 1, hours=hour - 1) for n, (_, hour) in enumerate(SLOTS)]
     around["End"] = around["Start"] + pd.Timedelta(hours=2)
-    keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0)
+    keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0, Source="")
     events = {"table": "Event", "shared": []}
     asked = {
         "heartbeat_machines": {}, "heartbeat_days": {"machines": []}, "heartbeat_hours": {"windows": around.assign(Interval=60.0)},
         "heartbeat_rows": {"windows": around}, "perf_streams": {"machines": []}, "event_machines": events,
         "perf_rows": {"windows": around, "streams": ["Processor \\ % Processor Time \\ _Total"]},
-        "event_windows": events | {"windows": keyed[["Key", "Window", "Start", "End", "Width", "Few"]]},
+        "event_hours": events | {"source": [], "machines": []},
+        "event_windows": events | {"source": [], "content": [], "windows": keyed[
+            ["Key", "Source", "Window", "Start", "End", "Width", "Few"]]},
     }  # fmt: skip
     for name, values in asked.items():
         frame = pd.concat(workspace.ask_all(name, [window | values]))
