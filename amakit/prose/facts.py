@@ -398,7 +398,7 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     run = analysis.run
     slow = sorted(analysis.gaps.loc[analysis.gaps["interval_s"] >= SLOW, "data_type"].unique())
     open_events = int((analysis.events["verdict"] == "undetermined").sum())
-    found = [{"kind": "brackets"}]
+    found: list[dict] = [{"kind": "brackets"}]
     found += [{"kind": "unknown", **stretch} for stretch in run.get("unknown", [])]
     found += [{"kind": "tables", "tables": run["missing_tables"]}] if run["missing_tables"] else []
     found += [{"kind": "slow", "data_types": slow}] if slow else []

@@ -199,7 +199,7 @@ def _reads(workspace, table):
     there = workspace.columns(table) | (RECEIVED if workspace.live else {})
     usual = tables()[table if table in tables() else "WindowsEvent"]
     wanted = [c for c in dict.fromkeys(c for columns in reads.values() for c in columns) if c in there or c in usual]
-    rare = set(reads.pop(_SAYING.get(table), ())) - {c for columns in reads.values() for c in columns}
+    rare = set(reads.pop(_SAYING.get(table, ""), ())) - {c for columns in reads.values() for c in columns}
     return wanted, {column: there[column] for column in wanted if column in there}, rare
 
 

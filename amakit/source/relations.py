@@ -135,7 +135,7 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
     return _split(source, {t or "" for (t,) in types}, kind)
 
 
-def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table: str) -> list[tuple[str, Source]]:
+def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table: str) -> list[tuple[str, Source]]:  # noqa: C901 - one branch for each kind of wrapping
     """Read JSON, whatever its rows are wrapped in, all as text; records of several tables are split by their Type."""
     path = files[0]
     packed = ", compression = 'gzip'" if head.packed and files[0] == str(head.path) else ""
