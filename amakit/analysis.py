@@ -16,13 +16,12 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.clocks import behind_at_end, clock_notes, clock_steps
 from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
-from amakit.fetch.survey import COSTS
-from amakit.find import causes, evidence, losses, outages, sources, versions
+from amakit.find import causes, events, evidence, losses, outages, versions
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
     not_recorded,
@@ -36,7 +35,7 @@ from amakit.find.unknown import (
 )
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
+from amakit.schemas import MACHINE, Cause, of_outages, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
@@ -194,8 +193,8 @@ def analyze(
         silent = silent[~within(silent, anew)]
         cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
-        verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
-        quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
+        everybody = heartbeats.everybody(fleet)
+        verdicts, quiet, unread = events.check(workspace, away, asked, everybody, machines, unknown)
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
@@ -209,6 +208,7 @@ def analyze(
             unknown_spans(unknown, "Heartbeat"),
             partial_machines(result("gaps", lost)),
             _notes(fleet, runs, intervals, anew),
+            behind_at_end(fleet.days),
         ),
         "transitions": changes,
         "outages": away,
@@ -225,7 +225,7 @@ def analyze(
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]),
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"unread_tables": unread},
     )
 
 
@@ -256,6 +256,8 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     away = outages.table(found, holes, runs)
     around = evidence_around(fleet, found)
     proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
+    said = [*(["AzureActivity"] if len(acts) else []), *streams["data_type"], *around["system"]["data_type"]]
+    cover = cover.with_missing(fleet.workspace, said)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
     away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
@@ -333,7 +335,7 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
+def _machines(spans, runs, away, asked, cover, unfetched, halves, notes, behind):
     """Summarise each machine that reported in the window or shortly before it."""
     machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
     unknown = [*unfetched, *unrecorded]
@@ -346,7 +348,8 @@ def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
         before=seen_before.set_index(machine)["before"],
         blind=_blind(away, asked, horizon, unrecorded),
     )
-    reporting = found["last_seen"] >= horizon - SILENT_AFTER
+    since = found["last_seen"] + behind.reindex(found.index).fillna(pd.Timedelta(0))  # by a right clock
+    reporting = since >= horizon - SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
     # a machine that reports for the first time may not have existed before
     began = found["first_seen"].where(found["before"].isna(), asked.start)
@@ -406,7 +409,7 @@ def _record(workspace, asked, machines, cover, unknown, log):
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
         "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
         "coverage": cover.record(),
-        "missing_tables": sorted(set(COSTS) - set(workspace.tables)),
+        "missing_tables": sorted(cover.missing),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],
     }

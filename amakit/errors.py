@@ -111,7 +111,7 @@ class AmakitError(Exception):
         from IPython import get_ipython
 
         traceback = getattr(get_ipython(), "InteractiveTB", None)
-        if getattr(traceback, "mode", "Context") not in ("Context", "Minimal"):
+        if traceback is not None and traceback.mode not in ("Context", "Minimal"):
             return traceback.structured_traceback(type(self), self, self.__traceback__)
         return [f"{type(self).__name__}: {self}", *self.place.splitlines()]
 
@@ -134,6 +134,10 @@ class Unanswered(AmakitError):
     def __init__(self, text: str, wait: float = 0.0, large: str = "") -> None:
         super().__init__(text)
         self.wait, self.large = wait, large
+
+
+class Refused(AmakitError):
+    """The service does not let this user read a table, or not in this way; others may well be read."""
 
 
 def nearest(name: str, known: "Iterable[str]", limit: int = 3) -> str:

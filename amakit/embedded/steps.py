@@ -98,7 +98,7 @@ class Steps:
         function = re.match(r"(?:view\s*)?(?=\()", value)
         words = tokens(value[function.end() :]) if function else []
         closing = next((i for i, t in enumerate(words) if t.depth == 0 and t.word == ")"), None)
-        if closing is not None and len(words) > closing + 1 and words[closing + 1].word == "{":
+        if function and closing is not None and len(words) > closing + 1 and words[closing + 1].word == "{":
             value = value[function.end() :]
             declared = _parameters(value[1 : words[closing].start])
             body = value[words[closing + 1].end : value.rindex("}")].strip().rstrip(";")
@@ -142,7 +142,7 @@ class Steps:
         ordered = operator_of(source)[0] == "range"
         for operator in operators:
             name, rest = operator_of(operator)
-            rest = self.scalar(rest)
+            rest = rest if name in ("partition", "mv-apply", "mvapply") else self.scalar(rest)  # they run theirs anew
             if name in OPERATORS:
                 current = OPERATORS[name](self, current, rest, ordered)
             elif name != "render":
@@ -277,7 +277,7 @@ class Steps:
         kind = "TABLE" if as_table else "VIEW"
         self.run(f'CREATE TEMP {kind} "{name}" AS {sql}')
         self.made.append((kind, name))
-        described = self.run(f'SELECT * FROM "{name}" LIMIT 0').description
+        described = self.run(f'DESCRIBE "{name}"').fetchall()
         relation = Relation(name, {column: kusto_type(kind) for column, kind, *_ in described})
         self.relations[name] = relation.columns
         return relation
@@ -326,6 +326,11 @@ def _parameters(text):
 
 def _small_changes(text):
     """Put what duckdb-kql has in place of what it reads wrongly or not at all."""
+    words = tokens(text)
+    for before, token, after in reversed(list(zip([None, *words], words, [*words[1:], None], strict=False))):
+        is_call = after is not None and after.word == "("
+        if token.kind == "name" and token.word == "table" and not is_call and not (before and before.word == "="):
+            text = f"{text[: token.start]}['table']{text[token.end :]}"
     while True:
         for name, given, start, end in calls(text, {"extract", "ingestion_time"}):
             if name == "ingestion_time":

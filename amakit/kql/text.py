@@ -1,7 +1,7 @@
 """Where statements, operators and arguments begin in a KQL text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from amakit.errors import AmakitError
@@ -149,7 +149,7 @@ def named(text: str) -> tuple[str, str]:
     return (text[: cut.start].strip(), text[cut.end :].strip()) if cut else ("", text.strip())
 
 
-def calls(text: str, wanted: set[str] | frozenset[str] | dict) -> Iterator[tuple[str, str, int, int]]:
+def calls(text: str, wanted: Collection[str]) -> Iterator[tuple[str, str, int, int]]:
     """Give each call of some functions, inner ones before those around them: name, arguments, start and end.
 
     Examples
@@ -162,8 +162,8 @@ def calls(text: str, wanted: set[str] | frozenset[str] | dict) -> Iterator[tuple
         if token.kind != "sign":
             continue
         if token.word == "(":
-            known = before is not None and before.kind == "name" and before.word in wanted
-            open_calls.append((before, token) if known else None)
+            known = before if before is not None and before.kind == "name" and before.word in wanted else None
+            open_calls.append((known, token) if known is not None else None)
         elif token.word in "[{":
             open_calls.append(None)
         elif token.word in _CLOSING and open_calls and (call := open_calls.pop()):

@@ -9,7 +9,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
-from amakit.schemas import Cause
+from amakit.schemas import LOST, Cause
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -81,17 +81,19 @@ def _upgrades(known):
     longest = known.upgrades["blind"]["longest"]
     row = None if longest is None else known.outages.loc[longest]
     return known.upgrades | {
-        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)}
+        "seen": known.verdict["seen"],
+        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)},
     }
 
 
 def _events(known):
     events = known.events[known.events["cause"] == Cause.UPGRADE]
-    loss = events[events["verdict"] == "possible_loss"]
+    loss = events[events["verdict"].isin(LOST)]
     return {
         "n": len(events),
         "verdicts": Counter(events["verdict"]),
-        "lost": loss[["data_type", "machine"]].to_dict("records"),
+        "loss": len(loss),
+        "lost": loss[["data_type", "machine"]].drop_duplicates().to_dict("records"),
     }
 
 

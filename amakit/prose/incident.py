@@ -21,12 +21,12 @@ from amakit.prose.page import (
     shown_names,
     span,
 )
-from amakit.schemas import MACHINE, Cause
+from amakit.schemas import LOST, MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
-_VERDICTS = ("recovered", "none_expected", "undetermined", "possible_loss")
+_VERDICTS = ("recovered", "none_expected", "undetermined", *LOST)
 
 
 def incident(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> Page:
@@ -101,7 +101,7 @@ def _told(known, words):
     analysis, outages = known.analysis, known.outages
     longest = facts.blind(outages)["longest"]
     blind = known.verdict["blind"]["longest"]
-    doubtful = known.events[(known.events["verdict"] == "possible_loss") & known.events["cause"].isin(facts.ATTEMPTS)]
+    doubtful = known.events[known.events["verdict"].isin(LOST) & known.events["cause"].isin(facts.ATTEMPTS)]
     counted = {*known.attempted["lost"], *known.others["lost"]}
     unseen = sorted(visible(name, 80) for name in {*known.attempted["unseen"], *known.others["unseen"]} - counted)
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
@@ -202,15 +202,17 @@ def _events_table(known, words):
 
 def _doubts_table(known, words):
     """Give the pairs of outage and event table that may have lost rows, or cannot be decided."""
-    rows = known.events[known.events["verdict"].isin(["possible_loss", "undetermined"])]
-    rows = rows.sort_values(["verdict", "outage_start"]).head(MOST)
+    rows = known.events[known.events["verdict"].isin([*LOST, "undetermined"])]
+    rows = rows.assign(open=rows["verdict"] == "undetermined")
+    rows = rows.sort_values(["open", "verdict", "outage_start"]).head(MOST)
     cells = rows.assign(
         computer=shown_names(rows["machine"]), when=rows["outage_start"].map(words.moment),
         data_type=shown_names(rows["data_type"]), verdict=rows["verdict"].map(words.heading),
-        rows_inside=[words.number(int(n)) for n in rows["rows_inside"]],
-        expected=rows["expected"].map("{:,.1f}".format),
+        source=shown_names(rows["source"]),
+        rows_inside=["–" if pd.isna(n) else words.number(int(n)) for n in rows["rows_inside"]],
+        expected=["–" if pd.isna(n) else f"{n:,.1f}" for n in rows["expected"]],
     )  # fmt: skip
-    return words.table(cells, ["computer", "when", "data_type", "verdict", "rows_inside", "expected"])
+    return words.table(cells, ["computer", "when", "data_type", "source", "verdict", "rows_inside", "expected"])
 
 
 def _evidence_table(known, words):

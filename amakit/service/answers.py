@@ -52,6 +52,8 @@ REFUSED = {
 }  # fmt: skip
 
 
+#: Those of them that may hold for one table alone.
+OF_A_TABLE = re.compile(r"Basic or Auxiliary plan|does not let you read it")
 #: Columns that say when a row is of: they have a value in each row, and it lies in the slice that was asked for.
 _INSTANTS = ("TimeGenerated", "Day", "Hour")
 
@@ -160,10 +162,10 @@ def error_code(text: str) -> str:
     return found[found.lastindex or 0] if found else ""
 
 
-def innermost_message(error: Exception, response: "Response") -> str:
+def innermost_message(error: Exception, response: "Response | None") -> str:
     """Give the innermost message: Log Analytics nests them, and its client prints none."""
     line = first_line(error)
-    if not line.startswith("Unknown Kusto service error"):
+    if response is None or not line.startswith("Unknown Kusto service error"):
         return line
     try:
         told = response.json()["error"]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.errors import AmakitError, Unanswered, UsageError
+from amakit.errors import AmakitError, Refused, Unanswered, UsageError
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of
 from amakit.service.address import address
 from amakit.service.answers import (
+    OF_A_TABLE,
     REFUSED,
     WRONG_TENANT,
     check_frames,
@@ -265,7 +266,7 @@ class KustoEngine:
             def _kusto_parse_by_endpoint(endpoint, response_json):
                 query = endpoint.endswith("v2/rest/query")
                 answer = (KustoResponseDataSetV2 if query else KustoResponseDataSetV1)(response_json)
-                answer.frames = response_json
+                answer.frames = response_json  # type: ignore[union-attr]
                 return answer
 
         # as text it would be read as "key=value;key=value", so the path goes in as a property
@@ -286,7 +287,7 @@ class KustoEngine:
         from azure.kusto.data._cloud_settings import CloudInfo, CloudSettings
 
         bounded = SimpleNamespace(get=lambda url, **options: requests.get(url, timeout=30, **options))
-        found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)
+        found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)  # type: ignore[arg-type]
         own = CLOUDS[self._cloud]
         if found is CloudSettings.DEFAULT_CLOUD:
             plain = {name: getattr(found, name) for name in ("login_mfa_required", "kusto_client_app_id",
@@ -351,7 +352,8 @@ class KustoEngine:
             )
         for pattern, sentence in REFUSED.items():
             if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
-                return AmakitError(f"{self._workspace} {sentence} ({error_code(told) or f'status {status}'})")
+                kind = Refused if OF_A_TABLE.search(sentence) else AmakitError
+                return kind(f"{self._workspace} {sentence} ({error_code(told) or f'status {status}'})")
         if 200 <= status < 300:
             return Unanswered("it answered with nothing, or with what is no answer of a Kusto service")
         if status == 0 and not re.search(r"Semantic|Syntax|BadRequest|SEM0|SYN0", told):
