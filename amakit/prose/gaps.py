@@ -87,7 +87,7 @@ def _upgrades(known):
 
 def _events(known):
     events = known.events[known.events["cause"] == Cause.UPGRADE]
-    loss = events[events["verdict"] == "possible_loss"]
+    loss = events[events["verdict"].isin(facts.LOSSES)]
     return {
         "n": len(events),
         "verdicts": Counter(events["verdict"]),
