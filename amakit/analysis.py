@@ -21,8 +21,7 @@ from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
-from amakit.fetch.survey import COSTS
-from amakit.find import causes, evidence, losses, outages, sources, versions
+from amakit.find import causes, events, evidence, losses, outages, versions
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
     not_recorded,
@@ -36,7 +35,7 @@ from amakit.find.unknown import (
 )
 from amakit.intervals import Window, covered, iso, window
 from amakit.output import save_frame, staged
-from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
+from amakit.schemas import MACHINE, Cause, of_outages, result
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
@@ -194,8 +193,8 @@ def analyze(
         silent = silent[~within(silent, anew)]
         cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
-        verdicts = sources.verdicts(workspace, away, asked, heartbeats.everybody(fleet))
-        quiet = result("sources", pd.DataFrame(columns=list(RESULTS["sources"])))
+        everybody = heartbeats.everybody(fleet)
+        verdicts, quiet, unread = events.check(workspace, away, asked, everybody, machines, unknown)
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
@@ -225,7 +224,7 @@ def analyze(
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]),
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"unread_tables": unread},
     )
 
 
@@ -256,6 +255,8 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     away = outages.table(found, holes, runs)
     around = evidence_around(fleet, found)
     proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
+    said = [*(["AzureActivity"] if len(acts) else []), *streams["data_type"], *around["system"]["data_type"]]
+    cover = cover.with_missing(fleet.workspace, said)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
     away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
@@ -406,7 +407,7 @@ def _record(workspace, asked, machines, cover, unknown, log):
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
         "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
         "coverage": cover.record(),
-        "missing_tables": sorted(set(COSTS) - set(workspace.tables)),
+        "missing_tables": sorted(cover.missing),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],
     }

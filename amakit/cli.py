@@ -208,7 +208,7 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
     from amakit.kql.placeholders import pointed
     from amakit.kql.rendering import drawing_of
 
-    text = click.get_text_stream("stdin").read() if kql == "-" else kql
+    text = click.get_text_stream("stdin").read() if kql == "-" else kql  # type: ignore[operator]
     drawing = drawing_of(text)
     if out and out.lower().endswith((".html", ".png")) and drawing is None:
         raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")

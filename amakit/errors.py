@@ -136,6 +136,10 @@ class Unanswered(AmakitError):
         self.wait, self.large = wait, large
 
 
+class Refused(AmakitError):
+    """The service does not let this user read a table, or not in this way; others may well be read."""
+
+
 def nearest(name: str, known: "Iterable[str]", limit: int = 3) -> str:
     """Say which of the known names are closest to one that is not known.
 

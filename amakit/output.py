@@ -1,6 +1,7 @@
 """Files appear whole or not at all."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -91,7 +92,7 @@ def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
     ----------
     frame : pandas.DataFrame
     target : path-like or binary file
-        ``.csv`` or ``.parquet``; an open file gets CSV.  Times are ISO 8601 with ``Z`` in CSV.
+        ``.csv`` or ``.parquet``; an open file gets CSV.  In CSV times are ISO 8601 with ``Z``, dynamic values JSON.
 
     Raises
     ------
@@ -111,8 +112,14 @@ def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
 
 
 def _csv(frame, target):
-    times = {c: isos(frame[c]) for c in frame.select_dtypes("datetimetz")}
-    frame.assign(**times).to_csv(target, index=False, lineterminator="\n")
+    cells = {c: isos(frame[c]) for c in frame.select_dtypes("datetimetz")}
+    cells |= {c: frame[c].map(_dynamic) for c in frame.select_dtypes("object")}
+    frame.assign(**cells).to_csv(target, index=False, lineterminator="\n")
+
+
+def _dynamic(value):
+    """Write a list or an object as JSON, whole; everything else is as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if isinstance(value, list | dict) else value
 
 
 def _parquet(frame, target):

@@ -29,6 +29,10 @@ class Verdict(StrEnum):
     STOPPED = "stopped"  # the source has not come back
 
 
+#: The verdicts that say rows are missing.
+LOST = [Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS, Verdict.RETURNED_LATE, Verdict.STOPPED]
+
+
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
 
@@ -347,7 +351,7 @@ def _is_float(values):
 
 def _json(value):
     if value is None or not isinstance(value, str):
-        return value
+        return value.tolist() if isinstance(value, np.ndarray) else value
     try:
         return json.loads(value)
     except json.JSONDecodeError:

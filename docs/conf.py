@@ -16,7 +16,14 @@ version = release = amakit.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "sphinx_click"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-exclude_patterns = ["_build", "parts", "_generated/columns.md", "_generated/scores.md", "_generated/exports.md"]
+exclude_patterns = [
+    "_build",
+    "parts",
+    "_generated/columns.md",
+    "_generated/scores.md",
+    "_generated/exports.md",
+    "_generated/event_power.md",
+]
 suppress_warnings = ["misc.highlighting_failure"]  # the lexer of Kusto knows fewer operators than Kusto
 
 default_role = "autolink"

@@ -6,15 +6,19 @@
 import functools
 import inspect
 import json
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import compare
+import numpy as np
+import pandas as pd
 
 import amakit
+from amakit.find import sources
 from amakit.kql import catalog
 from amakit.report.stills import picture
-from amakit.schemas import RESULTS, meanings
+from amakit.schemas import LOST, RESULTS, meanings
 from amakit.source.dates import FORMS as DATES
 from amakit.source.dates import INSTANTS
 from amakit.source.forms import FORMS, REFUSED
@@ -33,11 +37,38 @@ def write(folder):
     """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
     folder.mkdir(exist_ok=True)
     pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
-             "scores": scores, "exports": exports}  # fmt: skip
+             "scores": scores, "exports": exports, "embedded": embedded, "event_power": event_power}  # fmt: skip
     for name, page in pages.items():
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def event_power():
+    """Tell how often a loss is said, by rows expected and share lost; 400 seeded draws for each cell."""
+    rng, draws, bins = np.random.default_rng(16), 400, 144
+    rows = []
+    for expected in (5, 10, 20, 50, 100):
+        around = rng.poisson(expected, (draws, bins)).astype("float64")
+        mean, spread = sources.rate(around.sum(axis=1), (around**2).sum(axis=1), np.full(draws, bins))
+        cells = []
+        for lost in (0.0, 0.2, 0.5, 0.8, 1.0):
+            inside = rng.binomial(rng.poisson(expected, draws), 1 - lost)
+            few = sources.tail(inside, mean, spread, (around <= inside[:, None]).mean(axis=1))
+            found = pd.DataFrame({
+                "cause": "upgrade", "ongoing": False, "apart": False, "rows_inside": inside, "expected": mean,
+                "spread": spread, "carried": True, "inside_probability": few, "hours_probability": 1.0, "bins": bins,
+                "replayed": False, "stamped": False, "covered": True, "silence_probability": 1.0,
+                "after_probability": 1.0, "before_probability": 1.0, "returned": True, "records_probability": np.nan,
+                "records_whole": False, "outage": range(draws), "data_type": "Syslog",
+            })  # fmt: skip
+            said = sources.judge(found)
+            cells.append(
+                f"{said.isin(LOST).mean():.0%}"
+                + (f", {(said == 'recovered').mean():.0%} recovered" if not lost else "")
+            )
+        rows.append((expected, *cells))
+    return markdown(rows, ["rows expected", "none lost", "20 % lost", "50 %", "80 %", "100 %"])
 
 
 @functools.cache
@@ -159,3 +190,18 @@ def _share(line):
 def _median(line):
     """Read a line of its second block: name and value of all fleets."""
     return line[:47].strip(), line[47:56].strip()
+
+
+def embedded():
+    """Tell what KQL the embedded engine has and refuses, and which documented examples the tests run."""
+    from amakit.embedded.supported import refused, supported
+
+    examples = json.loads((HERE.parent / "tests" / "embedded" / "documented.json").read_text(encoding="utf-8"))
+    tried = Counter(example["page"].removesuffix("-function").removesuffix("-operator") for example in examples)
+    here, not_here = supported(), refused()
+    rows = [(kind, ", ".join(f"`{n}`" for n in sorted(here[kind])), ", ".join(f"`{n}`" for n in sorted(not_here[kind])))
+            for kind in here]  # fmt: skip
+    pages = ", ".join(f"{page} ({n})" for page, n in sorted(tried.items()))
+    return (HERE / "parts" / "embedded.md").read_text(encoding="utf-8").format(
+        table=markdown(rows, ["", "has", "refuses"]), examples=len(examples), pages=pages
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """What several test files share: Microsoft's own KQL parser under Node, a Kusto server on loopback, a browser."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -17,6 +18,41 @@ hypothesis.settings.register_profile("amakit", deadline=None)  # a busy machine 
 hypothesis.settings.load_profile("amakit")
 
 _FOLDER = Path(__file__).parent / "kql_parser"
+#: Mark by the fixture that a test asks for, itself or through others.
+_MARKS = {"browser": "browser", "kusto_server": "server", "service": "server", "running": "server", "lab": "lab",
+          "collected": "slow", "agent_beats": "slow"}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Mark each test by what it needs."""
+    for item in items:
+        for name in set(getattr(item, "fixturenames", ())) & set(_MARKS):
+            item.add_marker(_MARKS[name])
+
+
+@pytest.fixture(autouse=True)
+def analysed(request, monkeypatch):
+    """Let docstrings that analyse the same window of the demo share one analysis."""
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch.setattr("amakit.analyze", _analysed, raising=False)
+
+
+@functools.cache
+def _shared(*asked):
+    from amakit.analysis import analyze
+    from amakit.source.workspace import connect
+
+    return analyze(connect("demo"), *asked)
+
+
+def _analysed(workspace, start=None, end=None, machines=()):
+    assert workspace.kind == "demo"
+    return _shared(start, end, tuple(machines))
+
+
+def _needed(reason):
+    """Skip a test for want of a program; in CI, where all are there, fail."""
+    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 class KqlParser:
@@ -42,12 +78,11 @@ class KqlParser:
 @pytest.fixture(scope="session")
 def parser_process():
     """Start Node with the parser once."""
-    node = shutil.which("node")
+    node = shutil.which("node") or shutil.which("node", path=str(Path(sys.executable).parent))
     if node is None or not (_FOLDER / "node_modules" / "@kusto" / "language-service-next").is_dir():
-        reason = "the official KQL parser is missing; install Node, then `npm install --prefix tests/kql_parser`"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _needed(
+            "the official KQL parser is missing; `make test` brings it, and so does `npm install --prefix tests/kql_parser`"
+        )
     command = [node, str(_FOLDER / "check.cjs")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
         yield process
@@ -75,13 +110,13 @@ def _served(path):
     command = [sys.executable, "-c", program, "serve", str(path), "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            for _ in range(300):
+            for _ in range(6000):
                 assert server.poll() is None, "the server ended before it was ready"
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                     break
                 time.sleep(0.1)
             else:
-                pytest.fail("the server was not ready after 30 seconds")
+                pytest.fail("the server was not ready after ten minutes")
             yield f"http://127.0.0.1:{port}/{path.stem}"
         finally:
             server.terminate()
@@ -98,8 +133,7 @@ def browser():
     """Give the Chromium of this machine, which a package of the system brings."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if path is None:
-        reason = "there is no Chromium to open the page in; install it, on Debian with `apt-get install chromium`"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        _needed("there is no Chromium to open the page in; install it, on Debian with `apt-get install chromium`")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

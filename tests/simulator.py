@@ -40,6 +40,10 @@ class Operation:
     caller: str = "0f6c2a9e-7d51-4b7c-9c33-5a1d6b0e2f44"
 
 
+#: Arc's service, as its object is called in one tenant, and as its application is called in all of them.
+ARC_SERVICE, ARC_APPLICATION = "8e7d1c52-33aa-4f0b-9c6e-5a1d6b0e2f55", "5e5e43d4-54da-4211-86a4-c6e7f3715801"
+
+
 @dataclass
 class Incident:
     """The agent, or only its network, is away in ``[start, end)``.
@@ -155,20 +159,19 @@ def _length(m):
     )
 
 
-def _write(m, start, end, outcome, caller=None):
-    """Make the operation of a replaced extension; some hang."""
-    r = m.rng
+def _write(m, start, end, outcome, caller=None, automatic=False):
+    """Make the operation of a replaced extension; some hang.  Arc's own service upgrades by an action of its own."""
+    r, words = m.rng, ("upgradeExtensions/action", "extensions/write")
     names = {
         "vm": "Microsoft.Compute/virtualMachines/extensions/write",
         "set": "Microsoft.Compute/virtualMachineScaleSets/extensions/write",
-        "arc": str(r.choice(["Microsoft.HybridCompute/machines/upgradeExtensions/action",
-                             "Microsoft.HybridCompute/machines/extensions/write"])),
+        "arc": f"Microsoft.HybridCompute/machines/{words[int(r.integers(2)) * (not automatic)]}",
     }  # fmt: skip
     if m.kind not in names:
         return []
     own = {"caller": caller} if caller else {}
     if names[m.kind].endswith("action"):
-        own = {"caller": "Azure Regional Service Manager"}
+        own = {"caller": ARC_SERVICE}
     outcome = None if r.random() < 0.15 else outcome
     return [Operation(names[m.kind], start - r.uniform(3, 50), end + r.uniform(5, 200), outcome,
                       f"AzureMonitor{m.os_type}Agent", **own)]  # fmt: skip
@@ -178,7 +181,14 @@ def _replaced(m, start, version, length=None, happened="upgrade", outcome="Succe
     end = start + (_length(m) if length is None else length)
     if happened == "rolled_back" and m.kind == "vm":
         outcome = "Failure"  # Arc calls it a success when the old version is back
-    return Incident(happened, start, end, version, operations=_write(m, start, end, outcome), **more)
+    return Incident(
+        happened,
+        start,
+        end,
+        version,
+        operations=_write(m, start, end, outcome, automatic=happened == "rolled_back"),
+        **more,
+    )
 
 
 def _halted(m, start, length, version, how, actions=()):
@@ -708,7 +718,8 @@ def _words(table, codes, texts):
     channel, source, number, text = ([t[k] for t in texts] for k in range(4))
     if table == "Syslog":
         levels = ["kern" if s == "kernel" else "daemon" for s in source]
-        return {"Facility": (codes, levels), "ProcessName": (codes, source), "SyslogMessage": (codes, text),
+        return {"Facility": (codes, levels), "ProcessName": (codes, source),
+                "ProcessID": np.array([{"kernel": 0, "systemd": 1}.get(s, 700) for s in source], "int32")[codes], "SyslogMessage": (codes, text),
                 "SeverityLevel": "info"}  # fmt: skip
     if table == "Event":
         channel = ["Application" if c == "app" else c for c in channel]
@@ -741,6 +752,7 @@ def _activity(m):
         steps = [("Start", op.begins), ("Accept", op.begins + m.rng.uniform(-0.5, 3)), (op.outcome, op.ends)]
         shared = {
             "OperationNameValue": spell(op.name), "Caller": op.caller, "CategoryValue": "Administrative",
+            "Claims": json.dumps({"appid": ARC_APPLICATION}) if op.caller == ARC_SERVICE else "",
             "CorrelationId": str(uuid.UUID(bytes=m.rng.bytes(16))), "ResourceId": target,
             "_ResourceId": [target, target.lower(), m.resource_id.lower()][m.rng.integers(3)],
             "Properties_d": json.dumps(said | {"entity": target}), "ResourceProviderValue": op.name.split("/")[0].upper(),
@@ -767,13 +779,14 @@ def _evident(m, incident, version, seen, logs):
     told = m.activity and bool(incident.operations)
     match incident.happened:
         case "downgraded":
-            return "upgrade", "rolled_back"
-        case "rolled_back":
-            return ("rolled_back" if told or seen else "unexplained"), ""
+            return "downgrade", "rolled_back"
+        case "rolled_back":  # a write that never said how it ended may have been one of settings
+            shown = told and any(op.outcome == "Failure" or op.name.endswith("action") for op in incident.operations)
+            return ("rolled_back" if shown or seen else "unexplained"), ""
         case "rollback_failed":
             return ("rollback_failed" if told else "unexplained"), ""
         case "failed_then_stopped":
-            return ("machine_stopped" if told else "unexplained"), ""
+            return ("rollback_failed" if told else "unexplained"), ""  # what was done hours later is a note
         case "machine_stopped" | "machine_restarted":
             log = logs and m.system_log and (m.announced or not incident.ongoing)
             counter = not incident.ongoing and any(s.key[:1] == ("System",) for s in m.streams)

@@ -29,6 +29,8 @@ from amakit import cli, schemas
 from amakit.kql import catalog
 from amakit.study import releases
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
                if not {"_build", "_generated"} & set(p.relative_to(ROOT).parts))  # fmt: skip

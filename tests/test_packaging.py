@@ -99,6 +99,7 @@ def made(tmp_path_factory):
     return wheel, sdist
 
 
+@pytest.mark.wheel
 def test_queries_schemas_notebooks_and_the_page_travel_in_a_wheel(made):
     held = set(zipfile.ZipFile(made[0]).namelist())
     here = {
@@ -110,6 +111,7 @@ def test_queries_schemas_notebooks_and_the_page_travel_in_a_wheel(made):
     assert any(name.endswith("licenses/LICENSE") for name in held)
 
 
+@pytest.mark.wheel
 def test_what_the_tests_and_the_pages_need_travels_in_the_sdist(made):
     with tarfile.open(made[1]) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}
@@ -125,6 +127,7 @@ def test_what_the_tests_and_the_pages_need_travels_in_the_sdist(made):
     assert not [name for name in held if "_build/" in name or "_generated/" in name]
 
 
+@pytest.mark.wheel
 def test_the_wheel_alone_writes_up_the_demo(made, tmp_path):
     """In an empty environment that sees the libraries of this one, but not this folder."""
     home = tmp_path / "environment"

@@ -70,9 +70,8 @@ def render(frame: pd.DataFrame, drawing: Drawing, height: int = 420) -> go.Figur
         across: {"title": wanted.get("xtitle", x), "type": _scale(wanted.get("xaxis"))},
         up: {"title": wanted.get("ytitle", ys[0] if len(ys) == 1 else ""), "type": _scale(wanted.get("yaxis"))},
     })  # fmt: skip
-    limits = [wanted.get("ymin"), wanted.get("ymax")]
-    if None not in limits:
-        figure.update_layout({up: {"range": [float(limit) for limit in limits]}})
+    if "ymin" in wanted and "ymax" in wanted:
+        figure.update_layout({up: {"range": [float(wanted["ymin"]), float(wanted["ymax"])]}})
     if drawing.kind == "barchart":
         figure.update_yaxes(autorange="reversed")
     return figure

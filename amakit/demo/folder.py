@@ -93,6 +93,7 @@ _DUCKDB = {
     "string": "VARCHAR", "dynamic": "VARCHAR", "datetime": "TIMESTAMP", "real": "DOUBLE", "int": "INTEGER",
     "long": "BIGINT", "bool": "BOOLEAN",
 }  # fmt: skip
+_FREE = {"AzureActivity", "Operation", "Usage"}
 _APP_LOG = {"TimeGenerated": "datetime", "Computer": "string", "RawData": "string", "_ResourceId": "string"}
 
 
@@ -113,6 +114,10 @@ def _store(connection, folder, batches):
         f'"{c}"' if isinstance(frame[c], pd.Categorical) else f'CAST("{c}" AS {_DUCKDB[types[c]]}) AS "{c}"'
         for c in types if c in frame
     ]  # fmt: skip
+    if "_BilledSize" in types:  # as Usage counts it; heartbeats, the activity log and Usage itself cost nothing
+        cells.append('400::DOUBLE AS "_BilledSize"')
+    if "_IsBillable" in types and "_IsBillable" not in frame:
+        cells.append(f"'{'false' if table in _FREE else 'true'}' AS \"_IsBillable\"")
     cells += [f"'{_TENANT}' AS \"TenantId\"", f"'{table}' AS \"Type\""]
     path = str(folder / f"{table}.parquet").replace("'", "''")
     connection.register("rows", pd.DataFrame(frame, copy=False))

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from amakit.demo.machines import (
+    APPLICATIONS,
     DAY,
+    DELETE,
     HOUR,
     MINUTE,
     SECOND,
@@ -79,44 +81,67 @@ class Log:
         return marks
 
 
+def often(*kinds: tuple) -> tuple:
+    """Let some kinds of events be ten times as frequent as those that stand beside them once."""
+    return kinds * 10
+
+
+_INFO, _LEDGER, _BACKUP = ("Information", 4), ("CONTOSO\\svc-ledger", "User"), ("CONTOSO\\svc-backup", "User")
 _TASKS = ("Microsoft-Windows-TaskScheduler/Operational", "Microsoft-Windows-TaskScheduler")
 _AUDIT = ("Security", "Microsoft-Windows-Security-Auditing")
 _LOGS = {
-    "Event": Log(("Windows",), 20, "EventLog Source EventID EventLevelName RenderedDescription", [
-        ("", "System", "Service Control Manager", 7036, "Information", "Contoso Sync entered the running state."),
-        ("", "System", "Microsoft-Windows-Time-Service", 37, "Information", "The time provider is receiving data."),
-        ("", "Application", "ContosoLedger", 1000, "Information", "A batch was accepted."),
-        ("", "Application", "ContosoLedger", 1001, "Warning", "A batch waits for its predecessor."),
-        ("restart -8", "System", "User32", 1074, "Information", "Planned maintenance. Shutdown Type: restart"),
-        ("stop -8", "System", "User32", 1074, "Information", "Planned maintenance. Shutdown Type: power off"),
-        ("off -1", "System", "EventLog", 6006, "Information", "The Event log service was stopped."),
-        ("boot 8", "System", "EventLog", 6005, "Information", "The Event log service was started."),
-        ("crash 9", "System", "EventLog", 6008, "Error", "The previous system shutdown was unexpected."),
-        ("crash 3", "System", "Kernel-Power", 41, "Critical", "The system rebooted without shutting down."),
+    "Event": Log(("Windows",), 20, "EventLog Source EventID EventLevelName EventLevel RenderedDescription", [
+        *often(
+            ("", "System", "Service Control Manager", 7036, *_INFO, "Contoso Sync entered the running state."),
+            ("", "System", "Microsoft-Windows-Time-Service", 37, *_INFO, "The time provider is receiving data."),
+            ("", "Application", "ContosoLedger", 1000, *_INFO, "A batch was accepted."),
+            ("", "Application", "ContosoLedger", 1001, "Warning", 3, "A batch waits for its predecessor."),
+        ),
+        ("", "System", "Service Control Manager", 7031, "Error", 2, "Contoso Sync terminated unexpectedly."),
+        ("", "Application", "ContosoLedger", 1002, "Error", 2, "A batch was rejected."),
+        ("restart -8", "System", "User32", 1074, *_INFO, "Planned maintenance. Shutdown Type: restart"),
+        ("stop -8", "System", "User32", 1074, *_INFO, "Planned maintenance. Shutdown Type: power off"),
+        ("off -1", "System", "EventLog", 6006, *_INFO, "The Event log service was stopped."),
+        ("boot 8", "System", "EventLog", 6005, *_INFO, "The Event log service was started."),
+        ("crash 9", "System", "EventLog", 6008, "Error", 2, "The previous system shutdown was unexpected."),
+        ("crash 3", "System", "Kernel-Power", 41, "Critical", 1, "The system rebooted without shutting down."),
     ]),
     "WindowsEvent": Log(("Windows",), 12, "Channel Provider EventID EventLevelName EventData", [
         ("", *_TASKS, 200, "Information", '{"TaskName":"ContosoSync"}'),
         ("", *_TASKS, 201, "Information", '{"TaskName":"ContosoSync","ResultCode":"0"}'),
         ("", *_TASKS, 110, "Information", '{"TaskName":"ContosoBackup"}'),
     ]),
-    "SecurityEvent": Log(("Windows",), 30, "Channel EventSourceName EventID Activity Account AccountType", [
-        ("", *_AUDIT, 4624, "4624 - An account was successfully logged on.", "CONTOSO\\svc-ledger", "User"),
-        ("", *_AUDIT, 4634, "4634 - An account was logged off.", "CONTOSO\\svc-ledger", "User"),
-        ("", *_AUDIT, 4672, "4672 - Special privileges assigned to new logon.", "CONTOSO\\svc-backup", "User"),
-        ("", *_AUDIT, 4688, "4688 - A new process has been created.", "CONTOSO\\host$", "Machine"),
+    "SecurityEvent": Log(("Windows",), 30, "Channel EventSourceName EventID Activity Account AccountType LogonType "
+                         "TargetAccount IpAddress", [
+        *often(
+            ("", *_AUDIT, 4624, "4624 - An account was successfully logged on.", *_LEDGER, 3, _LEDGER[0], "10.0.0.9"),
+            ("", *_AUDIT, 4634, "4634 - An account was logged off.", *_LEDGER, 3, _LEDGER[0], ""),
+            ("", *_AUDIT, 4672, "4672 - Special privileges assigned to new logon.", *_BACKUP, 0, "", ""),
+            ("", *_AUDIT, 4688, "4688 - A new process has been created.", "CONTOSO\\host$", "Machine", 0, "", ""),
+        ),
+        ("", *_AUDIT, 4625, "4625 - An account failed to log on.", *_BACKUP, 3, _BACKUP[0], "10.0.0.66"),
+        ("", *_AUDIT, 4740, "4740 - A user account was locked out.", *_BACKUP, 0, _BACKUP[0], ""),
+        ("", *_AUDIT, 4720, "4720 - A user account was created.", *_LEDGER, 0, "CONTOSO\\svc-new", ""),
+        ("", *_AUDIT, 1102, "1102 - The audit log was cleared.", *_LEDGER, 0, "", ""),
     ]),
-    "Syslog": Log(("Linux",), 20, "Facility ProcessName SeverityLevel SyslogMessage", [
-        ("", "cron", "CRON", "info", "(root) CMD (/usr/local/bin/contoso-sync)"),
-        ("", "daemon", "contoso-ledger", "info", "batch accepted"),
-        ("", "daemon", "contoso-ledger", "warning", "batch waits for its predecessor"),
-        ("", "auth", "sshd", "info", "Accepted publickey for backup from 10.0.0.9 port 50022"),
-        ("", "daemon", "systemd", "info", "Started contoso-sync.service - Contoso Sync."),
-        ("restart -8", "auth", "systemd-logind", "notice", "System is rebooting."),
-        ("stop -8", "auth", "systemd-logind", "notice", "System is powering down."),
-        ("off -1", "daemon", "systemd", "info", "Reached target shutdown.target - System Shutdown."),
-        ("boot 1", "kern", "kernel", "notice", "Linux version 6.8.0-1021-azure (buildd@contoso)"),
-        ("boot 1.2", "kern", "kernel", "info", "Command line: BOOT_IMAGE=/boot/vmlinuz-6.8.0-1021-azure ro"),
-        ("boot 16", "daemon", "systemd", "info", "Startup finished in 4.1s (kernel) + 11.6s (userspace) = 15.7s."),
+    "Syslog": Log(("Linux",), 20, "Facility ProcessName ProcessID SeverityLevel SyslogMessage", [
+        *often(
+            ("", "cron", "CRON", 2201, "info", "(root) CMD (/usr/local/bin/contoso-sync)"),
+            ("", "daemon", "contoso-ledger", 1480, "info", "batch accepted"),
+            ("", "daemon", "contoso-ledger", 1480, "warning", "batch waits for its predecessor"),
+            ("", "auth", "sshd", 990, "info", "Accepted publickey for backup from 10.0.0.9 port 50022"),
+            ("", "daemon", "systemd", 1, "info", "Started contoso-sync.service - Contoso Sync."),
+            ("", "user", "systemd", 1733, "info", "Reached target shutdown.target - Shutdown."),
+        ),
+        ("", "daemon", "contoso-ledger", 1480, "err", "batch rejected"),
+        ("", "auth", "sshd", 990, "info", "Failed password for invalid user admin from 10.0.0.66 port 50111 ssh2"),
+        ("", "authpriv", "sudo", 3077, "notice", "pam_unix(sudo:auth): authentication failure; user=backup"),
+        ("restart -8", "auth", "systemd-logind", 612, "notice", "System is rebooting."),
+        ("stop -8", "auth", "systemd-logind", 612, "notice", "System is powering down."),
+        ("off -1", "daemon", "systemd", 1, "info", "Reached target shutdown.target - System Shutdown."),
+        ("boot 1", "kern", "kernel", 0, "notice", "Linux version 6.8.0-1021-azure (buildd@contoso)"),
+        ("boot 1.2", "kern", "kernel", 0, "info", "Command line: BOOT_IMAGE=/boot/vmlinuz-6.8.0-1021-azure ro"),
+        ("boot 16", "daemon", "systemd", 1, "info", "Startup finished in 4.1s (kernel) + 11.6s (userspace) = 15.7s."),
     ]),
     "AppLog_CL": Log(("Windows", "Linux"), 24, "RawData", [
         ("", "INFO ledger batch accepted"), ("", "INFO sync finished"), ("", "WARN ledger batch waits"),
@@ -151,6 +176,14 @@ def _changes(m):
         yield received_rows(Rows(m, "ConfigurationChange", "", 0, times, times, columns), rng)
 
 
+def _displayed(name):
+    """Give the name of an operation as the portal shows it, which the older columns hold."""
+    words = {WRITE: "Create or Update Virtual Machine Extension", "DEALLOCATE": "Deallocate Virtual Machine",
+             "RESTART": "Restart Virtual Machine", "START": "Start Virtual Machine",
+             "UPGRADEEXTENSIONS": "Upgrade Extensions of Azure Arc machines"}  # fmt: skip
+    return next((shown for word, shown in words.items() if word in name), name)
+
+
 def _activity(m):
     """Tell operations as the activity log does: several rows each, in one of two spellings, minutes late."""
     rng = m.rng("AzureActivity")
@@ -161,12 +194,15 @@ def _activity(m):
     old_style = {"Start": "Started", "Accept": "Accepted", "Success": "Succeeded", "Failure": "Failed"}
     rows = []
     for op in told:
-        target = f"{m.resource_id}/extensions/{op.extension}" if WRITE in op.name else m.resource_id
+        target = m.resource_id + (f"/extensions/{op.extension}" if op.name.endswith((WRITE, DELETE)) else "")
         correlation = random_guid(rng)
         steps = [("Start", op.began), ("Accept", op.began + random_minutes(rng, 0.01, 0.05)), (op.outcome, op.ended)]
         rows += [{
-            "at": at, "OperationNameValue": op.name, "Caller": op.caller, "CategoryValue": "Administrative",
-            "ActivityStatusValue": old_style[status] if m.number % 4 == 1 else status,
+            "at": at, "OperationNameValue": op.name, "Caller": op.caller,
+            "CategoryValue": "Autoscale" if "AUTOSCALE" in op.name else "Administrative",
+            "Claims": json.dumps({"appid": APPLICATIONS[op.caller]}) if op.caller in APPLICATIONS else "",
+            "ActivityStatusValue": old_style.get(status, status) if m.number % 4 == 1 else status,
+            "OperationName": _displayed(op.name), "ActivityStatus": old_style.get(status, status),
             "ActivitySubstatusValue": "OK (HTTP Status Code: 200)" if status == "Success" else "",
             "Level": "Error" if status == "Failure" else "Information",
             "CorrelationId": correlation, "EventDataId": random_guid(rng), "ResourceId": target,

@@ -24,17 +24,20 @@ vm Windows rolled_back; vm Linux rolled_back_seen; arc Linux retried; vm Windows
 vm Linux unexplained; vm Windows stopped; vm Linux stopped_upgraded; vm Windows restarted;
 vm Linux restarted; vm Windows disconnected; vm Linux double_hop; vm Windows downgraded; vm Linux partial;
 vm Windows straggler; vm Windows dual_homed; vm Linux two_agents; vm Windows event_loss;
-twin Windows upgrade; twin Linux upgrade; bare Linux upgrade; set Linux upgrade; vm Windows crashed;
+twin Windows upgrade; twin Linux upgrade; bare Linux upgrade; set Linux scaled_in; vm Windows crashed;
 arc Windows powered_off; vm Windows upgraded_twice; arc Linux upgrade; vm Windows number_trap;
 vm Linux disconnected; vm Windows upgrade; vm Linux upgrade; vm Windows upgrade; arc Linux straggler;
-vm Windows upgrade; vm Linux upgrade; vm Windows upgrade; vm Linux upgrade
+vm Windows upgrade; vm Linux upgrade; vm Windows rewritten; vm Linux removed
 """
 _CAST = [part.split() for part in _FLEET.split(";")]
 _RELEASES = {"Windows": ("1.37.0.0", "1.38.1.0", "1.39.0.0"), "Linux": ("1.35.9", "1.36.1", "1.38.1")}
 _SUBSCRIPTIONS = ("0b1e2d3c-4a5f-4687-9a0b-c0de00000001", "0b1e2d3c-4a5f-4687-9a0b-c0de00000002")
 _PLATFORM, _PERSON = "7f3b9c54-1d20-4e8a-b6c1-c0de000000aa", "ines.kovac@contoso.example"
-_ARC_SERVICE = "Azure Regional Service Manager"
+#: A service is told by the id of its object, which each tenant gives anew, and of its application, which all share.
+_ARC_SERVICE = "3d2b8c60-91f4-4a7e-b5d8-c0de000000bb"
+APPLICATIONS = {_ARC_SERVICE: "5e5e43d4-54da-4211-86a4-c6e7f3715801", _PLATFORM: "9c1f2e07-6a3b-4d58-8e21-c0de000000cc"}
 WRITE, _ARC_UPGRADE = "/EXTENSIONS/WRITE", "MICROSOFT.HYBRIDCOMPUTE/MACHINES/UPGRADEEXTENSIONS/ACTION"
+DELETE, _SCALE_IN = "/EXTENSIONS/DELETE", "MICROSOFT.INSIGHTS/AUTOSCALESETTINGS/SCALEDOWN/ACTION"
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,18 @@ def _plan(machine):
             outages = [hop(at, old), hop(tomorrow + (days_apart - 1) * DAY, new)]
         case "downgraded":
             version, taken = new, hop(at, old)
-            outages = [replace(taken, operations=(replace(taken.operations[0], caller=_PERSON),))]
+            outages = [replace(taken, cause="downgrade", operations=(replace(taken.operations[0], caller=_PERSON),))]
+        case "rewritten":
+            outages = [hop(at, old, "agent_restarted")]
+        case "removed":
+            asked = Operation(f"MICROSOFT.COMPUTE/VIRTUALMACHINES{DELETE}", at - 20 * SECOND, at + 40 * SECOND,
+                              caller=_PERSON, extension=m.extension)  # fmt: skip
+            outages = [Outage("agent_removed", at, m.window[1], old, ongoing=True, operations=(asked,))]
+        case "scaled_in":
+            gone = at + random_minutes(rng, 90, 240)
+            asked = Operation(_SCALE_IN, gone - 10 * SECOND, gone + 20 * SECOND, "Succeeded")
+            removed = Outage("machine_removed", gone, m.window[1], new, ongoing=True, operations=(asked,))
+            outages = [hop(at, new), removed]
         case "event_loss":
             outages = [replace(hop(at, new, lasts=random_minutes(rng, 6, 8)), loses_events=True)]
         case _:
@@ -323,7 +337,7 @@ def _hop(machine, rng, at, version, cause="upgrade", lasts=None):
         told = (Operation(_ARC_UPGRADE, began, ended, caller=_ARC_SERVICE, extension=machine.extension),)
     else:
         kind = "VIRTUALMACHINESCALESETS" if machine.kind == "set" else "VIRTUALMACHINES"
-        outcome = "Success" if cause == "upgrade" else "Failure"
+        outcome = "Failure" if cause == "rolled_back" or cause == "rollback_failed" else "Success"
         name = f"MICROSOFT.COMPUTE/{kind}{WRITE}"
         told = (Operation(name, began, ended, outcome, extension=machine.extension),)
     untold = machine.kind == "bare" or (machine.role == "upgrade" and machine.number % 9 == 1)

@@ -143,17 +143,52 @@ def heartbeat_rows(m: Machine) -> Iterator[Rows]:
         yield _sampled(replace(m, outages=()), "Heartbeat", "", 60, older, "2")
 
 
+def _room_in_mb(m, t, life, rng):
+    return _room(m, t, life, rng) * _DISK_MB / 100
+
+
+def _used(m, t, life, rng):
+    """Per cent of the memory that is in use: what is left of it is `_free`."""
+    return np.round(100 - rng.normal(6200, 300, t.size) / _MEMORY_MB * 100, 1)
+
+
+def _latency(m, t, life, rng):
+    return np.round(rng.gamma(2, 1.5, t.size), 1)
+
+
+def _bytes(m, t, life, rng):
+    return np.round(rng.gamma(2, 40_000, t.size), -2)
+
+
+#: What each machine has; insights tell it in their tags.
+_MEMORY_MB, _DISK_MB = 16_384, 130_000
 _COUNTERS = [
     ("Processor", "% Processor Time", "_Total", 60, _busy),
     ("Memory", "Available MBytes", "", 60, _free),
     ("System", "System Up Time", "", 60, _uptime),
     ("Processor", "% Privileged Time", "_Total", 10, _busy),  # on every fifth machine
 ]
+#: What published queries ask for, sampled every five minutes as collection rules for disks often are.
+_MORE_COUNTERS = {
+    "Windows": [
+        ("LogicalDisk", "% Free Space", "C:", 300, _room),
+        ("LogicalDisk", "Free Megabytes", "C:", 300, _room_in_mb),
+        ("Memory", "% Committed Bytes In Use", "", 300, _used),
+        ("Process", "% Processor Time", "ledger", 300, _busy),
+    ],
+    "Linux": [
+        ("Logical Disk", "% Free Space", "/", 300, _room),
+        ("Logical Disk", "Free Megabytes", "/", 300, _room_in_mb),
+        ("Memory", "% Used Memory", "", 300, _used),
+        ("Process", "Pct User Time", "ledger", 300, _busy),
+    ],
+}
 
 
 def perf_rows(m: Machine) -> Iterator[Rows]:
     """Give the samples of each performance counter of a machine."""
-    for thing, counter, instance, period, value in _COUNTERS[: 3 + (m.number % 5 == 0)]:
+    more = _MORE_COUNTERS[m.os_type] if m.number % 4 == 0 else []
+    for thing, counter, instance, period, value in [*_COUNTERS[: 3 + (m.number % 5 == 0)], *more]:
         path = f"\\\\{m.computer}\\{thing}{instance and f'({instance})'}\\{counter}"
         key = {"ObjectName": thing, "CounterName": counter, "InstanceName": instance, "CounterPath": path}
         dead = m.role == "partial" and thing == "Memory"
@@ -163,15 +198,28 @@ def perf_rows(m: Machine) -> Iterator[Rows]:
 def insights_rows(m: Machine) -> Iterator[Rows]:
     """Give the samples of VM insights, which one machine in three has."""
     disk = "C:" if m.os_type == "Windows" else "/"
+    of_disk = {"vm.azm.ms/mountId": disk, "vm.azm.ms/diskSizeMB": _DISK_MB}
+    of_memory, of_cpu = {"vm.azm.ms/memorySizeMB": _MEMORY_MB}, {"vm.azm.ms/totalCpus": 4}
+    of_network = {"vm.azm.ms/networkDeviceId": "eth0"}
     metrics = [
-        ("Computer", "Heartbeat", "", _alive),
-        ("Memory", "AvailableMB", "", _free),
-        ("LogicalDisk", "FreeSpacePercentage", disk, _room),
+        ("Computer", "Heartbeat", {}, 60, _alive),
+        ("Memory", "AvailableMB", of_memory, 60, _free),
+        ("LogicalDisk", "FreeSpacePercentage", of_disk, 60, _room),
     ]
-    for space, name, tag, value in metrics if m.number // 5 % 3 == 0 else ():
-        tags = json.dumps({"vm.azm.ms/mountId": tag} if tag else {})
-        about = {"Origin": "vm.azm.ms", "Namespace": space, "Name": name, "Tags": tags, "AgentId": m.guid("agent")}
-        yield _sampled(m, "InsightsMetrics", _key(space, name, tag), 60, about, Val=value)
+    if m.number % 2 == 0:
+        metrics += [
+            ("Processor", "UtilizationPercentage", of_cpu, 300, _busy),
+            ("LogicalDisk", "FreeSpaceMB", of_disk, 300, _room_in_mb),
+            ("LogicalDisk", "ReadLatencyMs", of_disk, 300, _latency),
+            ("LogicalDisk", "WriteLatencyMs", of_disk, 300, _latency),
+            ("Network", "ReadBytesPerSecond", of_network, 300, _bytes),
+            ("Network", "WriteBytesPerSecond", of_network, 300, _bytes),
+        ]
+    for space, name, tags, period, value in metrics if m.number // 5 % 3 == 0 else ():
+        about = {"Origin": "vm.azm.ms", "Namespace": space, "Name": name, "AgentId": m.guid("agent")}
+        tag = tags.get("vm.azm.ms/mountId") or tags.get("vm.azm.ms/networkDeviceId", "")
+        stream = _key(space, name, tag)
+        yield _sampled(m, "InsightsMetrics", stream, period, about | {"Tags": json.dumps(tags)}, Val=value)
 
 
 def inventory_rows(m: Machine) -> Iterator[Rows]:

@@ -9,24 +9,30 @@ _ELEMENT = f"CASE typeof({{0}}) WHEN 'TIMESTAMP' THEN to_json({_TIME}) ELSE to_j
 _MOST = 1_048_576
 
 
-def _list(where, most="", order=""):
+def _list(where, most=_MOST, order=""):
     whole = f"list({_ELEMENT}{order}) FILTER (WHERE {where})"
-    return f"to_json(coalesce({f'list_slice({whole}, 1, {most})' if most else whole}, []))"
+    return f"to_json(coalesce(list_slice({whole}, 1, {most}), []))"
 
 
-def _set(where, most="", order=""):
+def _set(where, most=_MOST, order=""):
     """Collect distinct elements; arrays are taken apart, as KQL does it."""
     inside = (
         "CASE WHEN typeof({0}) = 'JSON' AND json_type(TRY_CAST(CAST({0} AS VARCHAR) AS JSON)) = 'ARRAY' "
         f"THEN CAST(CAST({{0}} AS VARCHAR) AS JSON[]) ELSE [{_ELEMENT}] END"
     )
     distinct = f"list_distinct(flatten(list({inside}{order}) FILTER (WHERE {where})))"
-    cut = f"list_slice({distinct}, 1, {most})" if most else distinct
-    return f"to_json(coalesce({cut}, []))"
+    return f"to_json(coalesce(list_slice({distinct}, 1, {most}), []))"
 
 
 _THERE, _IF = "{0} IS NOT NULL", "{0} IS NOT NULL AND {1}"
-_BAG = "CAST(kql_bag_of(list(CAST({0} AS VARCHAR)) FILTER (WHERE WHERE_)) AS JSON)"
+
+
+def _bag(where, most=""):
+    whole = f"list({{0}}) FILTER (WHERE {where})"
+    cut = f"list_slice({whole}, 1, {most})" if most else whole
+    return f"CAST(kqlpy_kql_bag_of_1(CAST(to_json(coalesce({cut}, [])) AS VARCHAR)) AS JSON)"
+
+
 #: Aggregate -> (what its column is called before the argument, number of arguments -> SQL).
 AGGREGATES: dict[str, tuple] = {
     "make_list": ("list", {1: _list(_THERE), 2: _list(_THERE, "{1}")}),
@@ -34,6 +40,11 @@ AGGREGATES: dict[str, tuple] = {
     "make_list_if": ("list", {2: _list(_IF), 3: _list(_IF, "{2}")}),
     "make_set_if": ("set", {2: _set(_IF), 3: _set(_IF, "{2}")}),
     "make_list_with_nulls": ("list", {1: f"to_json(coalesce(list({_ELEMENT}), []))"}),
+    "make_bag": ("bag", {1: _bag(_THERE), 2: _bag(_THERE, "{1}")}),
+    "make_bag_if": ("bag", {2: _bag(_IF), 3: _bag(_IF, "{2}")}),
+    "covarianceif": (None, {3: "covar_samp({0}, {1}) FILTER (WHERE {2})"}),
+    "covariancepif": (None, {3: "covar_pop({0}, {1}) FILTER (WHERE {2})"}),
+    "count": (None, {0: "count(*)", 1: "count({0})"}),
     "minif": (None, {2: "min({0}) FILTER (WHERE {1})"}),
     "maxif": (None, {2: "max({0}) FILTER (WHERE {1})"}),
     "count_distinct": (None, {1: "count(DISTINCT {0})"}),
@@ -49,15 +60,19 @@ AGGREGATES: dict[str, tuple] = {
     "binary_all_and": (None, {1: "bit_and(CAST({0} AS BIGINT))"}),
     "binary_all_or": (None, {1: "bit_or(CAST({0} AS BIGINT))"}),
     "binary_all_xor": (None, {1: "bit_xor(CAST({0} AS BIGINT))"}),
-    "percentilew": (None, {3: "kql_weighted_percentile(list({{'v': {0}, 'w': {1}}}), {2})"}),
+    "kql_avg_timespan": ("avg", {1: "to_microseconds(CAST(avg(epoch_us({0})) AS BIGINT))"}),
+    "kql_avgif_timespan": (
+        "avgif",
+        {2: "to_microseconds(CAST(avg(epoch_us({0})) FILTER (WHERE {1}) AS BIGINT))"},
+    ),
     # what a rewritten query asks for: the value beside the largest or smallest, in the order of the rows
     "kql_at_max": (None, {2: "(arg_max({{'v': {1}}}, {0}))['v']"}),
     "kql_at_min": (None, {2: "(arg_min({{'v': {1}}}, {0}))['v']"}),
     "kql_ordered_list": (
         "list",
-        {n: _list(_THERE, "{1}" if n == 2 else "", ' ORDER BY "kql row"') for n in (1, 2)},
+        {n: _list(_THERE, "{1}" if n == 2 else _MOST, ' ORDER BY "kql row"') for n in (1, 2)},
     ),
-    "kql_ordered_set": ("set", {n: _set(_THERE, "{1}" if n == 2 else "", ' ORDER BY "kql row"') for n in (1, 2)}),
+    "kql_ordered_set": ("set", {n: _set(_THERE, "{1}" if n == 2 else _MOST, ' ORDER BY "kql row"') for n in (1, 2)}),
 }
 AGGREGATES["makelist"], AGGREGATES["makeset"] = AGGREGATES["make_list"], AGGREGATES["make_set"]
-del AGGREGATES["percentilew"]
+AGGREGATES["make_dictionary"] = AGGREGATES["make_bag"]

@@ -18,8 +18,13 @@ def _neighbour(sql):
 FORMS: dict[str, dict] = {
     # text
     "replace": {3: "regexp_replace({2}, {0}, {1}, 'g')"},  # the old name of replace_regex, in its old order
+    "strrep": {
+        2: "repeat(CAST({0} AS VARCHAR), least({1}, 1024))",
+        3: "array_to_string(list_transform(generate_series(1, least({1}, 1024)), lambda _: CAST({0} AS VARCHAR)), {2})",
+    },
     "notempty": {1: "({0} IS NOT NULL AND CAST({0} AS VARCHAR) <> '')"},
     "array_strcat": {2: "list_aggregate(CAST({0} AS VARCHAR[]), 'string_agg', {1})"},
+    "kql_any_text": {"any": "concat_ws(chr(10), {all})"},
     "string_size": {1: "octet_length(encode({0}))"},
     "isascii": {1: "regexp_full_match({0}, '[\\x00-\\x7F]*')"},
     "isutf8": {1: "({0} IS NOT NULL)"},
@@ -34,7 +39,6 @@ FORMS: dict[str, dict] = {
     "around": {3: "({0} BETWEEN {1} - {2} AND {1} + {2})"},
     "bitset_count_ones": {1: "bit_count(CAST({0} AS BIGINT))"},
     "loggamma": {1: "lgamma({0})"},
-    "series_pearson": {2: ""},
     "arraylength": {
         1: "(CASE WHEN json_type(to_json({0})) = 'ARRAY' THEN CAST(json_array_length(to_json({0})) AS BIGINT) END)"
     },
@@ -51,13 +55,19 @@ FORMS: dict[str, dict] = {
         2: f"sum({{0}}) OVER (PARTITION BY {{1}} {_UP_TO_HERE})",
     },
     "kql_restarts": {1: f"sum(CASE WHEN {{0}} THEN 1 ELSE 0 END) OVER ({_UP_TO_HERE})"},
-    "kql_changes": {1: f"CASE WHEN lag({{0}}) {_SERIALIZED} IS DISTINCT FROM {{0}} THEN 1 ELSE 0 END"},
+    "kql_changes": {
+        1: f"CASE WHEN lag({{0}}) {_SERIALIZED} IS DISTINCT FROM {{0}} THEN 1 ELSE 0 END",
+        2: 'CASE WHEN lag({0}) OVER (PARTITION BY {1} ORDER BY "kql row") IS DISTINCT FROM {0} THEN 1 ELSE 0 END',
+    },
+    "kql_first_of": {
+        2: "min({0}) OVER (PARTITION BY {1})",
+        3: "min({0}) OVER (PARTITION BY {1}, {2})",
+    },
     "kql_adds_up": {
         1: f"CAST(sum({{0}}) OVER ({_UP_TO_HERE}) AS BIGINT)",
         2: f"CAST(sum({{0}}) OVER (PARTITION BY {{1}} {_UP_TO_HERE}) AS BIGINT)",
     },
 }
-del FORMS["series_pearson"]
 FORMS["todynamic"] = FORMS["parsejson"] = FORMS["toobject"] = FORMS["parse_json"]
 FORMS["totime"] = {1: "TRY_CAST({0} AS INTERVAL)"}
 #: Functions whose column takes the name of the first argument, as KQL does it.

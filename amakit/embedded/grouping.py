@@ -8,6 +8,8 @@ _LISTS = {"make_list": "kql_ordered_list", "make_set": "kql_ordered_set", "makel
           "makeset": "kql_ordered_set"}  # fmt: skip
 #: The old names cut after so many elements.
 _OLD = {"makelist": "128", "makeset": "128"}
+#: Aggregates that need to know whether they are about times.
+_OF_TIMES = ("avg", "avgif")
 _REWRITTEN = frozenset(
     {"percentiles", "percentiles_array", "any", "take_any", "arg_max", "arg_min", "argmax", "argmin", *_LISTS}
 )
@@ -16,6 +18,7 @@ _REWRITTEN = frozenset(
 @operator("summarize")
 def _summarize(steps, text, rest, ordered):
     _, tail = parameters(rest)
+    text, tail = _timespans(steps, text, tail)
     if not any(calls(tail, _REWRITTEN)):
         return f"{text}\n| summarize {tail}"
     parts = clauses(tail, ("by",))
@@ -25,6 +28,25 @@ def _summarize(steps, text, rest, ordered):
         text = quoted(steps.in_order(text).name)
     wanted = [piece for part in split(parts[""], ",") for piece in aggregate(steps, text, part.strip(), parts, lists)]
     return f"{text}\n| summarize {', '.join(wanted)}{by}"
+
+
+def _timespans(steps, text, tail):
+    """Let the mean of timespans be a timespan: of columns that the query made, and of differences."""
+    done = 0
+    while call := next((c for c in calls(tail, _OF_TIMES) if c[2] >= done), None):
+        function, given, start, end = call
+        done = start + 1
+        value = arguments(given)[0]
+        if (value in steps.words and _plain(value)) or any(t.word == "-" for t in tokens(value)):
+            relation = steps.relation(text)
+            text = quoted(relation.name)
+            kind = relation.columns.get(value) if _plain(value) else None
+            if kind is None:
+                kind = next(iter(steps.relation(f"{text}\n| project kql_value = {value}").columns.values()))
+            if kind == "timespan":
+                tail = f"{tail[:start]}kql_{function}_timespan({given}){tail[end:]}"
+                done = end
+    return text, tail
 
 
 def aggregate(steps: Steps, text: str, part: str, parts: dict, lists: bool = False) -> list[str]:
@@ -142,7 +164,10 @@ def _partition(steps, text, rest, ordered):
         raise refuse("partition with a query of its own inside", "write operators only, such as (top 1 by x)")
     key = bare(column.strip())
     relation = steps.relation(text)
-    return grouped(steps, quoted(relation.name), inner, [key], keep=key in inner)
+    made = grouped(steps, quoted(relation.name), inner, [key])
+    narrowing = [p for p in split(inner, "|") if operator_of(p)[0] in ("project", "summarize", "distinct", "count")]
+    kept = not narrowing or any(t.word == key for t in tokens(narrowing[-1]))
+    return made if kept else f"{made}\n| project-away {quoted(key)}"
 
 
 _IN_GROUP = {
@@ -151,7 +176,7 @@ _IN_GROUP = {
 }  # fmt: skip
 
 
-def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = False) -> str:
+def grouped(steps: Steps, text: str, inner: str, keys: list[str]) -> str:
     """Run operators once a group of rows that have the same keys, by giving each operator the keys."""
     by = ", ".join(map(quoted, keys))
     ordered = False
@@ -168,7 +193,9 @@ def grouped(steps: Steps, text: str, inner: str, keys: list[str], keep: bool = F
 
                 text = OPERATORS["summarize"](steps, text, f"{before} by {both}", ordered)
             case "project":
-                text = f"{text}\n| project {by}, {rest}"
+                there = {bare(named(part)[0] or part) for part in arguments(rest)}
+                first = "".join(f"{quoted(key)}, " for key in keys if key not in there)
+                text = f"{text}\n| project {first}{rest}"
             case "distinct":
                 text = f"{text}\n| distinct {by}, {rest}"
             case "count":

@@ -30,6 +30,7 @@ _PASSED = {
     "s": ("coalesce(CAST({} AS VARCHAR), '')", "VARCHAR"),
     "l": ("TRY_CAST({} AS BIGINT)", "BIGINT"),
     "r": ("TRY_CAST({} AS DOUBLE)", "DOUBLE"),
+    "m": ("CAST({} AS VARCHAR)", "VARCHAR"),
     "b": ("TRY_CAST({} AS BOOLEAN)", "BOOLEAN"),
     "d": ("TRY_CAST({} AS TIMESTAMP)", "TIMESTAMP"),
     "t": ("epoch_us({})", "BIGINT"),
@@ -81,9 +82,12 @@ def extend_library() -> None:
     naming.NAME_PRESERVING = naming.NAME_PRESERVING | NAME_PRESERVING
     translate.render_bin = _bin
     translate._SPECIAL_FORMS |= {
-        "bin": _bin_call, "floor": _bin_call, "bin_at": _bin_at, "datetime_diff": _datetime_diff,
-        "datepart": translate._SPECIAL_FORMS["datetime_part"], "split": _split, "range": _range,
+        "bin": _bin_call, "floor": _bin_call, "bin_at": _bin_at, "datetime_diff": _datetime_diff, "split": _split,
+        "datepart": translate._SPECIAL_FORMS["datetime_part"], "range": _range,
+        **{name: _branches(translate._SPECIAL_FORMS[name]) for name in ("iff", "iif", "case")},
     }  # fmt: skip
+    translate._is_dynamic = _dynamic(translate._is_dynamic)
+    translate.render_expr = _timespans(translate.render_expr)
     translate.render_kql_tostring = _tostring_once(translate.render_kql_tostring)
     translate.render_table_ref = _checked_table(translate.render_table_ref)
     for name in translate._SPECIAL_FORMS:  # a form without a row is no function to summarize
@@ -98,7 +102,9 @@ def _add(name, forms):
 def _python_call(name, arguments, value):
     passed = ", ".join(_PASSED[kind.lower()][0].format(f"{{{i}}}") for i, kind in enumerate(arguments))
     call = f"kqlpy_{name}_{len(arguments)}({passed})"
-    return {"j": f"CAST({call} AS JSON)", "t": f"to_microseconds({call})"}.get(value, call)
+    return {"j": f"CAST({call} AS JSON)", "m": f"CAST({call} AS DECIMAL(38, 0))", "t": f"to_microseconds({call})"}.get(
+        value, call
+    )
 
 
 def python_functions(sql: str) -> set[tuple[str, int]]:
@@ -115,8 +121,9 @@ def register_python(connection: "DuckDBPyConnection", name: str, n: int) -> None
     passing = _passing(call, kinds, value)
     counted = {1: lambda a: passing(a), 2: lambda a, b: passing(a, b), 3: lambda a, b, c: passing(a, b, c),
                4: lambda a, b, c, d: passing(a, b, c, d), 5: lambda a, b, c, d, e: passing(a, b, c, d, e)}  # fmt: skip
+    passed: list = [_PASSED[kind][1] for kind in kinds]
     connection.create_function(
-        f"kqlpy_{name}_{n}", counted[n], [_PASSED[kind][1] for kind in kinds], _PASSED[value][1],
+        f"kqlpy_{name}_{n}", counted[n], passed, _PASSED[value][1],
         null_handling=FunctionNullHandling.SPECIAL,
     )  # fmt: skip
 
@@ -140,6 +147,8 @@ def _passing(call, kinds, value):
 
 
 def _is_timespan(node):
+    if isinstance(node, ir.BinaryOp) and node.op in ("/", "%"):  # of a timespan by a number, or the rest of two
+        return _is_timespan(node.left) and (node.op == "%") == _is_timespan(node.right)
     return translate._is_timespan_expr(node)
 
 
@@ -170,6 +179,57 @@ def _rounded(value, size, shift):
     step = f"epoch_us({size})"
     rest = f"(((epoch_us({value}) + {shift}) % {step} + {step}) % {step})"
     return f"({value} - to_microseconds({rest}))"
+
+
+def _dynamic(original):
+    """Know more functions whose value is dynamic."""
+    names = {"split", "bag_pack", "pack", "pack_dictionary", "range", "extract_all"}
+    names |= {name for name, (_, _, value) in _CALLS.items() if value == "j"}
+
+    def is_dynamic(node):
+        if isinstance(node, ir.FunctionCall) and node.name in ("iff", "iif", "case"):
+            return any(map(translate._is_dynamic_expr, _values(node)))
+        return original(node) or (isinstance(node, ir.FunctionCall) and node.name in names)
+
+    return is_dynamic
+
+
+def _values(node):
+    """Give what iff() or case() may come to."""
+    return node.args[1:] if node.name != "case" else (*node.args[1::2], *node.args[-1:])
+
+
+def _branches(original):
+    """Let iff() and case() of a dynamic value and text be dynamic, as in KQL."""
+
+    def rendered(node):
+        if not any(map(translate._is_dynamic_expr, _values(node))):
+            return original(node)
+        conditions = node.args[:1] if node.name != "case" else node.args[:-1:2]
+        values = [
+            translate.render_expr(v) if translate._is_dynamic_expr(v) else f"to_json({translate.render_expr(v)})"
+            for v in _values(node)
+        ]
+        whens = " ".join(f"WHEN {translate.render_expr(c)} THEN {v}" for c, v in zip(conditions, values, strict=False))
+        return f"CASE {whens} ELSE {values[-1]} END"
+
+    return rendered
+
+
+def _timespans(original):
+    """Divide timespans by numbers, and take the rest of one by another."""
+
+    def rendered(node):
+        if isinstance(node, ir.BinaryOp) and node.op in ("/", "%") and _is_timespan(node.left):
+            left, right = original(node.left), original(node.right)
+            if node.op == "%" and _is_timespan(node.right):
+                step = f"epoch_us({right})"
+                return f"to_microseconds(((epoch_us({left}) % {step}) + {step}) % {step})"
+            if node.op == "/" and isinstance(node.right, ir.Literal) and node.right.kind in ("long", "int", "real"):
+                return f"to_microseconds(CAST(trunc(epoch_us({left}) / CAST({right} AS DOUBLE)) AS BIGINT))"
+        return original(node)
+
+    return rendered
 
 
 def _datetime_diff(node):
@@ -203,7 +263,7 @@ def _range(node):
             f"generate_series(epoch_us({start}), least(epoch_us({stop}), epoch_us({start}) + {size} * {_MOST}), {size})"
         )
         return f"to_json(list_transform({points}, lambda i: {translate._kql_timespan_text('to_microseconds(i)')}))"
-    if any(map(translate._is_datetime_expr, node.args[:2])):
+    if any(map(translate._is_datetime_expr, node.args[:2])) or any(map(_is_timespan, node.args[2:])):
         size = step[0] if step else "INTERVAL 1 HOUR"
         points = f"generate_series({start}, least({stop}, {start} + {_MOST} * {size}), {size})"
         return f"to_json(list_transform({points}, lambda t: {translate._kql_datetime_text('t')}))"

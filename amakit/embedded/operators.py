@@ -16,13 +16,13 @@ ROW_FUNCTIONS = {
     "row_window_session",
 }  # fmt: skip
 #: Functions that give several columns -> the names of these, and where in the dynamic value they are.
-_SEVERAL = {
+SEVERAL = {
     "series_fit_line": "rsquare slope variance rvariance interception line_fit",
     "series_fit_2lines": "rsquare split_idx variance rvariance line_fit right.rsquare right.slope right.interception "
     "right.variance right.rvariance left.rsquare left.slope left.interception left.variance left.rvariance",
     "series_stats": "min min_idx max max_idx avg stdev variance",
 }
-_NOT_HERE = {
+NOT_HERE = {
     "assert-schema", "execute-and-cache", "facet", "fork", "graph-merge", "macro-expand", "parse-kv",
     "partitionby", "project-by-names", "reduce", "scan", "top-nested",
 }  # fmt: skip
@@ -38,7 +38,7 @@ def operator(*names: str) -> Callable:
     return added
 
 
-for _name in _NOT_HERE:
+for _name in NOT_HERE:
 
     def _refused(steps, text, rest, ordered, name=_name):
         raise refuse(name)
@@ -127,7 +127,8 @@ def _where(steps, text, rest, ordered):
 def any_column(predicate: str, relation: Relation) -> str:
     """Write out a predicate about every column, such as ``* has "x"``."""
     words, pieces, last = tokens(predicate), [], 0
-    texts = [f"tostring({quoted(c)})" for c in relation.columns if c != ROW]
+    columns = [quoted(c) for c in relation.texts()]
+    texts = [f"tostring({c})" for c in columns]
     for i, token in enumerate(words):
         before = words[i - 1].word if i else "("
         if token.word != "*" or token.kind != "sign" or before not in ("(", "and", "or", "not") or i + 2 >= len(words):
@@ -140,7 +141,7 @@ def any_column(predicate: str, relation: Relation) -> str:
             pieces.append("(" + " or ".join(f"{c} {sign} {value.word}" for c in texts) + ")")
             last = value.end
         else:
-            pieces.append(f'strcat_delim("\\n", {", ".join(texts)})')
+            pieces.append(f"kql_any_text({', '.join(columns)})")
             last = token.end
     return "".join([*pieces, predicate[last:]])
 
@@ -252,7 +253,7 @@ def _invoke(steps, text, rest, ordered):
 
 def several_columns(text: str) -> bool:
     """Say whether a text calls a function that gives several columns."""
-    return any(calls(text, _SEVERAL))
+    return any(calls(text, SEVERAL))
 
 
 @operator("extend")
@@ -270,11 +271,25 @@ def _by_rows(steps, text, name, rest, ordered):
     if any(calls(rest, {"pack_all", "column_ifexists", "columnifexists", "iscolumnexists", "bag_pack_columns"})):
         relation = steps.relation(text)
         text, rest = quoted(relation.name), _known_columns(rest, relation)
+    if re.search(r"\w\s*/\s*[A-Za-z_]\w*", rest):
+        relation = steps.relation(text)
+        text, rest = quoted(relation.name), _ratios(rest, relation)
     if several_columns(rest):
         rest = ", ".join(piece for part in split(rest, ",") for piece in _several(part))
     if any(calls(rest, ROW_FUNCTIONS)):
         return _windows(steps, text, name, rest, ordered)
     return f"{text}\n| {name} {rest}"
+
+
+def _ratios(rest, relation):
+    """Write how often one timespan goes into another, where both are columns, with their ticks."""
+    words = tokens(rest)
+    spans = {column for column, kind in relation.columns.items() if kind == "timespan"}
+    for one, sign, two in reversed(list(zip(words, words[1:], words[2:], strict=False))):
+        if sign.word == "/" and {one.word, two.word} <= spans:
+            ratio = f"(toreal(tolong({one.word})) / toreal(tolong({two.word})))"
+            rest = rest[: one.start] + ratio + rest[two.end :]
+    return rest
 
 
 def _known_columns(rest, relation):
@@ -302,12 +317,13 @@ def _known_columns(rest, relation):
 def _several(part):
     """Write ``(a, b) = series_fit_line(y)`` as one column after the other."""
     names, expression = named(part)
-    call = next(((n, a, s, e) for n, a, s, e in calls(expression, _SEVERAL)), None)
+    call = next(((n, a, s, e) for n, a, s, e in calls(expression, SEVERAL)), None)
     if not call or call[2:] != (0, len(expression)):
         return [part.strip()]
     function, given = call[:2]
-    words = _SEVERAL[function].split()
-    base = names if names and not names.startswith("(") else f"{function}_{arguments(given)[0]}"
+    words = SEVERAL[function].split()
+    first = arguments(given)[0]
+    base = names if names and not names.startswith("(") else f"{function}_{first if first.isidentifier() else ''}"
     wanted = arguments(names[1:-1]) if names.startswith("(") else []
     dynamic = f"{function}_dynamic({given})"
     for i, word in enumerate(words):
@@ -354,12 +370,11 @@ def _window(function, given, column):
         case "row_number" if len(given) == 2:
             return f"row_number({given[0]}, {column(f'kql_restarts({given[1]})')})"
         case "row_rank_dense" | "row_rank_min" | "row_rank":
-            part = column(f"kql_restarts({given[1]})") if len(given) == 2 else ""
-            change = f"kql_changes({given[0]})"
-            change = column(f"iff({column(change)} == 1{f' or kql_starts({part})' if part else ''}, 1, 0)")
+            part = f", {column(f'kql_restarts({given[1]})')}" if len(given) == 2 else ""
+            change = column(f"kql_changes({given[0]}{part})")
             if function != "row_rank_min":
-                return f"kql_adds_up({change}{f', {part}' if part else ''})"
-            raise refuse("row_rank_min()")
+                return f"kql_adds_up({change}{part})"
+            return f"kql_first_of({column(f'row_number(1{part})')}, {column(f'kql_adds_up({change}{part})')}{part})"
         case "row_window_session":
             raise refuse("row_window_session()")
     return f"{function}({', '.join(given)})"

@@ -25,7 +25,7 @@ def _evaluate(steps, text, rest, ordered):
 
 
 def _pivot(steps, relation, given):
-    column, call, *keys = [*given[:1], *(given[1:2] or ["count()"]), *given[2:]]
+    column, call, keys = given[0], given[1] if len(given) > 1 else "count()", given[2:]
     label, expression = named(call)
     used = {t.word for t in tokens(expression) if t.kind == "name"}
     keys = keys or [quoted(c) for c in relation.columns if c != bare(column) and c not in used]

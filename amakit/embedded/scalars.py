@@ -8,16 +8,18 @@ import itertools
 import json
 import re
 import urllib.parse
+from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 #: Function -> (what computes it, kinds of its arguments, kind of its value).  A kind is a letter: s string, l long,
-#: r real, b bool, d datetime, t timespan in microseconds, j dynamic; an argument in capitals may be left out.
+#: r real, m decimal, b bool, d datetime, t timespan in microseconds, j dynamic.  An argument in capitals may be left
+#: out.
 PYTHON: dict[str, tuple] = {}
 
 
-def function(arguments: str, value: str, *names: str):  # noqa: ANN201 - a decorator
+def function(arguments: str, value: str, *names: str) -> Callable[[Callable], Callable]:
     """Let a Python function be one of KQL, under its own name without the underscore, or under others."""
 
     def added(call):
@@ -31,7 +33,7 @@ def function(arguments: str, value: str, *names: str):  # noqa: ANN201 - a decor
 # -- text -------------------------------------------------------------------------------------------------
 
 
-@function("sslL" + "L", "l")
+@function("ssLLL", "l")
 def _indexof(text, wanted, start=0, length=-1, occurrence=1):
     if occurrence == 0 or length < -1:
         return None
@@ -83,20 +85,21 @@ def _base64_decode_toarray(text):
         return None
 
 
-@function("j", "s", "make_string", "unicode_codepoints_to_string")
-def _make_string(points):
-    return "".join(map(chr, points if isinstance(points, list) else [points]))
+@function("jJJJJ", "s", "make_string", "unicode_codepoints_to_string")
+def _make_string(*points):
+    return "".join(chr(p) for part in points for p in (part if isinstance(part, list) else [part]))
 
 
 @function("sjj", "s")
 def _replace_strings(text, wanted, given):
+    wanted = [str(word) for word in wanted]
     given = given if isinstance(given, list) else [given] * len(wanted)
-    pairs = dict(zip(wanted, given, strict=False))
+    pairs = dict(zip(wanted, map(str, given), strict=False))
     pattern = "|".join(re.escape(word) for word in wanted if word)
     return re.sub(pattern, lambda match: pairs.get(match[0], ""), text) if pattern else text
 
 
-@function("ssL" + "L", "l")
+@function("ssLL", "l")
 def _indexof_regex(text, pattern, start=0, length=-1):
     end = len(text) if length in (-1, None) else start + length
     found = re.compile(pattern).search(text, start, end)
@@ -159,12 +162,12 @@ def _parse_path(path):
     }
 
 
-@function("s", "r")
+@function("s", "m")
 def _parse_version(text):
     parts = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\.(\d+))?", text.strip())
     if not parts or any(len(p or "") > 8 for p in parts.groups()):
         return None
-    return float(sum(int(p or 0) * 10 ** (8 * (3 - i)) for i, p in enumerate(parts.groups())))
+    return str(sum(int(p or 0) * 10 ** (8 * (3 - i)) for i, p in enumerate(parts.groups())))
 
 
 @function("s", "j")
@@ -296,9 +299,10 @@ def _ipv4_is_in_range(address, network):
     return _masked(one[0], two[1]) == _masked(two[0], two[1])
 
 
-@function("sj", "b")
-def _ipv4_is_in_any_range(address, networks):
-    found = [_ipv4_is_in_range(address, network) for network in networks or []]
+@function("sjJJJ", "b")
+def _ipv4_is_in_any_range(address, *networks):
+    each = [net for part in networks for net in (part if isinstance(part, list) else [part]) if net is not None]
+    found = [_ipv4_is_in_range(address, network) for network in each]
     return True if True in found else None if None in found and _network(address) is None else False
 
 
@@ -372,6 +376,11 @@ def _bag_remove_keys(bag, keys):
         if isinstance(inner, dict):
             inner.pop(last, None)
     return kept
+
+
+@function("j", "j", "kql_bag_of")
+def _bag_of(bags):
+    return _bag_merge(*(bag for bag in bags if isinstance(bag, dict)))
 
 
 @function("j", "j")

@@ -142,7 +142,7 @@ class Steps:
         ordered = operator_of(source)[0] == "range"
         for operator in operators:
             name, rest = operator_of(operator)
-            rest = self.scalar(rest)
+            rest = rest if name in ("partition", "mv-apply", "mvapply") else self.scalar(rest)  # they run theirs anew
             if name in OPERATORS:
                 current = OPERATORS[name](self, current, rest, ordered)
             elif name != "render":
@@ -277,7 +277,7 @@ class Steps:
         kind = "TABLE" if as_table else "VIEW"
         self.run(f'CREATE TEMP {kind} "{name}" AS {sql}')
         self.made.append((kind, name))
-        described = self.run(f'SELECT * FROM "{name}" LIMIT 0').description
+        described = self.run(f'DESCRIBE "{name}"').fetchall()
         relation = Relation(name, {column: kusto_type(kind) for column, kind, *_ in described})
         self.relations[name] = relation.columns
         return relation
@@ -326,6 +326,11 @@ def _parameters(text):
 
 def _small_changes(text):
     """Put what duckdb-kql has in place of what it reads wrongly or not at all."""
+    words = tokens(text)
+    for before, token, after in reversed(list(zip([None, *words], words, [*words[1:], None], strict=False))):
+        is_call = after is not None and after.word == "("
+        if token.kind == "name" and token.word == "table" and not is_call and not (before and before.word == "="):
+            text = f"{text[: token.start]}['table']{text[token.end :]}"
     while True:
         for name, given, start, end in calls(text, {"extract", "ingestion_time"}):
             if name == "ingestion_time":

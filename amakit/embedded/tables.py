@@ -11,6 +11,7 @@ from amakit.kql.text import arguments, bare, clauses, parameters, quoted, tokens
 
 #: What a query can begin with -> what takes the steps and the rest of the text.
 SOURCES: dict[str, Callable[[Steps, str], str]] = {}
+_NULLS = {"string": "''", "guid": "guid(null)", "decimal": "real(null)"}
 _DUCKDB = {
     "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
     "long": "BIGINT", "real": "DOUBLE", "decimal": "DECIMAL(38, 17)", "bool": "BOOLEAN", "dynamic": "JSON",
@@ -254,10 +255,9 @@ def _find(steps, rest):
                 value = name.strip()
                 cells.append(f"{value} = to{kind}({value})" if kind else value)
             else:
-                cells.append(
-                    f"{name.strip()} = {kind or 'string'}(null)"
-                    if kind not in ("", "string")
-                    else f"{name.strip()} = ''"
+                usual = kind or next(
+                    (r.columns[c] for _, r in arms if (c := bare(name.strip())) in r.columns), "string"
                 )
+                cells.append(f"{name.strip()} = {_NULLS.get(usual, usual + '(null)')}")
         projected.append((label, steps.relation(f"{quoted(relation.name)}\n| project {', '.join(cells)}")))
     return one_below_the_other(steps, projected, source)

@@ -53,7 +53,9 @@ def _to_sql(kql, columns, now):
             sql = duckdb_kql.to_sql(kql, schema=schema, allow_write=False, query_now=now)
     except KqlSyntaxError as error:
         reason = re.sub(r" expecting \{.*", "", " ".join(str(error).split()))  # what could stand there are 100 words
-        raise AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before") from error
+        broken = AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before")
+        broken.add_note(kql)
+        raise broken from error
     except KqlError as error:
         raise explained(error, schema) from error
     if sql.unbound:
@@ -76,13 +78,36 @@ def explained(error: Exception, schema: dict) -> AmakitError:
         operator = re.sub(r"(?<!^)(?=[A-Z])", "-", match[1]).lower()
         return AmakitError(f"valid KQL that the embedded engine does not have: {operator}")
     name = getattr(error, "name", None)
-    if name is not None and "needs" not in told:
-        if "differ only in case" in told:
-            return AmakitError(f"the embedded engine cannot run the query: {told}")
+    if name is not None and (told.endswith(f"schema error for {name!r}") or "known" in told or "no table" in told):
         return AmakitError(f"there is no table {name!r}; {nearest(str(name), [t for t in schema if t[:4] != 'kql_'])}")
     told = re.sub(r"no DuckDB mapping in this wave(; see [\w/.]+)?", "it has no such thing yet", told)
     told = re.sub(r"unsupported KQL construct ", "", told)
     return AmakitError(f"the embedded engine cannot run the query: {told}")
+
+
+def located(error: AmakitError, kql: str) -> AmakitError:
+    """Let an error about one step tell the place in the whole query, where that can be found.
+
+    Parameters
+    ----------
+    error : AmakitError
+        Of `to_sql`, which notes the text that it was given.
+    kql : str
+        The whole query.
+
+    Returns
+    -------
+    AmakitError
+        The same.
+    """
+    told = re.search(r"parse KQL at (\d+):(\d+)", str(error))
+    for step in getattr(error, "__notes__", []) if told else []:
+        rest = step.split("\n")[int(told[1]) - 1][int(told[2]) :]
+        at = kql.find(rest) if rest.strip() else -1
+        line, column = kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at) - 1
+        place = f"parse KQL at {line}:{column}" if at >= 0 else "parse the query"
+        error.args = (str(error).replace(told[0], place),)
+    return error
 
 
 def check_names(kql: str, tables: dict[str, dict[str, str]]) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
+from amakit.fetch.survey import COSTS
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
+from amakit.source.exports import LIMITS, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -28,6 +31,8 @@ _LOOKED_AT = 20
 _STOPPED = pd.Timedelta(minutes=30)
 #: The workspace's own messages lie this far from what they tell of.
 _LAG = pd.Timedelta(minutes=15)
+#: Files of a table with more rows than this are not counted one by one.
+_COUNTED = 600_000
 #: Of a stream with fewer samples the interval cannot be told.
 _TELLING = 3
 #: Tables end this much before the heartbeats without that meaning anything.
@@ -153,8 +158,8 @@ class Coverage:
         By table: begins and ends, the instants from and up to which it is known in the window, and interval, the
         seconds between its samples.
     missing : dict of str to str
-        Why a table that the analysis would use tells nothing: ``absent``, ``empty`` (or hidden from the user) or
-        what the service answered.
+        Why a table that the analysis would use tells nothing: it is absent, or gave no row in the window (empty, or
+        hidden from the user), or what the service answered.
     stretches : tuple of dict
         What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
         reason, a sentence without its point.
@@ -194,12 +199,38 @@ class Coverage:
                 continue
             extents[table] = extent
             told = []
+            if cut := _cut(workspace, table):
+                told.append((self.window.start, self.window.end, "limit", cut))
             if extent["begins"] > self.window.start:
                 told.append(_beginning(self.window, extent["begins"]))
             if extent["ends"] < self.horizon:
                 told.append(_ending(self.window, extent["ends"]))
             stretches += _told(table, told)
         return replace(self, extents=extents, stretches=tuple(stretches))
+
+    def with_missing(self, workspace: "Workspace", told: Iterable[str]) -> "Coverage":
+        """Add which tables that the analysis would use tell nothing, and why.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        told : iterable of str
+            Tables of which rows were seen.  A table of which none were is asked whether it holds any.
+        """
+        missing, refused = {}, workspace.refused | (workspace.hidden or {})
+        for table in sorted(set(COSTS) - set(told) - {"Heartbeat"}):
+            if table in refused:
+                missing[table] = refused[table]
+            elif table not in workspace.tables:
+                missing[table] = "absent"
+            else:
+                parts = [{"table": table, "start": w.start, "end": w.end} for w in self.window.slices()]
+                rows = sum(int(frame["Rows"].sum()) for frame in workspace.ask_all("table_rows", parts))
+                if table in (workspace.hidden or {}):
+                    missing[table] = workspace.hidden[table]
+                elif not rows:
+                    missing[table] = "empty, or hidden from you"
+        return replace(self, missing=missing)
 
     def record(self) -> dict:
         """Give what ``run.json`` says of each table."""
@@ -296,6 +327,9 @@ def of_heartbeats(
                          "table Operation says"))  # fmt: skip
     begins = spans["first"].min() if len(spans) else window.end
     extent = {"begins": max(begins, window.start), "ends": until, "interval": BEAT}
+    thin = _thinned(beats, window)
+    if thin and (cut := _cut(workspace, "Heartbeat")):
+        told += [(since, end, "limit", cut) for since, end in thin]
     if begins > window.start + _NEAR:
         told.append(_beginning(window, begins))
     if until < horizon(window):
@@ -316,6 +350,26 @@ def _told(table, stretches):
         {"start": iso(start), "end": iso(end), "table": table, "why": why, "reason": reason}
         for start, end, why, reason in sorted(stretches)
     )
+
+
+def _cut(workspace, table):
+    """Say which files of a table a limit probably cut; nothing where none."""
+    rows, *_ = workspace.extent(table)
+    if workspace.taken or workspace.synthetic or rows is None or not min(LIMITS) <= rows <= _COUNTED:
+        return ""
+    counts = workspace.rows_by_file(table).items()
+    files = [f"{Path(path).name} has exactly {n:,} rows, {limit}" for path, n in counts if (limit := limit_of(n))]
+    return "; ".join(files)
+
+
+def _thinned(beats, window):
+    """Give the days on which nearly every machine lacks more than one beat in fifty; those that follow are joined."""
+    days = beats[beats["Beats"] >= 2].assign(Day=lambda rows: rows["FirstBeat"].dt.floor("D").array)
+    due = (days["LastBeat"] - days["FirstBeat"]).dt.total_seconds() / BEAT + 1
+    thin = (days["Beats"].astype("float64") < 0.98 * due).groupby(days["Day"].array).mean()
+    thin = thin[thin >= SHARE].index.to_series()
+    ends = thin.groupby((thin.diff() != pd.Timedelta(days=1)).cumsum()).agg(["min", "max"])
+    return [(max(a, window.start), min(b + pd.Timedelta(days=1), window.end)) for a, b in ends.itertuples(index=False)]
 
 
 def _intervals(beats, silences):

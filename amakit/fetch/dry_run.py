@@ -52,8 +52,9 @@ def plan(window: Window, silences: int = 1000) -> pd.DataFrame:
         *((f"{name}_rows", window, f"{finer}, {there}", (len(REACHES), 1)) for name in STREAMS.values()),
         ("perf_uptime", window, f"{finer}, {there}", (1, 1)),
         ("activity", wide, there, once), ("system_events", wide, there, once), ("syslog_boots", wide, there, once),
-        ("event_machines", window, f"{each}, after an outage", once),
-        ("event_windows", window, f"{each}, around each outage", (2, 8)),
+        ("event_hours", window, each, once), ("event_machines", window, f"{each}, where machines are named", once),
+        # inside and after each outage; in hours of the same rate; before and after a loss within an hour
+        ("event_windows", window, f"{each}, around each outage of each source", (3, 12)),
         ("event_records", window, f"{each} and has record numbers, around each outage", (1, 6)),
     ]  # fmt: skip
     rows = []

@@ -10,7 +10,7 @@ import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.intervals import instant
-from amakit.kql.literals import literal, table_literal
+from amakit.kql.literals import columns_literal, literal, table_literal
 
 _PLACE = re.compile(r"\{(\w+)\}")
 
@@ -164,7 +164,7 @@ def _from_text(key, value, wanted):
     kind, meaning = wanted.parameters.get(key, ("string", ""))
     if kind == "datetime":
         return instant(value, key)
-    if kind == "dynamic":
+    if kind in ("dynamic", "columns"):
         return [part.strip() for part in value.split(",") if part.strip()]
     try:
         if kind == "datatable":
@@ -194,7 +194,7 @@ def render(name: str | Query, lacking: Mapping[str, Mapping[str, str]] | None = 
         because exports often leave columns out.
     **values
         One for each parameter of the query; a parameter of type ``datatable`` takes a frame, one of type
-        ``table`` the name of a table.
+        ``table`` the name of a table, one of type ``columns`` a list of names.
 
     Returns
     -------
@@ -226,6 +226,8 @@ after the window)
     for key, (kind, _) in wanted.parameters.items():
         if kind == "table":
             text = text.replace(f"{{{key}}}", table_literal(values[key]))
+        elif kind == "columns":
+            written[key] = columns_literal(values[key])
         else:
             written[key] = literal(values[key], None if kind == "datatable" else kind)
     for table, columns in (lacking or {}).items():

@@ -202,3 +202,23 @@ def table_literal(name: object) -> str:
     if not isinstance(name, str) or not _TABLE.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a table; it has letters, digits, spaces and _ . - only")
     return f"['{name}']"
+
+
+def columns_literal(names: object) -> str:
+    """Write the values of some columns as one text; the digits of dates in a path count as one, as logs are rotated.
+
+    Examples
+    --------
+    >>> print(columns_literal(["DeviceVendor", "DeviceProduct"]))
+    strcat(tostring(['DeviceVendor']), " \\\\ ", tostring(['DeviceProduct']))
+    >>> columns_literal([])
+    '""'
+    """
+    cells = []
+    for name in names if isinstance(names, list | tuple) else [names]:
+        if not isinstance(name, str) or not _TABLE.fullmatch(name):
+            raise UsageError(f"{name!r} cannot be the name of a column; it has letters, digits, spaces and _ . - only")
+        cell = f"tostring(['{name}'])"
+        cells.append(f'replace_regex({cell}, @"[0-9]{{4,}}([-_.]?[0-9]+)*", "#")' if name.endswith("Path") else cell)
+    joined = r', " \\ ", '.join(cells)
+    return f"strcat({joined})" if len(cells) > 1 else joined or '""'

@@ -162,8 +162,8 @@ def calls(text: str, wanted: set[str] | frozenset[str] | dict) -> Iterator[tuple
         if token.kind != "sign":
             continue
         if token.word == "(":
-            known = before is not None and before.kind == "name" and before.word in wanted
-            open_calls.append((before, token) if known else None)
+            known = before if before is not None and before.kind == "name" and before.word in wanted else None
+            open_calls.append((known, token) if known is not None else None)
         elif token.word in "[{":
             open_calls.append(None)
         elif token.word in _CLOSING and open_calls and (call := open_calls.pop()):

@@ -14,7 +14,7 @@ import pandas as pd
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
 from amakit.prose.situation import situation
-from amakit.schemas import MACHINE, Cause, Verdict, machine_labels, of_outages
+from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -27,8 +27,6 @@ SCHEMA = "amakit.facts/2"
 ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
 DRAWN = 40
-#: Verdicts on events by which rows may be missing.
-LOSSES = (Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS, Verdict.RETURNED_LATE, Verdict.STOPPED)
 _NUMBERS = ["lost", "lost_low", "lost_high"]
 
 
@@ -431,7 +429,7 @@ def actions(
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
         ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
         ("rule", machines(away)),
-        ("events", machines(events[events["verdict"].isin(LOSSES)])),
+        ("events", machines(events[events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
@@ -467,7 +465,7 @@ def _outages(known):
     for index, name, *numbers, unseen in by_type.itertuples(index=False, name=None):
         own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
         lost.setdefault(index, {})[name] = own
-    seen = _records(known.events, ["data_type", "rows_inside", "expected", "max_delay_s", "verdict"])
+    seen = _records(known.events, ["data_type", "source", "rows_inside", "expected", "max_delay_s", "verdict"])
     acts = _records(known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller",
                                               "correlation", "role"])  # fmt: skip
     outages = known.analysis.outages

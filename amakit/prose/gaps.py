@@ -9,7 +9,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
-from amakit.schemas import Cause
+from amakit.schemas import LOST, Cause
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -87,11 +87,12 @@ def _upgrades(known):
 
 def _events(known):
     events = known.events[known.events["cause"] == Cause.UPGRADE]
-    loss = events[events["verdict"].isin(facts.LOSSES)]
+    loss = events[events["verdict"].isin(LOST)]
     return {
         "n": len(events),
+        "loss": len(loss),
         "verdicts": Counter(events["verdict"]),
-        "lost": loss[["data_type", "machine"]].to_dict("records"),
+        "lost": loss[["data_type", "machine"]].drop_duplicates().to_dict("records"),
     }
 
 

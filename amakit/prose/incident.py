@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Parts of the situation with an instant in each entry.
-_DATED = ("down", "off", "partial", "stopped_sources", "doubtful")
+_DATED = ("down", "off", "partial", "stopped_sources", "silences", "doubtful")
 _DECIDED = (Verdict.RECOVERED, Verdict.NONE_EXPECTED)
 
 
@@ -122,13 +122,13 @@ def _told(known, words):
 
 
 def _instants(entry):
-    return entry | {"since": entry["since"] and pd.Timestamp(entry["since"])}
+    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in ("since", "until")}
 
 
 def _urgent(now):
     """Count the machines that need somebody now, and those that are to be looked at."""
     down = {one["machine"] for one in now["down"]}
-    look = {one["machine"] for key in ("partial", "stopped_sources", "doubtful") for one in now[key]} - down
+    look = {one["machine"] for key in ("partial", "stopped_sources", "silences", "doubtful") for one in now[key]} - down
     return {"down": len(down), "look": len(look)}
 
 
@@ -219,14 +219,16 @@ def _events_table(known, words):
 def _doubts_table(known, words):
     """Give the pairs of outage and event table that may have lost rows, or cannot be decided."""
     rows = known.events[~known.events["verdict"].isin(_DECIDED)]
-    rows = rows.sort_values(["verdict", "outage_start"]).head(MOST)
+    rows = rows.assign(open=rows["verdict"] == Verdict.UNDETERMINED)
+    rows = rows.sort_values(["open", "verdict", "outage_start"]).head(MOST)
     cells = rows.assign(
         computer=shown_names(rows["machine"]), when=rows["outage_start"].map(words.moment),
         data_type=shown_names(rows["data_type"]), verdict=rows["verdict"].map(words.heading),
-        rows_inside=[words.number(int(n)) for n in rows["rows_inside"]],
-        expected=rows["expected"].map("{:,.1f}".format),
+        source=shown_names(rows["source"]),
+        rows_inside=["–" if pd.isna(n) else words.number(int(n)) for n in rows["rows_inside"]],
+        expected=["–" if pd.isna(n) else f"{n:,.1f}" for n in rows["expected"]],
     )  # fmt: skip
-    return words.table(cells, ["computer", "when", "data_type", "verdict", "rows_inside", "expected"])
+    return words.table(cells, ["computer", "when", "data_type", "source", "verdict", "rows_inside", "expected"])
 
 
 def _evidence_table(known, words):

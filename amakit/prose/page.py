@@ -12,6 +12,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
+from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
@@ -104,8 +105,21 @@ def common(known: facts.Facts, words: Language) -> dict:
         "run": {**total, "amakit": run["amakit"], "workspace": run["workspace"], "queries": len(run["queries"]),
                 "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"],
                 "unknown": run.get("unknown", [])},
-        "around": outage_closely(known), "downtimes": _downtimes(known), "hours": _hours(analysis, words.timezone),
+        "silent_sources": silent_sources(known), "around": outage_closely(known), "downtimes": _downtimes(known),
+        "hours": _hours(analysis, words.timezone),
     }  # fmt: skip
+
+
+def silent_sources(known: facts.Facts, most: int = 3) -> dict:
+    """Give the worst silences of event sources that no outage of the agent explains, and how many more there are."""
+    rows = stayed_away(known.analysis)
+    worst = [
+        {"source": visible(row.data_type if row.alone or not row.source else f"{row.data_type} ({row.source})", 120),
+         "machine": visible(known.names[row.resource_id, row.computer], 80), "since": row.silent_from,
+         "until": None if row.ongoing else row.silent_to, "rows": int(float(f"{row.expected:.2g}"))}
+        for row in rows.head(most).itertuples()
+    ]  # fmt: skip
+    return {"worst": worst, "more": max(0, len(rows) - most)}
 
 
 def outage_closely(known: facts.Facts, outage: int | None = None) -> dict | None:

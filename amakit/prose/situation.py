@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.intervals import iso
-from amakit.schemas import MACHINE, Cause, Verdict
+from amakit.prose.silent_sources import stayed_away
+from amakit.schemas import LOST, MACHINE, Cause, Verdict
 
 if TYPE_CHECKING:
     from amakit.prose.facts import Facts
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 #: Causes for which the machine itself is off or gone: no agent is to be mended.
 OFF = (Cause.MACHINE_STOPPED, Cause.MACHINE_REMOVED)
 _FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
-_DOUBTFUL = (Verdict.POSSIBLE_LOSS, Verdict.PARTIAL_LOSS, Verdict.RETURNED_LATE)
 
 
 def situation(known: "Facts") -> dict:
@@ -36,7 +36,7 @@ def situation(known: "Facts") -> dict:
         - ``partial``: streams that stay away from an agent that goes on, for each machine and table (machine, group,
           data_type, streams, since, lasted_s, lost);
         - ``stopped_sources``: event sources that have not come back, whose agent has (machine, group, data_type,
-          source, since, lasted_s, expected);
+          source, since, lasted_s, expected), and ``silences``: those that have, with until;
         - ``doubtful``: machines with events that may be missing (machine, group, since, data_types, expected, inside);
         - ``recovered``: ended upgrades and failed attempts: upgrades, rolled_back, machines, median_s, longest_s,
           longest_machine, total_s, heartbeats, of_upgrades (heartbeats);
@@ -49,12 +49,14 @@ def situation(known: "Facts") -> dict:
     off = gone["cause"].isin(OFF)
     ended = outages[~ongoing]
     attempted = ended["cause"].isin((Cause.UPGRADE, *_FAILED))
+    silences = _silences(known)
     others = ended.loc[~attempted, "cause"].value_counts()
     return {
         "down": [_down(row, horizon) for row in gone[~off].to_dict("records")],
         "off": [_down(row, horizon) for row in gone[off].to_dict("records")],
         "partial": _partial(known, set(gone[MACHINE].itertuples(index=False, name=None))),
-        "stopped_sources": _stopped(known, set(gone[MACHINE].itertuples(index=False, name=None))),
+        "stopped_sources": [one for one in silences if one["until"] is None],
+        "silences": [one for one in silences if one["until"] is not None],
         "doubtful": _doubtful(known.events[~known.events["outage"].isin(outages.index[ongoing])]),
         "recovered": _recovered(known, ended[attempted]),
         "other": {str(cause): int(others[cause]) for cause in Cause if cause in others},
@@ -105,19 +107,18 @@ def _partial(known, gone):
     return sorted(found, key=lambda one: -(one["lasted_s"] or 0))
 
 
-def _stopped(known, gone):
-    """Give the event sources that have not come back although their agent has."""
-    rows = known.analysis.sources
-    rows = rows[rows["ongoing"].astype("bool")].sort_values("expected", ascending=False, kind="stable")
+def _silences(known):
+    """Give the silences of event sources that no outage of the agent explains, those that go on first."""
     return [
         _since(row | {"machine": known.names[row["resource_id"], row["computer"]]}, row["silent_from"], known.horizon)
-        | {"data_type": row["data_type"], "source": row["source"], "expected": round(row["expected"])}
-        for row in rows.to_dict("records") if (row["resource_id"], row["computer"]) not in gone
+        | {"until": None if row["ongoing"] else iso(row["silent_to"]), "data_type": row["data_type"],
+           "source": "" if row["alone"] else row["source"], "expected": int(float(f"{row['expected']:.2g}"))}
+        for row in stayed_away(known.analysis).to_dict("records")
     ]  # fmt: skip
 
 
 def _doubtful(events):
-    rows, found = events[events["verdict"].isin(_DOUBTFUL)], []
+    rows, found = events[events["verdict"].isin(LOST)], []
     for _, part in rows.groupby([*MACHINE, "outage_start"]):
         first = part.iloc[0]
         found.append({

@@ -52,6 +52,8 @@ REFUSED = {
 }  # fmt: skip
 
 
+#: Those of them that may hold for one table alone.
+OF_A_TABLE = re.compile(r"Basic or Auxiliary plan|does not let you read it")
 #: Columns that say when a row is of: they have a value in each row, and it lies in the slice that was asked for.
 _INSTANTS = ("TimeGenerated", "Day", "Hour")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.fetch import heartbeats, samples
-from amakit.find.sources import TABLES as LOGS
+from amakit.fetch.event_counts import LOGS
 from amakit.intervals import Window
 from amakit.kql.catalog import Query, packaged, query, render
 from amakit.kql.literals import literal

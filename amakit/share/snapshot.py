@@ -21,7 +21,7 @@ from amakit import __version__
 from amakit.analysis import analyze
 from amakit.errors import AmakitError, UsageError
 from amakit.fetch import coverage
-from amakit.find.sources import TABLES as LOGS
+from amakit.fetch.event_counts import LOGS
 from amakit.intervals import iso, window
 from amakit.output import staged
 from amakit.share.pieces import KEYS, Listener, alias, plan

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+import weakref
 from collections import defaultdict
 from contextlib import contextmanager
 from datetime import datetime
@@ -58,6 +59,7 @@ class LocalEngine:
         # what a file is called or holds must never fetch or load code
         off = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self._connection = duckdb.connect(config={"preserve_insertion_order": True, **off})
+        self._closing = weakref.finalize(self, self._connection.close)  # also where a script ends without it
         self._run("SET TimeZone = 'UTC'")
         self._run("SET enable_progress_bar = false")  # a notebook would keep its widget
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
@@ -153,7 +155,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._connection.close()
+        self._closing()
         shutil.rmtree(self._spill, ignore_errors=True)
 
     def run(self, kql: str) -> "pd.DataFrame":
@@ -166,7 +168,7 @@ class LocalEngine:
             that cannot be read.
         """
         from amakit.embedded.steps import Steps
-        from amakit.embedded.translate import TOO_DEEP, check_names
+        from amakit.embedded.translate import TOO_DEEP, check_names, located
         from amakit.kql.text import without_comments
 
         if kql.lstrip().startswith("."):  # a command, such as .show tables
@@ -179,6 +181,8 @@ class LocalEngine:
                 return self._fetch(self._ready(steps.whole(text)))
         except RecursionError:
             raise AmakitError(TOO_DEEP) from None
+        except AmakitError as error:
+            raise located(error, text) from error.__cause__
         finally:
             steps.drop()
 

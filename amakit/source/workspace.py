@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from amakit.errors import AmakitError, Unanswered, UsageError, nearest
+from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
@@ -91,6 +91,8 @@ class Workspace:
         Every query so far.
     unknown : list of dict, or None
         Where what cannot be fetched is noted: start, end, table and reason.  None when it is to be a failure.
+    hidden : dict of str to str, or None
+        Tables that this user may not read, and why, where that is no failure; see `leaving_out`.
     patience : amakit.service.retry.Patience
         How long the service is asked again.
     taken : dict or None
@@ -106,7 +108,7 @@ class Workspace:
         taken: dict | None = None,
     ) -> None:
         self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
-        self.log, self.unknown, self.patience = [], None, Patience()
+        self.log, self.unknown, self.hidden, self.patience = [], None, None, Patience()
         self._engine, self._bar, self._worn = engine, None, False
 
     def __repr__(self) -> str:
@@ -270,10 +272,25 @@ class Workspace:
             When a table that it reads is not there, or the query cannot be run.
         """
         wanted = catalog.query(name)
-        questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
-        answers = together(questions, self._engine.at_once)
+        several, nothing = list(several), frame_of({column: [] for column in wanted.returns}, wanted.returns)
+        if self.hidden is None:
+            answers = self._answers(wanted, several)
+        else:
+            stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
+            table = next((values[stand_in] for values in several if stand_in in values), next(iter(wanted.reads)))
+            try:
+                answers = [(nothing, [])] * len(several) if table in self.hidden else self._answers(wanted, several)
+            except Refused as error:
+                if table == "Heartbeat":
+                    raise
+                self.hidden[table] = str(error)
+                answers = [(nothing, [])] * len(several)
         self._note([record for _, records in answers for record in records])
         return [frame for frame, _ in answers]
+
+    def _answers(self, wanted, several):
+        questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
+        return together(questions, self._engine.at_once)
 
     def total(self) -> str:
         """Say in one line what all queries so far cost.
@@ -296,21 +313,23 @@ class Workspace:
     def leaving_out(self, allowed: bool = True) -> Iterator[list[dict]]:
         """Note what cannot be fetched, for as long as this context lasts, instead of giving up.
 
+        A table other than Heartbeat that this user may not read has no rows meanwhile; ``hidden`` says why.
+
         Parameters
         ----------
         allowed : bool
-            Whether to do so at all.
+            Whether what gave no whole answer is left out at all.
 
         Yields
         ------
         list of dict
             start, end, table and reason of everything that stayed unknown so far.
         """
-        self.unknown, self._worn = [] if allowed else None, False
+        self.unknown, self._worn, self.hidden = [] if allowed else None, False, {}
         try:
             yield self.unknown if allowed else []
         finally:
-            self.unknown = None
+            self.unknown = self.hidden = None
 
     def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step; see `amakit.service.kusto.KustoEngine.proof`.  Files need none."""

@@ -16,7 +16,8 @@ from amakit.demo import folder as demo_folder
 from amakit.demo import machines as demo_machines
 
 CAUSES = {
-    "upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted", "disconnected", "unexplained",
+    "upgrade", "downgrade", "rolled_back", "rollback_failed", "agent_restarted", "agent_removed", "machine_stopped",
+    "machine_restarted", "machine_removed", "disconnected", "unexplained",
 }  # fmt: skip
 KEYS = {
     "Heartbeat": [],
@@ -388,7 +389,7 @@ def test_numbers_out_of_range(tmp_path, wrong, says):
 
 def test_two_at_once_share_one_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
-    barrier, folders, write = threading.Barrier(2, timeout=20), [], partial(demo.write, machines=1, days=1)
+    barrier, folders, write = threading.Barrier(2, timeout=600), [], partial(demo.write, machines=1, days=1)
 
     def meet(folder):  # both have seen that there is no cache yet
         barrier.wait()

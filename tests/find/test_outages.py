@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from simulator import simulate
 
 import amakit
-from amakit.find.causes import Case, decide
 from amakit.find.outages import candidates, holes
 from amakit.find.schedules import schedule
 
@@ -181,49 +180,10 @@ def test_known_time_is_active_or_outage(tmp_path):
     assert machine["active_s"] + found.outages["downtime_s"].sum() == pytest.approx(86400, abs=1e-6)
 
 
-# -- causes ------------------------------------------------------------------------------------------------------
-
-TEN = at("2026-03-02 10:00")
-
-
-def case(to="1.37", ongoing=False, **known):
-    end = pd.NaT if ongoing else TEN + pd.Timedelta(minutes=5)
-    ends = {"start_earliest": TEN, "start_latest": TEN, "end_earliest": end, "end_latest": end}
-    versions = {"from_version": "1.37", "to_version": "" if ongoing else to, "returned": known.pop("returned", False)}
-    return Case(ends | versions, **known)
-
-
-WRITE = [(TEN, "activity log: microsoft.compute/virtualmachines/extensions/write succeeded")]
-EVENT = {n: [(TEN, f"Windows event {n}")] for n in (6006, 6008)}
-CASES = {
-    "another version reports": (case("1.38"), "upgrade"),
-    "another version, and the machine was deallocated": (case("1.38", power=[(TEN, "…/deallocate/action")]), "machine_stopped"),
-    "the earlier version is back": (case("1.36", returned=True), "rolled_back"),
-    "an attempt, and the same version": (case(attempts=WRITE), "rolled_back"),
-    "an attempt, and silence since": (case(ongoing=True, attempts=WRITE), "rollback_failed"),
-    "an attempt, silence, but somebody stopped it": (case(ongoing=True, attempts=WRITE, power=[(TEN, "…/poweroff/action")]), "machine_stopped"),
-    "silence and nothing said": (case(ongoing=True), "unexplained"),
-    "the same version and nothing said": (case(), "unexplained"),
-    "a restart that was asked for": (case(power=[(TEN, "…/restart/action")]), "machine_restarted"),
-    "the event log stopped and the counter began soon": (case(system=EVENT[6006], booted=TEN + pd.Timedelta(minutes=3)), "machine_restarted"),
-    "the counter began hours later": (case(system=EVENT[6006], booted=TEN + pd.Timedelta(hours=3)), "machine_stopped"),
-    "Linux says that it powers down": (case(system=[(TEN, "Syslog: System is powering down.")]), "machine_stopped"),
-    "Linux says that it reboots": (case(system=[(TEN, "Syslog: System is rebooting.")]), "machine_restarted"),
-    "the uptime counter ran on": (case(stayed_up=True, attempts=WRITE), "rolled_back"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_each_cause_follows_from_its_evidence(name):
-    given_case, cause = CASES[name]
-    found, evidence = decide(given_case)
-    assert found == cause
-    assert evidence
-
-
 # -- streams -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_million_jittered_samples_give_no_gap():
     rng = np.random.default_rng(7)
     seconds = np.arange(1_000_000) * 60.004 + rng.normal(0, 0.4, 1_000_000)
@@ -337,6 +297,7 @@ def shares(results):
     return {name: right / count for name, (right, count) in total.items() if count}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("demo", [False, True], ids=["simulator", "demo"])
 def test_fleets_with_every_cause_meet_the_targets(demo):
     found = shares(
@@ -357,6 +318,7 @@ def frames(found):
     return [getattr(found, name) for name in ("machines", "transitions", "outages", "gaps")]
 
 
+@pytest.mark.slow
 def test_bounds_hold_the_number(fleet):
     _, _, found = fleet
     assert (found.gaps["lost_low"] <= found.gaps["lost"]).all()
@@ -372,6 +334,7 @@ def test_bounds_hold_the_number(fleet):
     assert (done["downtime_s"] <= done["downtime_high_s"] + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_every_change_of_version_has_its_outage(fleet):
     _, _, found = fleet
     pairs = found.transitions.merge(found.outages, on=["resource_id", "computer", "from_version", "to_version"])
@@ -379,6 +342,7 @@ def test_every_change_of_version_has_its_outage(fleet):
     assert len(found.transitions) == inside.sum() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [1, 2])
 def test_slices_of_any_length_give_the_same_tables(fleet, monkeypatch, days):
     folder, truth, found = fleet
@@ -390,6 +354,7 @@ def test_slices_of_any_length_give_the_same_tables(fleet, monkeypatch, days):
         pd.testing.assert_frame_equal(sliced, once)
 
 
+@pytest.mark.slow
 def test_few_windows_in_a_query_give_the_same_tables(fleet, monkeypatch):
     folder, truth, found = fleet
     monkeypatch.setattr("amakit.fetch.requests.WINDOWS_PER_QUERY", 7)
@@ -397,6 +362,7 @@ def test_few_windows_in_a_query_give_the_same_tables(fleet, monkeypatch):
         pd.testing.assert_frame_equal(sliced, once)
 
 
+@pytest.mark.slow
 def test_doubled_and_shuffled_rows_change_nothing(fleet, tmp_path):
     import duckdb
 
@@ -434,6 +400,7 @@ def test_an_analysis_cannot_be_changed_by_accident(fleet):
         fleet[2].outages = None
 
 
+@pytest.mark.slow
 def test_a_day_of_its_own_shows_the_outages_that_the_fortnight_shows_of_that_day():
     """Attempts are read from a day before the window: what they did there is not this window's."""
     logs = amakit.connect("demo")

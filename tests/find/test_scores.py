@@ -11,6 +11,8 @@ from simulator import START, fleet, simulate
 
 from amakit.schemas import RESULTS, result
 
+pytestmark = pytest.mark.slow
+
 SECOND = pd.Timedelta(seconds=1)
 
 
@@ -141,13 +143,13 @@ def test_a_fleet_can_be_repeated(tmp_path):
 
 def test_every_cause_comes_up():
     causes = {cause for seed in range(4) for cause in simulate(None, seed).outages["cause"]}
-    assert causes == {"upgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted",
+    assert causes == {"upgrade", "downgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted",
                       "disconnected", "unexplained"}  # fmt: skip
 
 
 def test_without_evidence_nothing_is_claimed():
     causes = set(simulate(None, 1, activity=False, perf=False, events=False).outages["cause"])
-    assert causes <= {"upgrade", "rolled_back", "disconnected", "unexplained"}
+    assert causes <= {"upgrade", "downgrade", "rolled_back", "disconnected", "unexplained"}
 
 
 def _samples(folder, machine):

@@ -281,7 +281,7 @@ WINDOWS = pd.DataFrame({
 })  # fmt: skip
 PLAUSIBLE = {
     "string": "web-01", "long": 5, "int": 5, "real": 1.5, "bool": True, "timespan": dt.timedelta(minutes=5),
-    "dynamic": MACHINES, "datatable": WINDOWS, "table": None,
+    "dynamic": MACHINES, "datatable": WINDOWS, "table": None, "columns": ["Computer", "_ResourceId"],
 }  # fmt: skip
 NAMES = sorted(packaged())
 
@@ -327,7 +327,7 @@ def test_there_are_packaged_queries_and_each_tells_what_it_is_for():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rendered_query_has_no_place_left_to_fill(name):
     unfilled = re.compile(r"\{[a-z_]\w*\}")
-    tame = {"string": "x", "dynamic": ["x"], "datatable": None}
+    tame = {"string": "x", "dynamic": ["x"], "datatable": None, "columns": ["x"]}
     values = {
         key: value if query(name).parameters[key][0] not in tame
         else tame[query(name).parameters[key][0]] or value.replace(r"[{}]", "", regex=True)
@@ -775,6 +775,9 @@ OPERATIONS = [
     "Microsoft.Compute/virtualMachineScaleSets/restart/action", "Microsoft.Compute/virtualMachines/redeploy/action",
     "Microsoft.Compute/virtualMachines/reimage/action", "Microsoft.Compute/virtualMachines/hibernate/action",
     "Microsoft.HybridCompute/machines/delete", "Microsoft.Compute/virtualMachines/delete",
+    "Microsoft.ResourceHealth/healthevent/Activated/action", "Microsoft.Insights/AutoscaleSettings/Scaledown/Action",
+    "Microsoft.Compute/virtualMachines/performMaintenance/action", "Microsoft.Compute/virtualMachines/installPatches/action",
+    "Microsoft.Compute/virtualMachineScaleSets/osRollingUpgrade/action",
     # and these are none of them
     "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/disks/delete", "Microsoft.Web/sites/restart/action",
     "Microsoft.Compute/virtualMachines/restartNow/action", "Microsoft.Compute/virtualMachinesX/start/action",
@@ -785,6 +788,11 @@ OPERATIONS = [
 def activity_columns(rng, n):
     return {
         "OperationNameValue": one_of(OPERATIONS)(rng, n),
+        "OperationName": one_of(
+            ["Create or Update Virtual Machine Extension", "Deallocate Virtual Machine", "List Keys", None]
+        )(rng, n),
+        "Claims": one_of(['{"name":"x","appid":"5e5e-a"}', '{"appid" : "b"}', "no JSON", None])(rng, n),
+        "Properties": one_of(['{"title":"a"}', "", None])(rng, n),
         "ActivityStatusValue": one_of(["Start", "Success", "Failure", "Accept", "", None])(rng, n),
         "ActivityStatus": one_of(["Started", "Succeeded", "Failed", "Accepted", "", None])(rng, n),
         "ResourceId": one_of(["/Subscriptions/S/VM/A", "/subscriptions/s/vm/b/Extensions/X", "", None])(rng, n),
@@ -814,27 +822,39 @@ def event_columns(rng, n):
     }  # fmt: skip
 
 
-SYSLOG = [
-    ("kernel", "Linux version 6.8.0-1021-azure (buildd@lcy02)"), ("KERNEL", "linux VERSION 5.15"),
-    ("kernel", "Command line: BOOT_IMAGE=/boot/vmlinuz root=/dev/sda1"), ("kernel", "[0.0] boot_image: x"),
-    ("systemd", "System is rebooting."), ("systemd-logind", "System is powering down."), ("SYSTEMD", "system is HALTING"),
-    ("systemd", "Reached target shutdown.target - System Shutdown."), ("systemd", "Reached target System Power Off."),
-    ("systemd", "Reached target System Reboot."), ("systemd-shutdown", "Power-Off"),
-    ("systemd", "Startup finished in 2.1s (kernel) + 9s (userspace) = 11.1s."),
-    ("shutdown", "shutting down for system reboot"), ("init", "Shutting DOWN now"), ("init", "Switching to runlevel 6: REBOOT"), ("Init", "halt"),
-    ("systemd", "System Shutdown " + LONG * 6 + "a"), ("systemd", "System Shutdown " + LONG * 6 + "b"),
+SYSLOG = [  # the process, its id, what it says
+    ("kernel", 0, "Linux version 6.8.0-1021-azure (buildd@lcy02)"), ("KERNEL", None, "linux VERSION 5.15"),
+    ("kernel", 0, "Command line: BOOT_IMAGE=/boot/vmlinuz root=/dev/sda1"), ("kernel", 0, "[0.0] boot_image: x"),
+    ("kernel", 0, "[0.0] Linux version 6"), ("kernel", 0, "reboot: Restarting system"),
+    ("systemd-logind", 612, "System is powering down."), ("systemd-logind", None, "system IS rebooting."),
+    ("systemd", 1, "Reached target shutdown.target - System Shutdown."), ("systemd", 1, "Reached target Reboot."),
+    ("systemd", None, "Reached target System Reboot."), ("SYSTEMD", None, "Reached target Power-Off."),
+    ("systemd", 1, "Startup finished in 2.1s (kernel) + 9s (userspace) = 11.1s."),
+    ("systemd", None, "Startup finished in 2.1s (kernel) + 9s (userspace) = 11.1s."),
+    ("shutdown", 9, "shutting down for system reboot"), ("init", 1, "Shutting DOWN now"), ("Init", None, "halt"),
+    ("systemd", 1, "Reached target " + LONG * 6 + "a"), ("systemd", 1, "Reached target " + LONG * 6 + "b"),
     # and these are none of them
-    ("kernel", "the Linux version is old"), ("sshd", "Linux version 6"), ("cloud-init", "BOOT_IMAGE=/boot/vmlinuz"), ("kernel", "noBOOT_IMAGE=1"), ("kernel", "System is rebooting."),
-    ("systemd", "Started Session 5 of User root."), ("systemd", "System is rebootingX"), ("systemd", "Startup finishedX"),
-    ("systemd", "Subsystem Shutdown"), ("sshd", "System is powering down."), ("my-systemd", "System is rebooting."),
-    ("init", "rebooted"), ("shutdown", "halted"), ("shutdownd", "halt"), ("cron", "reboot"), ("systemd", "reboot"),
-    ("systemd", None), (None, "System is rebooting."), ("kernel", ""),
+    ("systemd", 1733, "Startup finished in 50ms."), ("systemd", 1733, "Reached target shutdown.target - Shutdown."),
+    ("systemd", None, "Startup finished in 50ms."), ("systemd", None, "Reached target Shutdown."),
+    ("sshd", 5, "Linux version 6"), ("cloud-init", 5, "BOOT_IMAGE=/boot/vmlinuz"), ("kernel", 0, "noBOOT_IMAGE=1"),
+    ("systemd", 1, "Started Session 5 of User root."), ("systemd", 1, "System is rebooting."), ("kernel", 0, "reboots: x"),
+    ("sshd", 5, "System is powering down."), ("my-systemd", 1, "Reached target Reboot."), ("init", 1, "rebooted"),
+    ("shutdown", 9, "halted"), ("shutdownd", 9, "halt"), ("cron", 9, "reboot"), ("systemd", 1, None), (None, 1, "halt"),
+    ("kernel", 0, ""),
 ]  # fmt: skip
 
 
 def syslog_columns(rng, n):
-    processes, messages = some_of(SYSLOG, rng, n)
-    return {"ProcessName": processes, "SyslogMessage": messages}
+    processes, numbers, messages = some_of(SYSLOG, rng, n)
+    return {"ProcessName": processes, "ProcessID": pd.array(numbers, dtype="Int32"), "SyslogMessage": messages}
+
+
+def operation_columns(rng, n):
+    return {
+        "OperationStatus": one_of(["Warning", "ERROR", "Failed", "Succeeded", "", None])(rng, n),
+        "OperationKey": one_of(["Linux agent", "Data collection stopped", None])(rng, n),
+        "Detail": one_of(["short", LONG * 6 + "a", None])(rng, n),
+    }  # fmt: skip
 
 
 def without_computer(frame, rng):
@@ -859,6 +879,7 @@ def collected(tmp_path_factory):
         "AzureActivity": some_rows(26, 30_000, activity_columns, 1000).drop(columns="Computer"),
         "Event": some_rows(27, 60_000, event_columns, tenth),
         "Syslog": some_rows(28, 60_000, syslog_columns, 1),
+        "Operation": some_rows(29, 30_000, operation_columns, 1000),
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("collected")
     with duckdb.connect() as connection:
@@ -875,7 +896,7 @@ def collected(tmp_path_factory):
 def plain(frame):
     """The rows as KQL sees them: times in UTC, no null text, machines in lower case."""
     frame = frame.assign(TimeGenerated=frame["TimeGenerated"].dt.tz_localize("UTC").dt.as_unit("us"))
-    for column in frame.columns.difference(["TimeGenerated", "CounterValue", "EventID"]):
+    for column in frame.columns.difference(["TimeGenerated", "CounterValue", "EventID", "ProcessID"]):
         frame[column] = frame[column].fillna("").astype("str")
     frame["Computer"] = frame["Computer"].str.lower() if "Computer" in frame else ""
     if "ResourceId" in frame:  # AzureActivity has one of its own
@@ -1035,26 +1056,45 @@ def words(text):
 
 def test_activity_equals_pandas(collected):
     frame = collected[1]["AzureActivity"]
-    power = {"deallocate", "poweroff", "start", "restart", "redeploy", "reimage", "hibernate", "delete"}
-    machines = {"virtualmachines", "virtualmachinescalesets", "machines"}
-    wanted = [
-        bool(w & {"extensions", "upgradeextensions"} or (w & machines and w & power))
-        for w in map(words, frame["OperationNameValue"])
-    ]
+    frame = frame.assign(
+        Operation=frame["OperationNameValue"].where(frame["OperationNameValue"] != "", frame["OperationName"])
+    )
+    kinds = {
+        "deallocate", "poweroff", "power", "start", "restart", "redeploy", "reimage", "reimageall", "hibernate", "delete",
+        "performmaintenance", "maintenance", "installpatches", "patches", "applyupdates", "osrollingupgrade",
+        "rollingupgrades", "extensionrollingupgrade", "manualupgrade",
+    }  # fmt: skip
+    machines = {"virtualmachines", "virtualmachinescalesets", "machines", "machine"}
+    others = {"extensions", "extension", "upgradeextensions", "healthevent", "scaledown", "scalein"}
+    wanted = [bool(w & others or (w & machines and w & kinds)) for w in map(words, frame["Operation"])]
     span = edges(frame[wanted])
     frame = inside(frame[wanted], **span)
-    assert set(frame["OperationNameValue"]) == set(OPERATIONS[:13])
+    assert set(frame["OperationNameValue"]) == {*OPERATIONS[:18], ""}
     status = [
         new.lower() if new else old.lower()
         for new, old in zip(frame["ActivityStatusValue"], frame["ActivityStatus"], strict=True)
     ]
+    known = {'{"name":"x","appid":"5e5e-a"}': "5e5e-a", '{"appid" : "b"}': "b"}
     expected = pd.DataFrame({
-        "TimeGenerated": frame["TimeGenerated"], "Operation": frame["OperationNameValue"].str.lower(),
+        "TimeGenerated": frame["TimeGenerated"], "Operation": frame["Operation"].str.lower(),
         "Status": pd.Series(status, index=frame.index, dtype="str"), "Target": frame["ResourceId"],
         "Entity": frame["Entity"].str.lower(), "Caller": frame["Caller"],
-        "CorrelationId": frame["CorrelationId"],
+        "Application": pd.Series([known.get(claims, "") for claims in frame["Claims"]], index=frame.index, dtype="str"),
+        "CorrelationId": frame["CorrelationId"], "Properties": frame["Properties"],
     })  # fmt: skip
     assert_same_rows(collected[0].run(render("activity", **span)), expected)
+
+
+def test_agent_messages_equals_pandas(collected):
+    frame = collected[1]["Operation"]
+    told = frame[(frame["Computer"] != "") & frame["OperationStatus"].str.lower().isin(["warning", "error", "failed"])]
+    span = edges(told)
+    told = inside(told, **span)
+    expected = pd.DataFrame({
+        "TimeGenerated": told["TimeGenerated"], "Computer": told["Computer"], "Key": told["OperationKey"],
+        "Status": told["OperationStatus"].str.lower(), "Detail": told["Detail"].str.slice(0, 300),
+    })  # fmt: skip
+    assert_same_rows(collected[0].run(render("agent_messages", **span)), expected)
 
 
 def test_system_events_equals_pandas(collected):
@@ -1080,12 +1120,18 @@ def test_system_events_equals_pandas(collected):
 
 def test_syslog_boots_equals_pandas(collected):
     frame = collected[1]["Syslog"]
-    listed = pd.MultiIndex.from_tuples(SYSLOG[:18])  # by hand: those above the line in the list
+    listed = pd.MultiIndex.from_tuples([(process, message) for process, _, message in SYSLOG[:19]])
+    numbers = {(process, number, message) for process, number, message in SYSLOG[:19]}  # by hand: those above the line
     told = frame[pd.MultiIndex.from_frame(frame[["ProcessName", "SyslogMessage"]]).isin(listed)]
+    keys = told[["ProcessName", "ProcessID", "SyslogMessage"]].itertuples(index=False, name=None)
+    told = told[
+        [(process, None if number is pd.NA else number, message) in numbers for process, number, message in keys]
+    ]
     span = edges(told)
     told = inside(told, **span)
     expected = told.assign(Message=told["SyslogMessage"].str.slice(0, 300))
-    expected = expected[["ResourceId", "Computer", "TimeGenerated", "Message"]]
+    expected = expected.rename(columns={"ProcessName": "Source"})
+    expected = expected[["ResourceId", "Computer", "TimeGenerated", "Source", "Message"]]
     assert expected.duplicated().any()
     assert_same_rows(collected[0].run(render("syslog_boots", **span)), expected.drop_duplicates())
 

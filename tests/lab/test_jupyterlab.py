@@ -17,7 +17,7 @@ from amakit.report.request import notebooks
 ROOT = Path(__file__).parents[2]
 #: A day of the demo with outages of several causes: enough to look at, and soon analysed.
 DAY = {"start": "2026-03-10", "end": "2026-03-11"}
-PATIENCE = 30_000
+PATIENCE = 300_000
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +50,18 @@ def lab(tmp_path_factory):
     with (home / "log").open("w") as log:
         server = subprocess.Popen(command, env=os.environ | places | {"PYTHONPATH": path}, stdout=log, stderr=log)
     try:
-        for _ in range(300):
+        for _ in range(6000):
             assert server.poll() is None, (home / "log").read_text(encoding="utf-8")
             with socket.socket() as attempt:
                 if attempt.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
         else:
-            pytest.fail("JupyterLab was not ready after 30 seconds")
+            pytest.fail("JupyterLab was not ready after ten minutes")
         yield f"http://127.0.0.1:{port}/lab/tree/00_explore.ipynb?token={token}&reset"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(300)
 
 
 @pytest.fixture(scope="module")

@@ -502,7 +502,7 @@ def test_in_a_kernel_a_failure_is_one_sentence_and_the_traceback_can_be_had(tmp_
         "%xmode Verbose\nws.query('Hartbeat')",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(book, timeout=120, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(book, timeout=600, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [cell.outputs for cell in book.cells]
     told = [["\n".join(out.traceback) for out in cell if out.output_type == "error"] for cell in outputs]
     assert told[1] == ["AmakitError: there is no table 'Hartbeat'; the nearest is 'Heartbeat'"]

@@ -17,6 +17,8 @@ from amakit.report.pages import FORMS
 from amakit.report.request import notebooks
 from amakit.report.run import report, shown
 
+pytestmark = pytest.mark.slow
+
 RG = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-secret/providers/Microsoft.Compute/virtualMachines/"
 HOSTILE = [
     "<script>alert('x')</script>",

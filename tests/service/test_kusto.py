@@ -363,13 +363,15 @@ def answers(workspace):
     around = pd.DataFrame({"ResourceId": ids, "Computer": [name for name, _ in SLOTS]})
     around["Start"] = [start + pd.Timedelta(days=n + 1, hours=hour - 1) for n, (_, hour) in enumerate(SLOTS)]
     around["End"] = around["Start"] + pd.Timedelta(hours=2)
-    keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0)
+    keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0, Source="")
     events = {"table": "Event", "shared": []}
     asked = {
         "heartbeat_machines": {}, "heartbeat_days": {"machines": []}, "heartbeat_hours": {"windows": around.assign(Interval=60.0)},
         "heartbeat_rows": {"windows": around}, "perf_streams": {"machines": []}, "event_machines": events,
         "perf_rows": {"windows": around, "streams": ["Processor \\ % Processor Time \\ _Total"]},
-        "event_windows": events | {"windows": keyed[["Key", "Window", "Start", "End", "Width", "Few"]]},
+        "event_hours": events | {"source": [], "machines": []},
+        "event_windows": events | {"source": [], "content": [], "windows": keyed[
+            ["Key", "Source", "Window", "Start", "End", "Width", "Few"]]},
     }  # fmt: skip
     for name, values in asked.items():
         frame = pd.concat(workspace.ask_all(name, [window | values]))
@@ -626,19 +628,20 @@ def command(*arguments, **options):
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent Ctrl-C alone there")
 def test_an_interruption_is_one_sentence_and_leaves_nothing(service, tmp_path):
-    held = threading.Event()
+    held, ended = threading.Event(), threading.Event()
 
     def hold(number, text):
         held.set()
-        time.sleep(4)
+        ended.wait(600)
 
     service.fault = lambda number, text: hold(number, text) if number == 4 else None
     out = tmp_path / "out"
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may be deaf to it
     with command("analyze", service.address, "--start", START, "--end", END, "--out", out, preexec_fn=heard) as process:
-        assert held.wait(30)
+        assert held.wait(600)
         process.send_signal(signal.SIGINT)
-        shown, told = process.communicate(timeout=30)
+        shown, told = process.communicate(timeout=600)
+    ended.set()
     assert process.returncode == 130
     assert shown == ""
     assert "Traceback" not in told

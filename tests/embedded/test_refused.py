@@ -1,0 +1,53 @@
+"""What the embedded engine does not have is refused as what it is: valid KQL, or no KQL at all."""
+
+import pytest
+from fleet import beats, write
+
+from amakit import connect
+from amakit.embedded.supported import refused
+from amakit.errors import AmakitError
+
+LIFE = [("1.38.1", "2026-03-10 00:00", "2026-03-10 00:30")]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    write(folder, Heartbeat=beats("web-1", LIFE))
+    with connect(folder) as workspace:
+        yield workspace
+
+
+OPERATORS = {
+    "scan": "Heartbeat | scan declare (n:long=0) with (step s: true => n = s.n + 1;)",
+    "reduce": "Heartbeat | reduce by Computer",
+    "fork": "Heartbeat | fork (count) (take 1)",
+    "facet": "Heartbeat | facet by Computer",
+    "top-nested": "Heartbeat | top-nested 2 of Computer by count()",
+    "externaldata": 'externaldata(a:string)["https://contoso.example/a.csv"]',
+    "evaluate autocluster": "Heartbeat | project OSType | evaluate autocluster()",
+    "series_decompose_anomalies": "print series_decompose_anomalies(dynamic([1, 2, 3]))",
+    "geo_point_to_geohash": "print geo_point_to_geohash(1.0, 2.0)",
+    "hll": "Heartbeat | summarize hll(Computer)",
+    "workspace": 'workspace("other").Heartbeat | count',
+}
+
+
+@pytest.mark.parametrize("what", OPERATORS)
+def test_valid_kql_that_is_not_here_is_called_so(logs, what):
+    with pytest.raises(AmakitError, match=f"valid KQL that the embedded engine does not have: {what}"):
+        logs.query(OPERATORS[what])
+
+
+@pytest.mark.parametrize("kql", ["print no_such_function(1)", "Heartbeat | summarize no_such_function(Computer)"])
+def test_a_function_that_is_none_is_no_valid_kql(logs, kql):
+    with pytest.raises(AmakitError, match="no function 'no_such_function'"):
+        logs.query(kql)
+
+
+def test_every_name_of_kql_is_either_here_or_refused():
+    from amakit.embedded.names import FUNCTIONS
+
+    assert "series_decompose" in refused()["functions"]
+    assert not refused()["functions"] & {"prev", "bin_at", "indexof", "series_fit_line", "strcat"}
+    assert refused()["functions"] < FUNCTIONS
