@@ -16,7 +16,7 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import UsageError
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.clocks import clock_notes, clock_steps
+from amakit.fetch.clocks import behind_at_end, clock_notes, clock_steps
 from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
@@ -208,6 +208,7 @@ def analyze(
             unknown_spans(unknown, "Heartbeat"),
             partial_machines(result("gaps", lost)),
             _notes(fleet, runs, intervals, anew),
+            behind_at_end(fleet.days),
         ),
         "transitions": changes,
         "outages": away,
@@ -334,7 +335,7 @@ def _window(workspace, start, end):
     return window(start, end)
 
 
-def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
+def _machines(spans, runs, away, asked, cover, unfetched, halves, notes, behind):
     """Summarise each machine that reported in the window or shortly before it."""
     machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
     unknown = [*unfetched, *unrecorded]
@@ -347,7 +348,8 @@ def _machines(spans, runs, away, asked, cover, unfetched, halves, notes):
         before=seen_before.set_index(machine)["before"],
         blind=_blind(away, asked, horizon, unrecorded),
     )
-    reporting = found["last_seen"] >= horizon - SILENT_AFTER
+    since = found["last_seen"] + behind.reindex(found.index).fillna(pd.Timedelta(0))  # by a right clock
+    reporting = since >= horizon - SILENT_AFTER
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
     # a machine that reports for the first time may not have existed before
     began = found["first_seen"].where(found["before"].isna(), asked.start)

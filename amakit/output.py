@@ -113,7 +113,7 @@ def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
 
 def _csv(frame, target):
     cells = {c: isos(frame[c]) for c in frame.select_dtypes("datetimetz")}
-    cells |= {c: frame[c].map(_dynamic) for c in frame.select_dtypes("object")}
+    cells |= {c: frame[c].map(_dynamic) for c in frame if frame[c].dtype == "object"}
     frame.assign(**cells).to_csv(target, index=False, lineterminator="\n")
 
 

@@ -851,7 +851,8 @@ def _truth_of(m, losses, events, beats, logs):
         version = i.version or version
         highest = max(highest, LADDER[m.os_type].index(version))
     rows["machines"].append(who | {"os_type": m.os_type, "version": version, "story": m.story, "phase": m.phase,
-                                   "jitter": m.jitter, "activity": m.activity})  # fmt: skip
+                                   "jitter": m.jitter, "activity": m.activity,
+                                   "missed": [_instant(m, at) for at in m.lost_beats]})  # fmt: skip
     return rows
 
 
@@ -860,7 +861,7 @@ def _interval(stream, incident):
 
 
 _FRAMES = {
-    "machines": "resource_id computer os_type version story phase jitter activity",
+    "machines": "resource_id computer os_type version story phase jitter activity missed",
     "outages": "resource_id computer os_type cause cause_also happened from_version to_version start end ongoing "
                "machine_off findable phase story",
     "transitions": "resource_id computer os_type from_version to_version kind last_old first_new cause",

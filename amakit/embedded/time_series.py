@@ -16,7 +16,7 @@ _TIME = "strftime(axis, '%Y-%m-%dT%H:%M:%S.%f') || '0Z'"
 
 
 @operator("make-series")
-def _make_series(steps, text, rest, ordered):
+def _make_series(steps, text, rest, ordered):  # noqa: C901 - one step for each clause
     given, tail = parameters(rest)
     parts = clauses(tail, ("on", "from", "to", "step", "by", "in"))
     if not parts.get("on"):

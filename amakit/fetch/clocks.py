@@ -46,6 +46,24 @@ def clock_offsets(days: pd.DataFrame) -> pd.Series:
     return off.where((off < -_OFF) | ((off > _OFF) & constant), 0.0).fillna(0.0)
 
 
+def behind_at_end(days: pd.DataFrame) -> pd.Series:
+    """Give how far each machine's clock was behind on its last day: its newest heartbeat is so much younger.
+
+    Parameters
+    ----------
+    days : pandas.DataFrame
+        See `clock_offsets`.
+
+    Returns
+    -------
+    pandas.Series of timedelta
+        By resource_id and computer, 0 where the clock is right or ahead.
+    """
+    told = days[[*MACHINE, "Day", "Least", "Delay"]].assign(offset=clock_offsets(days))
+    last = told[told["Day"] == told.groupby(MACHINE)["Day"].transform("max")]
+    return pd.to_timedelta(last.groupby(MACHINE)["offset"].max().clip(lower=0.0), unit="s")
+
+
 def clock_notes(days: pd.DataFrame) -> pd.Series:
     """Say of each machine whose clock is off by more than a minute how far it is at most.
 

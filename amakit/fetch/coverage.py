@@ -226,7 +226,7 @@ class Coverage:
             else:
                 parts = [{"table": table, "start": w.start, "end": w.end} for w in self.window.slices()]
                 rows = sum(int(frame["Rows"].sum()) for frame in workspace.ask_all("table_rows", parts))
-                if table in (workspace.hidden or {}):
+                if workspace.hidden and table in workspace.hidden:
                     missing[table] = workspace.hidden[table]
                 elif not rows:
                     missing[table] = "empty, or hidden from you"

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from amakit.fetch.clocks import behind_at_end
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
 from amakit.fetch.sample_intervals import LINE, USUAL, heartbeat_intervals, missing
@@ -69,7 +70,11 @@ def silences(fleet: Fleet, intervals: pd.DataFrame | None = None) -> pd.DataFram
     end = spans.assign(last=reached, interval=interval).groupby(LINE)[["last", "interval"]].last().reset_index()
     latest = end.groupby(MACHINE)["last"].transform("max")  # an agent beside which another goes on was taken away
     patience = pd.to_timedelta(2 * end["interval"], unit="s").clip(lower=SILENT_AFTER)
-    silent = end[(end["last"] < fleet.horizon - patience) & (end["last"] == latest)].drop(columns="interval")
+    behind = end[MACHINE].merge(behind_at_end(fleet.days).rename("behind").reset_index(), how="left", on=MACHINE)[
+        "behind"
+    ]
+    over = end["last"] + behind.fillna(pd.Timedelta(0)) < fleet.horizon - patience
+    silent = end[over & (end["last"] == latest)].drop(columns="interval")
     silent = silent.assign(first=pd.Series(pd.NaT, silent.index, dtype=found["first"].dtype))
     found = pd.concat([found, silent])
     inside = (found["last"] < fleet.window.end) & ~(found["first"] <= fleet.window.start)

@@ -202,7 +202,7 @@ def of_analysis(analysis: "Analysis") -> Summary:
         _lost(analysis),
     ]
     if run.get("unknown"):
-        lines.append(f"unknown, as no whole answer came: {len(run['unknown']):,} of the stretches asked for; see run")
+        lines.append(f"unknown stretches, as not recorded or not answered: {len(run['unknown']):,}; see run")
     if run.get("missing_tables"):
         lines.append(f"tables that are not there: {', '.join(run['missing_tables'])}")
     window = f"{_WORDS.moment(analysis.window.start)} to {_WORDS.moment(analysis.window.end)} UTC"

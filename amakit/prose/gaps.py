@@ -81,7 +81,8 @@ def _upgrades(known):
     longest = known.upgrades["blind"]["longest"]
     row = None if longest is None else known.outages.loc[longest]
     return known.upgrades | {
-        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)}
+        "seen": known.verdict["seen"],
+        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)},
     }
 
 

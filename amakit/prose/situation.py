@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.find import claims
 from amakit.intervals import iso
 from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import LOST, MACHINE, Cause, Verdict
@@ -46,7 +47,8 @@ def situation(known: "Facts") -> dict:
     outages, horizon = known.outages, known.horizon
     ongoing = outages["ongoing"].astype("bool")
     gone = outages[ongoing].sort_values("start_earliest", kind="stable").drop_duplicates(MACHINE)
-    off = gone["cause"].isin(OFF)
+    started_again = claims.unattended(outages, known.analysis.evidence).index
+    off = gone["cause"].isin(OFF) & ~gone.index.isin(started_again)
     ended = outages[~ongoing]
     attempted = ended["cause"].isin((Cause.UPGRADE, *_FAILED))
     silences = _silences(known)

@@ -90,7 +90,7 @@ def _from_text(cell, kind, where, source, column):
     return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, {stop}) END"
 
 
-def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:
+def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:  # noqa: C901 - one branch for each message of DuckDB
     """Say in one sentence what DuckDB says in many lines; the paths are those that it was reading."""
     if OTHER_TABLE in message:
         _, path, column, value, table = message[message.index(OTHER_TABLE) :].split(chr(31), 4)

@@ -234,7 +234,12 @@ class LocalEngine:
     def _in_time(self):
         """Stop what runs longer than Log Analytics would let it run, such as a join of all rows with all rows."""
         late = threading.Event()
-        timer = threading.Timer(LONGEST, lambda: (late.set(), self._connection.interrupt()))
+
+        def end():
+            late.set()
+            self._connection.interrupt()
+
+        timer = threading.Timer(LONGEST, end)
         timer.daemon = True
         timer.start()
         try:

@@ -94,6 +94,8 @@ WRAPPERS = (
          _both(_JSON, _wraps("records")), "$.records[*]"),
     Form("answer of Invoke-AzOperationalInsightsQuery", "Invoke-AzOperationalInsightsQuery … | ConvertTo-Json",
          _both(_JSON, _wraps("Results")), "$.Results[*]"),
+    Form("the same, its results wrapped by PowerShell 5.1", "Invoke-AzOperationalInsightsQuery … | ConvertTo-Json",
+         _both(_JSON, lambda head, _: bool(_walk(document_of(head), "$.Results.value"))), "$.Results.value[*]"),
     Form("rows under the key data", 'az graph query, or frame.to_json(path, orient="table")',
          _both(_JSON, _wraps("data")), "$.data[*]"),
     Form("rows under the key results", "any script", _both(_JSON, _wraps("results")), "$.results[*]"),
@@ -136,6 +138,8 @@ PLAIN = (
     Form("JSON lines", "data-export rule to a storage account", _JSON),
 )  # fmt: skip
 PARQUET = Form("Parquet", "export job, Spark, pandas, amakit snapshot", _kind("Parquet"))
+OTHER = Form("other file", "", _kind("PDF", "SQLite", "gzip"),
+             refusal="is in a form that cannot be read; export it as CSV, JSON or Parquet")  # fmt: skip
 #: What holds rows, perhaps, but cannot be read.
 REFUSED = (
     Form("archive", "a folder that was sent packed", _kind("zip", "7z", "rar", "bzip2", "zstd"),
@@ -145,8 +149,7 @@ REFUSED = (
     Form("Avro", "capture of an event hub", _kind("Avro"),
          refusal="is Avro, as an event hub's capture writes it; save the messages as JSON, or let the data-export rule "
                  "write into a storage account"),
-    Form("other binary file", "", _kind("PDF", "SQLite", "gzip"),
-         refusal="is in a form that cannot be read; export it as CSV, JSON or Parquet"),
+    OTHER,
     Form("web page", "a download that needed signing in",
          _both(_CSV, lambda head, _: "".join(head.header[:1]).lower().startswith(("<!doctype", "<html", "<?"))),
          refusal="is a web page or XML, no rows; sign in and download it again"),
@@ -209,32 +212,33 @@ def recognise(head: Head) -> Recognised:
     Of rows inside a document the wrapper is told first, then what they are: events of the activity log may come both
     ways.
     """
-    first = (
-        document_of(head)
-        if head.kind == "json"
-        else dict(zip(head.header, head.rows[0] if head.rows else head.header, strict=False))
-    )
-    form = next((form for form in FORMS if form.fits(head, first)), REFUSED[3])
+    if head.kind == "json":
+        first = document_of(head)
+    else:
+        first = dict(zip(head.header, head.rows[0] if head.rows else head.header, strict=False))
+    form = next((form for form in FORMS if form.fits(head, first)), OTHER)
+    rows = _walk(first, form.rows)
+    inner = rows[0] if rows else None
     if form.names:
-        return _of_arrays(head, form)
+        cells = (column.get(form.cells) if form.cells else column for column in _walk(first, form.names))
+        names = tuple(str(name) for name in cells)
+        row = dict(zip(names, inner if isinstance(inner, list) else [None] * len(names), strict=False))
+        return Recognised(form, form.rows, names, row=row)
     if form in WRAPPERS:
-        inner = document_of(head)[form.rows[2:-3]]
-        row = inner[0] if inner and isinstance(inner[0], dict) else {}
+        row = inner if isinstance(inner, dict) else {}
         event = next((each for each in ACTIVITY if each.fits(head, row)), None)
         return Recognised(event or form, form.rows, (), *((event.columns, event.table) if event else ({}, "")), row)
     return Recognised(form, "", (), form.columns, form.table, first)
 
 
-def _of_arrays(head, form):
-    holder = document_of(head)
-    for key in form.names[2:].replace("[0]", ".0").split("."):
-        holder = holder[int(key)] if key == "0" and holder else holder.get(key, []) if isinstance(holder, dict) else []
-    names = tuple(str(column.get(form.cells) if form.cells else column) for column in holder)
-    rows = document_of(head)
-    for key in form.rows[2:-3].replace("[0]", ".0").split("."):
-        rows = rows[int(key)] if key == "0" and rows else rows.get(key, []) if isinstance(rows, dict) else []
-    first = dict(zip(names, rows[0] if rows and isinstance(rows[0], list) else [None] * len(names), strict=False))
-    return Recognised(form, form.rows, names, form.columns, form.table, first)
+def _walk(document, path):
+    """Give what lies at a JSON path such as $.tables[0].rows[*], as far as the beginning of a document holds it."""
+    for key in path.removeprefix("$.").removesuffix("[*]").replace("[0]", ".0").split("."):
+        if isinstance(document, list):
+            document = document[0] if document else []
+        else:
+            document = document.get(key, []) if isinstance(document, dict) else []
+    return document if isinstance(document, list) else []
 
 
 #: Columns that say nothing of the table: every table, or every way of exporting, may have them.

@@ -11,6 +11,7 @@ from pathlib import Path
 from amakit.errors import AmakitError
 from amakit.schemas import tables
 from amakit.source.activity_log import rows_of_activity
+from amakit.source.dates import is_iso
 from amakit.source.exports import (
     BROKEN_VALUE,
     NOT_WHOLE,
@@ -96,7 +97,7 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
     """Read CSV with its header, all as text; without a name the column Type says the table of each row."""
     path, header = files[0], list(head.header)
     line = head.skip + 1
-    if not any(name.strip() for name in header):
+    if not any(name.strip() for name in header) or any(map(is_iso, header)):  # as az leaves it out of --output tsv
         raise AmakitError(f"{path}, line {line}: there is no header with column names; export it again with one")
     if header[0].strip() in ("", "Unnamed: 0"):  # the index of a frame
         header[0] = "amakit index"
@@ -134,7 +135,7 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
     return _split(source, {t or "" for (t,) in types}, kind)
 
 
-def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table: str) -> list[tuple[str, Source]]:
+def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table: str) -> list[tuple[str, Source]]:  # noqa: C901 - one branch for each kind of wrapping
     """Read JSON, whatever its rows are wrapped in, all as text; records of several tables are split by their Type."""
     path = files[0]
     packed = ", compression = 'gzip'" if head.packed and files[0] == str(head.path) else ""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from fleet import write
 
 import amakit
 from amakit.fetch import dry_run, heartbeats, requests, samples, silences
@@ -124,7 +125,7 @@ def test_the_plan_bounds_what_is_asked(calm, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("machines", "days", "upgrades", "least", "most"), [(10_000, 30, 20_000, 21, 1_010), (100, 365, 1_200, 202, 970)]
+    ("machines", "days", "upgrades", "least", "most"), [(10_000, 30, 20_000, 21, 1_170), (100, 365, 1_200, 202, 1_030)]
 )
 def test_large_fleets_and_long_windows_stay_within_the_limits_of_the_service(
     calm, machines, days, upgrades, least, most
@@ -138,3 +139,23 @@ def test_large_fleets_and_long_windows_stay_within_the_limits_of_the_service(
     per_day = calm.rows["heartbeat_days"] / MACHINES / DAYS
     assert machines * 15 * per_day < 0.5 * 500_000
     assert requests.WINDOWS_PER_QUERY * calm.rows["heartbeat_rows"] / MACHINES < 0.1 * 500_000
+
+
+def test_sources_of_events_cost_a_row_for_each_hour_and_more_only_around_outages(calm, tmp_path):
+    """Two facilities of two machines, a row each minute; one of them is upgraded."""
+    import shutil
+
+    shutil.copytree(calm.folder, tmp_path / "fleet")
+    names = sorted(calm.found.machines["computer"])[:2]
+    ids = calm.found.machines.set_index("computer")["resource_id"]
+    times = pd.date_range(START, END, freq="1min", inclusive="left")
+    lines = [pd.DataFrame({"TimeGenerated": times, "Computer": name, "_ResourceId": ids[name], "Facility": facility})
+             for name in names for facility in ("auth", "daemon")]  # fmt: skip
+    write(tmp_path / "fleet", Syslog=pd.concat(lines))
+    asked = analyzed(tmp_path / "fleet")
+    assert asked.rows["event_hours"] == 2 * 2 * DAYS * 24
+    assert asked.queries["event_hours"] == 1
+    planned = dry_run.plan(window(START, END), silences=MACHINES).groupby("Query")["Most"].sum()
+    assert asked.queries["event_windows"] <= planned["event_windows"]
+    assert asked.rows["event_windows"] <= 4 * len(asked.found.events)
+    assert set(asked.found.events["source"]) == {"auth", "daemon"}

@@ -443,7 +443,7 @@ def test_an_analysis_of_nothing_shows_itself(found):
     empty = replace(found, **{name: getattr(found, name).iloc[:0] for name in RESULTS}, run=run)
     assert repr(empty).splitlines()[1:] == [
         "no machine", "no change of version", "no outage", "no sample lost",
-        "unknown, as no whole answer came: 1 of the stretches asked for; see run", "tables that are not there: Perf",
+        "unknown stretches, as not recorded or not answered: 1; see run", "tables that are not there: Perf",
     ]  # fmt: skip
     assert "<table" not in empty._repr_html_()
 

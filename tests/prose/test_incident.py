@@ -91,7 +91,7 @@ def test_what_to_do_names_the_machines_and_what_to_attach(found):
         (analysis([outage("a", "10:00:00", "", "unexplained")]), ["silent"]),
         (analysis([outage("a", "10:00:00", "10:10:00", "unexplained")]), ["unexplained"]),
         (analysis([], spare=["a"], missing=["AzureActivity"]), ["activity"]),
-        (analysis([outage("a", "10:00:00", "", "machine_stopped")]), ["nothing"]),
+        (analysis([outage("a", "10:00:00", "", "machine_stopped")]), ["ordered"]),
     ],
 )  # fmt: skip
 def test_each_state_of_affairs_has_its_next_step(given, kinds):
