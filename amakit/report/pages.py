@@ -204,6 +204,8 @@ def _arranged(notebook):
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     cells, heading, chart, tables = [], "", None, Counter()
     for cell in notebook.cells:
+        if "notebook" in cell.metadata.get("tags", []):  # prose for whoever runs it
+            continue
         if cell.cell_type == "markdown":
             heading = next((re.sub(r"[*_`\\]", "", line.lstrip("# ")) for line in reversed(cell.source.split("\n"))
                             if line.startswith("#")), heading)  # fmt: skip

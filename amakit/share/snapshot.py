@@ -225,6 +225,7 @@ def _stored(folder, piece, rows, known):
         path = str(stage / name).replace("'", "''")
         try:
             with duckdb.connect(config={"threads": 1}) as connection:
+                connection.execute("SET enable_progress_bar = false")
                 connection.register("rows", rows)
                 select = f"SELECT {', '.join(cells)} FROM rows"
                 connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
