@@ -115,10 +115,10 @@ class LocalEngine:
         """Give rows, first and last instant of a table; None where text or more rows would have to be read."""
         if table in self._text_tables:
             return None, None, None
-        (rows,) = self._run(f"SELECT count(*) FROM {quoted_name(table)}").fetchone()
+        (rows,) = self._run(f"SELECT count(*) FROM {quoted_name(table)}").fetchall()[0]
         if rows > most or self._columns[table].get("TimeGenerated") != "datetime":
             return rows, None, None
-        ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {quoted_name(table)}').fetchone()
+        ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {quoted_name(table)}').fetchall()[0]
         return rows, *ends
 
     def refused(self) -> dict[str, str]:

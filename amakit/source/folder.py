@@ -247,7 +247,7 @@ def _look(table, source, run):
     if numbers:
         cells = [quoted_name(text[c][0]) for c in numbers]
         asked = ", ".join(f"bool_or({cell} LIKE '%,%'), bool_or({cell} LIKE '%.%')" for cell in cells)
-        flags = run(f"SELECT {asked} FROM {source.relation}").fetchone()
+        flags = run(f"SELECT {asked} FROM {source.relation}").fetchall()[0]
         for number, comma, point in zip(numbers, flags[::2], flags[1::2], strict=True):
             if comma and point:
                 raise AmakitError(

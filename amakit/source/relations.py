@@ -158,7 +158,7 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
         if not names:  # behind the rows, perhaps
             inner = f"[*].{what.form.cells}" if what.form.cells else "[*]"
             asked = f"SELECT json_extract_string(json, {quoted_text(what.form.names + inner)})"
-            names = (run(f"{asked} FROM read_json_objects({options}) LIMIT 1").fetchone() or [[]])[0]
+            names = (run(f"{asked} FROM read_json_objects({options}) LIMIT 1").fetchall() or [[[]]])[0][0]
         if not names:
             raise AmakitError(f"{path} is an answer with no columns; mend the query and export again")
         found = dict.fromkeys(names, "VARCHAR")
