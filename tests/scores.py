@@ -508,9 +508,9 @@ def _score_sanity(out, analysis):
         sane.add(not known or 0 <= g.lost_low <= g.lost <= g.lost_high, f"not low ≤ lost ≤ high: {g}")
         beside = g.data_type == "Heartbeat" and pd.isna(g.outage_start)  # other streams went on
         sane.add((*_who(g), g.outage_start) in starts or beside or bool(g.ongoing), f"a gap without its outage: {g}")
-    for name in ("outages", "gaps"):
-        twice = getattr(analysis, name).duplicated([*_MACHINE, *(["start_earliest"] if name == "outages" else
-                                                                 ["outage_start", "data_type", "stream"])])  # fmt: skip
+    keys = {"outages": ["start_earliest"], "gaps": ["outage_start", "last_before", "data_type", "stream"]}
+    for name, key in keys.items():
+        twice = getattr(analysis, name).duplicated([*_MACHINE, *key])
         sane.add(not twice.any(), f"{twice.sum()} rows of {name} twice")
 
 
