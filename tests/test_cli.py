@@ -102,7 +102,9 @@ def test_exports_in_every_form_and_a_server_give_equal_tables(rows, tmp_path, ku
 
     def analyzed(source):
         out = tmp_path / "out" / str(source).rpartition("/")[2]
-        order = ["--date-format", "month-first"] if source == tmp_path / "portal" else []  # no day here is after the 12th
+        order = (
+            ["--date-format", "month-first"] if source == tmp_path / "portal" else []
+        )  # no day here is after the 12th
         done = amakit("analyze", source, *RECORDED, "--out", out, *order)
         told = done.stderr if "://" not in str(source) else ""  # what it asked of a server, it tells
         assert (done.returncode, told) == (0, ""), source
