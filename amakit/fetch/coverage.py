@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
+from amakit.exports.table_files import LIMITS, limit_of
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
 from amakit.fetch.other_machines import heartbeat_holes, table_holes
 from amakit.fetch.survey import COSTS
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
-from amakit.source.exports import LIMITS, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace

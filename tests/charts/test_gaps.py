@@ -125,7 +125,7 @@ def test_around_draws_samples_losses_brackets_and_evidence(small):
     assert "began<br>19:00:20 – 19:00:40" in texts
     assert "ended<br>19:04:20 – 19:04:40" in texts
     assert {"lost 4", "lost 24 (23–25)", "cannot be seen"} <= set(texts)
-    assert any("1. activity log 2026-03-02 10:00:20: write succeeded" in text for text in texts)
+    assert any("1. activity log 2026-03-02 19:00:20: write succeeded" in text for text in texts)
 
 
 def test_around_takes_any_outage_also_one_that_goes_on(small):
