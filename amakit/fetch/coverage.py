@@ -322,8 +322,8 @@ def of_heartbeats(
     silences : pandas.DataFrame
         As `amakit.fetch.silences.silences` gives them.
     everybody : pandas.DataFrame, optional
-        Where ``beats`` and ``silences`` are those of some machines only: all of them, as `amakit.fetch.heartbeats.Fleet`
-        has them.  The others are asked about around each long silence.
+        Where ``beats`` and ``silences`` are those of some machines only: all of them, as
+        `amakit.fetch.heartbeats.Fleet` has them.  The others are asked about around each long silence.
 
     Returns
     -------
