@@ -111,7 +111,7 @@ class AmakitError(Exception):
         from IPython import get_ipython
 
         traceback = getattr(get_ipython(), "InteractiveTB", None)
-        if getattr(traceback, "mode", "Context") not in ("Context", "Minimal"):
+        if traceback is not None and traceback.mode not in ("Context", "Minimal"):
             return traceback.structured_traceback(type(self), self, self.__traceback__)
         return [f"{type(self).__name__}: {self}", *self.place.splitlines()]
 

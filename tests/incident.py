@@ -71,6 +71,8 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
     machines = pd.concat([own, others]).drop_duplicates(["resource_id", "computer"])
     blank = {name: machines.get(name, pd.Series([None] * len(machines), index=machines.index))
              for name in RESULTS["machines"]}  # fmt: skip
+    silent = [row["computer"] for row in outages if row["ongoing"]]
+    blank["state"] = ["silent" if name in silent else "reporting" for name in machines["computer"]]
     runs = {"resource_id": "string", "computer": "string", "os_type": "string", "line": "long", "version": "string",
             "first": "datetime", "last": "datetime", "beats": "long"}  # fmt: skip
     kinds = {name: runs.get(name, "string") for name in ("resource_id", "computer", "data_type", "stream")}

@@ -514,7 +514,8 @@ def _score_sanity(out, analysis):
     for g in analysis.gaps.itertuples():
         known = not any(pd.isna(v) for v in (g.lost_low, g.lost, g.lost_high))
         sane.add(not known or 0 <= g.lost_low <= g.lost <= g.lost_high, f"not low ≤ lost ≤ high: {g}")
-        sane.add((*_who(g), g.outage_start) in starts or bool(g.ongoing), f"a gap without its outage: {g}")
+        beside = g.data_type == "Heartbeat" and pd.isna(g.outage_start)  # other streams went on
+        sane.add((*_who(g), g.outage_start) in starts or beside or bool(g.ongoing), f"a gap without its outage: {g}")
     for name in ("outages", "gaps"):
         twice = getattr(analysis, name).duplicated([*_MACHINE, *(["start_earliest"] if name == "outages" else
                                                                  ["outage_start", "data_type", "stream"])])  # fmt: skip

@@ -242,7 +242,7 @@ class ControlPlane:
             ContentDecodePolicy(),
             _answers_of(self._base, self._name),
         ]
-        policies += [BearerTokenCredentialPolicy(who, scope)] if self._cloud else []
+        policies += [BearerTokenCredentialPolicy(who, scope)] if self._cloud else []  # type: ignore[arg-type]
         return client(
             who, self.subscription, base_url=self._base, credential_scopes=[scope], policies=policies,
             connection_timeout=30, read_timeout=120,

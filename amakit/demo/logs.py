@@ -1,6 +1,7 @@
 """What the demo's agents read from logs, and what the control plane writes."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -168,7 +169,7 @@ def _changes(m):
             seen.append((at, "Running", "Stopped", kind, "ContosoSync"))
     if seen:
         times, before, after, kinds, names = zip(*sorted(seen), strict=True)
-        columns = {"Previous": before, "Current": after, "ConfigChangeType": kinds}
+        columns: dict[str, Sequence] = {"Previous": before, "Current": after, "ConfigChangeType": kinds}
         columns |= {"SoftwareName": [n if k == "Software" else "" for n, k in zip(names, kinds, strict=True)]}
         columns |= {"SvcName": ["" if k == "Software" else n for n, k in zip(names, kinds, strict=True)]}
         columns = m.identity | {c: pd.Categorical(v) for c, v in columns.items()} | {"ChangeCategory": "Modified"}
@@ -243,7 +244,7 @@ def usage_rows(table: str, times: np.ndarray, days: int) -> Rows:
     return Rows(None, "Usage", "", 0, ends, ends + 15 * MINUTE, about)
 
 
-SPEAK = {
+SPEAK: dict[str, Callable[[Machine], Iterable[Rows]]] = {
     "Heartbeat": heartbeat_rows,
     "Perf": perf_rows,
     "InsightsMetrics": insights_rows,

@@ -238,7 +238,7 @@ def _machine(number, seed, window):
     )
 
 
-def _plan(machine):
+def _plan(machine):  # noqa: C901 - one branch for each role
     """Give a machine its versions and, by its role, its outages."""
     m, rng = machine, machine.rng("plan")
     oldest, old, new = _RELEASES[m.os_type]

@@ -1,7 +1,7 @@
 """What the demo's agents sample on a clock: Heartbeat, Perf, InsightsMetrics, ConfigurationData, AMAHealth."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -37,8 +37,8 @@ class Rows:
     times: np.ndarray
     received: np.ndarray
     columns: dict
-    due: tuple = ()
-    lost: tuple = ()
+    due: Sequence[int] = ()
+    lost: Sequence[int] = ()
     dead: bool = False
 
 
@@ -201,7 +201,7 @@ def insights_rows(m: Machine) -> Iterator[Rows]:
     of_disk = {"vm.azm.ms/mountId": disk, "vm.azm.ms/diskSizeMB": _DISK_MB}
     of_memory, of_cpu = {"vm.azm.ms/memorySizeMB": _MEMORY_MB}, {"vm.azm.ms/totalCpus": 4}
     of_network = {"vm.azm.ms/networkDeviceId": "eth0"}
-    metrics = [
+    metrics: list[tuple[str, str, dict, int, Callable]] = [
         ("Computer", "Heartbeat", {}, 60, _alive),
         ("Memory", "AvailableMB", of_memory, 60, _free),
         ("LogicalDisk", "FreeSpacePercentage", of_disk, 60, _room),

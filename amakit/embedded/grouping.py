@@ -18,7 +18,7 @@ _REWRITTEN = frozenset(
 @operator("summarize")
 def _summarize(steps, text, rest, ordered):
     _, tail = parameters(rest)
-    text, tail = _timespans(steps, text, tail)
+    text, tail = _timespans(steps, text, _counts_of_values(tail))
     if not any(calls(tail, _REWRITTEN)):
         return f"{text}\n| summarize {tail}"
     parts = clauses(tail, ("by",))
@@ -28,6 +28,13 @@ def _summarize(steps, text, rest, ordered):
         text = quoted(steps.in_order(text).name)
     wanted = [piece for part in split(parts[""], ",") for piece in aggregate(steps, text, part.strip(), parts, lists)]
     return f"{text}\n| summarize {', '.join(wanted)}{by}"
+
+
+def _counts_of_values(tail):
+    """Write count(x), which leaves out what is null, as duckdb-kql can read it."""
+    for _, given, start, end in reversed([call for call in calls(tail, {"count"}) if call[1]]):
+        tail = f"{tail[:start]}kql_count({given}){tail[end:]}"
+    return tail
 
 
 def _timespans(steps, text, tail):
@@ -176,7 +183,7 @@ _IN_GROUP = {
 }  # fmt: skip
 
 
-def grouped(steps: Steps, text: str, inner: str, keys: list[str]) -> str:
+def grouped(steps: Steps, text: str, inner: str, keys: list[str]) -> str:  # noqa: C901 - a branch for each operator
     """Run operators once a group of rows that have the same keys, by giving each operator the keys."""
     by = ", ".join(map(quoted, keys))
     ordered = False

@@ -8,7 +8,7 @@ import contextvars
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -119,8 +119,13 @@ def register_python(connection: "DuckDBPyConnection", name: str, n: int) -> None
     call, arguments, value = _CALLS[name]
     kinds = arguments[:n].lower()
     passing = _passing(call, kinds, value)
-    counted = {1: lambda a: passing(a), 2: lambda a, b: passing(a, b), 3: lambda a, b, c: passing(a, b, c),
-               4: lambda a, b, c, d: passing(a, b, c, d), 5: lambda a, b, c, d, e: passing(a, b, c, d, e)}  # fmt: skip
+    counted: dict[int, Callable] = {
+        1: lambda a: passing(a),
+        2: lambda a, b: passing(a, b),
+        3: lambda a, b, c: passing(a, b, c),
+        4: lambda a, b, c, d: passing(a, b, c, d),
+        5: lambda a, b, c, d, e: passing(a, b, c, d, e),
+    }
     passed: list = [_PASSED[kind][1] for kind in kinds]
     connection.create_function(
         f"kqlpy_{name}_{n}", counted[n], passed, _PASSED[value][1],

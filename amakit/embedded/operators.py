@@ -87,11 +87,11 @@ def _project_keep(steps, text, rest, ordered):
 def _project_reorder(steps, text, rest, ordered):
     relation, first = steps.relation(text), []
     for part in arguments(rest):
-        match = re.fullmatch(r"(.*?)(?:\s+(asc|desc|granny-asc|granny-desc))?", part, re.DOTALL)
-        columns = [c for c in _matching(relation, [match[1]]) if c not in first]
-        if match[2]:
-            granny = match[2].startswith("granny")
-            columns.sort(key=_granny if granny else str, reverse=match[2].endswith("desc"))
+        order = re.search(r"\s+(asc|desc|granny-asc|granny-desc)\Z", part)
+        columns = [c for c in _matching(relation, [part[: order.start()] if order else part]) if c not in first]
+        if order:
+            granny = order[1].startswith("granny")
+            columns.sort(key=_granny if granny else str, reverse=order[1].endswith("desc"))
         first += columns
     return _projected(relation, [*first, *(c for c in relation.columns if c not in first)])
 
@@ -200,7 +200,7 @@ def _number(steps, text):
     if re.fullmatch(r"-?\d+", text):
         return text
     relation = steps.relation(f"print kql_n = tolong({text})")
-    return steps.run(f'SELECT * FROM "{relation.name}"').fetchone()[0]
+    return steps.run(f'SELECT * FROM "{relation.name}"').fetchall()[0][0]
 
 
 @operator("sort", "order")

@@ -145,7 +145,8 @@ def _parse_path(path):
     rest = path[scheme.end() :] if scheme else path
     stream = re.search(r"(?<!^.):([^:\\/]+)$", rest) if not scheme else None
     bare = rest[: stream.start()] if stream else rest
-    folder, name = re.fullmatch(r"(?:(.*)[\\/])?([^\\/]*)", bare, re.DOTALL).groups(default="")
+    cut = max(bare.rfind("/"), bare.rfind("\\"))
+    folder, name = bare[: max(cut, 0)], bare[cut + 1 :]
     root = re.match(r"^([A-Za-z]:|\\\\[^\\]+\\[^\\]+)", bare)
     if scheme:
         root = re.match(r"^[^/]*", bare)

@@ -98,7 +98,7 @@ class Steps:
         function = re.match(r"(?:view\s*)?(?=\()", value)
         words = tokens(value[function.end() :]) if function else []
         closing = next((i for i, t in enumerate(words) if t.depth == 0 and t.word == ")"), None)
-        if closing is not None and len(words) > closing + 1 and words[closing + 1].word == "{":
+        if function and closing is not None and len(words) > closing + 1 and words[closing + 1].word == "{":
             value = value[function.end() :]
             declared = _parameters(value[1 : words[closing].start])
             body = value[words[closing + 1].end : value.rindex("}")].strip().rstrip(";")

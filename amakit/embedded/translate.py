@@ -101,7 +101,9 @@ def located(error: AmakitError, kql: str) -> AmakitError:
         The same.
     """
     told = re.search(r"parse KQL at (\d+):(\d+)", str(error))
-    for step in getattr(error, "__notes__", []) if told else []:
+    if told is None:
+        return error
+    for step in getattr(error, "__notes__", []):
         rest = step.split("\n")[int(told[1]) - 1][int(told[2]) :]
         at = kql.find(rest) if rest.strip() else -1
         line, column = kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at) - 1

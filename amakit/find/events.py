@@ -113,7 +113,7 @@ def evidence(
 class _Table:
     """One table of events: what its sources wrote hour by hour, and the outages of their machines."""
 
-    def __init__(self, workspace, table, window, hours, keys, shared, asked, away, unknown) -> None:
+    def __init__(self, workspace, table, window, hours, keys, shared, asked, away, unknown):  # noqa: ANN204 - private
         self.workspace, self.table, self.window, self.shared, self.away = workspace, table, window, shared, away
         self.apart = hours[hours["Key"].isin([f"{one} " for one in shared])]
         self.hours = hours.merge(keys, on="Key").rename(columns={"Source": "source"})

@@ -264,7 +264,8 @@ def _hole(streams, usual, stretch, horizon, changed):
             return Hole(left, right, left, right, _tracks(streams, left, right, usual, stretch), seen=False)
         left, right = found
     tracks = _tracks(streams, left, right, usual, stretch)
-    hole = Hole(left, *_inner(tracks, left, right, stretch), right, tracks)
+    start_latest, end_earliest = _inner(tracks, left, right, stretch)
+    hole = Hole(left, start_latest, end_earliest, right, tracks)
     return hole if changed or np.isnan(right) or _is_outage(tracks, right, stretch) else None
 
 
@@ -321,8 +322,9 @@ def _track(key, before, after, left, usual, stretch):
     later = schedule(after[:60])
     changed = later is not None and abs(later.interval - plan.interval) > _CHANGED * plan.interval
     kept = on_phase(before[-1], first, plan) if len(after) and not changed else None
-    return Track(*key, float(before[-1]), float(first), plan, False if changed else kept,
-                 later.interval if changed else plan.interval)  # fmt: skip
+    table, stream = key
+    back = later.interval if later is not None and changed else plan.interval
+    return Track(table, stream, float(before[-1]), float(first), plan, False if changed else kept, back)
 
 
 def _inner(tracks, left, right, stretch):

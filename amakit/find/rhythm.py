@@ -107,7 +107,7 @@ def rhythm(counts: np.ndarray, exposure: np.ndarray, cells: list[np.ndarray]) ->
         parent = rate
         profiles.append(rate)
     # one weekend is too few to choose a profile by, and enough to show that nobody works then
-    best = np.where(cells[2] >= 24, np.minimum(best, profiles[2]), best)
+    best = np.where(cells[2] >= 24, np.minimum(best, profiles[2]), best)  # type: ignore[arg-type]
     mean = (best * weight)[there]
     squares, some = (seen[there] - mean) ** 2, mean >= 1
     fano = squares.sum() / mean.sum()

@@ -1,7 +1,7 @@
 """Where statements, operators and arguments begin in a KQL text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from amakit.errors import AmakitError
@@ -149,7 +149,7 @@ def named(text: str) -> tuple[str, str]:
     return (text[: cut.start].strip(), text[cut.end :].strip()) if cut else ("", text.strip())
 
 
-def calls(text: str, wanted: set[str] | frozenset[str] | dict) -> Iterator[tuple[str, str, int, int]]:
+def calls(text: str, wanted: Collection[str]) -> Iterator[tuple[str, str, int, int]]:
     """Give each call of some functions, inner ones before those around them: name, arguments, start and end.
 
     Examples

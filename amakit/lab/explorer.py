@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import ipywidgets
@@ -102,7 +102,7 @@ class Explorer:
         self.workspace, self._opened = workspace, False
         self.choice: Choice
         self.answer: pd.DataFrame | None = None
-        self._given = {"language": language, "timezone": timezone, "anonymise": anonymise,
+        self._given: dict[str, Any] = {"language": language, "timezone": timezone, "anonymise": anonymise,
                        "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
         self._says, self._words = texts(language)["explore"], Language(language, timezone)
         self._figures, self._following, self._suggested = {}, False, ""
@@ -335,7 +335,9 @@ class Explorer:
 
     def _named(self):
         """Name the workspace as its field does: by its pseudonym where names are not to be told."""
-        return self.analysis.run["workspace"] if self._given["anonymise"] else str(self.workspace.name)
+        if self.workspace is None or self._given["anonymise"]:
+            return self.analysis.run["workspace"]
+        return str(self.workspace.name)
 
     def _offer(self):
         """Offer what the analysis holds."""

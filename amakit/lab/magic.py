@@ -67,7 +67,7 @@ class KqlMagics(Magics):
             raise UsageError(f"--{given} says how to connect, but not to what; give the workspace with -w")
         if self.workspace is None:
             raise UsageError(self._not_connected())
-        return self.workspace if cell is None else self._run(cell, asked.name)
+        return self.workspace if cell is None else self._run(self.workspace, cell, asked.name)
 
     def _asked(self, line):
         try:
@@ -79,9 +79,14 @@ class KqlMagics(Magics):
                 "and %kql? lists the options"
             ) from error
 
+    @property
+    def _names(self):
+        assert self.shell is not None
+        return self.shell.user_ns
+
     def _connect(self, asked):
         ways = {way: getattr(asked, way) or "" for way in _WAYS}
-        held = self.shell.user_ns.get(asked.connect)
+        held = self._names.get(asked.connect)
         if isinstance(held, Workspace) and any(ways.values()):
             raise UsageError(f"{asked.connect!r} is connected already; cloud, endpoint and credential are for others")
         opened = not isinstance(held, Workspace)
@@ -102,28 +107,28 @@ class KqlMagics(Magics):
         self.workspace, self._opened = None, False
 
     def _not_connected(self):
-        held = [name for name, value in self.shell.user_ns.items()
+        held = [name for name, value in self._names.items()
                 if isinstance(value, Workspace) and not name.startswith("_")]  # fmt: skip
         return (
             "no workspace is connected, and a kernel that was restarted has lost its own; connect one with %kql -w "
             f"WORKSPACE, for example %kql -w {held[-1] if held else 'demo'}"
         )
 
-    def _run(self, cell, name):
+    def _run(self, workspace, cell, name):
         if blank(cell):
             raise UsageError("the cell holds no query; write KQL below the line of %%kql")
-        filled = fill(cell, self.shell.user_ns)
+        filled = fill(cell, self._names)
         try:
-            frame = self.workspace.query(filled.text)
+            frame = workspace.query(filled.text)
         except AmakitError as error:
             marked(error, filled)
             raise
         told = ", ".join(
             f"{n:,} {thing}{'s' * (n != 1)}" for n, thing in zip(frame.shape, ("row", "column"), strict=True)
         )
-        told += ", synthetic data" if self.workspace.synthetic else ""
+        told += ", synthetic data" if workspace.synthetic else ""
         if name is not None:
-            self.shell.user_ns[name] = frame
+            self._names[name] = frame
             told = f"{name}: {told}"
         print(told)
         _draw(filled.text, frame)
@@ -145,13 +150,13 @@ class KqlMagics(Magics):
     def _completions(self, context):
         first, _, cell = context.full_text.lstrip().partition("\n")
         before = context.text_until_cursor
-        fragment = re.search(r"\w*$", before)[0]
+        fragment = before[len(re.sub(r"\w*$", "", before)) :]
         if re.match(r"\s*%%?kql\b.*\s(-l|--list)\s+\w*$", before):
             offers = dict.fromkeys(packaged(), "query")
         elif not re.match(r"%%kql\b", first) or re.match(r"\s*%%kql\b", before):
             return [], ""
         elif re.search(r"(?<!\{)\{\w*$", before):
-            offers = {name: "instance" for name, value in self.shell.user_ns.items()
+            offers = {name: "instance" for name, value in self._names.items()
                       if not name.startswith("_") and not callable(value)}  # fmt: skip
         else:
             known = self.workspace.known if self.workspace is not None else {}

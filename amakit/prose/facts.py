@@ -13,15 +13,17 @@ import pandas as pd
 
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
+from amakit.prose.situation import situation
 from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
-from amakit.study import alert_coverage
+from amakit.study import alert_coverage, claims
 from amakit.study.alert_coverage import SLOW
+from amakit.study.groups import FAILED
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
-SCHEMA = "amakit.facts/1"
+SCHEMA = "amakit.facts/2"
 #: Causes in which somebody laid hands on the agent.
 ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
@@ -118,7 +120,7 @@ def gather(analysis: "Analysis") -> Facts:
         "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
     }  # fmt: skip
     known["verdict"] = verdict(analysis, outages, away, known["attempted"])
-    known["attempts"] = attempts(outages)
+    known["attempts"] = attempts(outages, analysis.transitions)
     known["limits"] = limits(analysis, known["verdict"])
     known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"])
     return Facts(**known)
@@ -137,7 +139,8 @@ def record(known: Facts) -> dict:
         JSON-serialisable, times as ISO 8601 in UTC, seconds as numbers, None for unknown:
 
         - ``schema``, ``amakit``, ``workspace``, ``synthetic``, ``window`` (start, end, horizon);
-        - ``verdict``: the numbers of the first two sentences, see `verdict`;
+        - ``situation``: what has to be done, see `amakit.prose.situation.situation`;
+        - ``verdict``: upgrades and failed attempts counted, see `verdict`;
         - ``causes``: for each cause outages, machines, blind, lost, events;
         - ``outages``: one for each outage, with its losses by data type, its events, its evidence in parts, and the
           activity-log rows beside it;
@@ -150,13 +153,13 @@ def record(known: Facts) -> dict:
     >>> import amakit
     >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
     >>> record(known)["schema"]
-    'amakit.facts/1'
+    'amakit.facts/2'
     """
     analysis, run = known.analysis, known.analysis.run
     return {
         "schema": SCHEMA, "amakit": run["amakit"], "workspace": run["workspace"], "synthetic": run["synthetic"],
         "window": {"start": iso(analysis.window.start), "end": iso(analysis.window.end), "horizon": run["horizon"]},
-        "verdict": known.verdict,
+        "situation": situation(known), "verdict": known.verdict,
         "causes": {cause: summary(own, known.losses, known.events) for cause, own in known.outages.groupby("cause")},
         "outages": _outages(known),
         "attempts": known.attempts,
@@ -304,11 +307,14 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
     dict
         machines (in the fleet), upgrades, rolled_back, rollback_failed (outages), touched (machines with one of these),
         the `summary` of these outages, silent (machines that are not back, with the cause), streams_away, others
-        (outages by other causes), hidden (versions that changed while the machine was stopped or restarted).
+        (outages by other causes), hidden (versions that changed while the machine was stopped or restarted), seen
+        (changes to a newer version, the one count of upgrades on all pages), elsewhere (those of them whose outage has
+        a cause that is no attempt), back (whether every agent reported at the horizon with all of its streams).
     """
+    changes = claims.upgrades(analysis.transitions, outages)
     own = outages[outages["cause"].isin(ATTEMPTS)]
     counts = outages["cause"].value_counts()
-    gone = outages[outages["ongoing"].astype("bool")].drop_duplicates(MACHINE)
+    gone = claims.silent(outages)
     others = outages[~outages["cause"].isin(ATTEMPTS)]
     changed = (others["from_version"] != others["to_version"]) & (others["to_version"] != "")
     return {
@@ -321,22 +327,28 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
         "streams_away": len(away),
         "others": {cause: int(n) for cause, n in others["cause"].value_counts().sort_index().items()},
         "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": int(changed.sum()),
+        "seen": changes["seen"],
+        "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
+        "back": claims.all_back(outages, analysis.gaps, analysis.machines),
     }  # fmt: skip
 
 
-def attempts(outages: pd.DataFrame) -> list[dict]:
+def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
     """Give the upgrades that failed, each with the attempts that followed it.
 
     Parameters
     ----------
     outages : pandas.DataFrame
         As in `Facts`.
+    transitions : pandas.DataFrame
+        As the result table.
 
     Returns
     -------
     list of dict
         One for each row of attempts: machine, and attempts (index of the outage, start, cause, from_version,
-        to_version, wait_s since the one before); outcome is the last one's cause.  The link is that of the evidence:
+        to_version, wait_s since the one before); outcome is the last one's cause,
+        or ``upgrade`` where a newer version came later than that.  The link is that of the evidence:
         see `amakit.find.causes.series`.
     """
     from amakit.find.causes import series
@@ -344,8 +356,12 @@ def attempts(outages: pd.DataFrame) -> list[dict]:
     failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]
     known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
+    newer = transitions[transitions["kind"] == "upgrade"].groupby(MACHINE)["first_new"].max().to_dict()
     for rows in chains:
         own = [known[index] for index in rows]
+        came = newer.get((own[0]["resource_id"], own[0]["computer"]))
+        outcome = own[-1]["cause"]
+        upgraded = came is not None and came > own[-1]["start_earliest"] and outcome in FAILED
         starts = [row["start_earliest"] for row in own]
         waits = [(after - before).total_seconds() for before, after in pairwise(starts)]
         tries = [
@@ -353,7 +369,13 @@ def attempts(outages: pd.DataFrame) -> list[dict]:
              "from_version": row["from_version"], "to_version": row["to_version"], "wait_s": wait}
             for index, row, wait in zip(rows, own, [None, *map(_number, waits)], strict=True)
         ]  # fmt: skip
-        found.append({"machine": own[0]["machine"], "outcome": own[-1]["cause"], "attempts": tries})
+        found.append(
+            {
+                "machine": own[0]["machine"],
+                "outcome": str(Cause.UPGRADE) if upgraded else outcome,
+                "attempts": tries,
+            }
+        )
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
@@ -377,7 +399,7 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     run = analysis.run
     slow = sorted(analysis.gaps.loc[analysis.gaps["interval_s"] >= SLOW, "data_type"].unique())
     open_events = int((analysis.events["verdict"] == "undetermined").sum())
-    found = [{"kind": "brackets"}]
+    found: list[dict] = [{"kind": "brackets"}]
     found += [{"kind": "unknown", **stretch} for stretch in run.get("unknown", [])]
     found += [{"kind": "tables", "tables": run["missing_tables"]}] if run["missing_tables"] else []
     found += [{"kind": "slow", "data_types": slow}] if slow else []
@@ -410,22 +432,24 @@ def actions(
     -------
     list of dict
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
-        twice), silent (silent for no known reason), rule (streams that did not resume), events (possible loss), retry
+        twice), silent (nobody ordered the silence, or the machine was started
+        again without its agent), rule (streams that did not resume), events (possible loss), retry
         (a failed attempt that nothing followed), unexplained, alert (safe: the shortest window in minutes that no
         upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the activity log is not
-        in the workspace), or nothing.
+        in the workspace), ordered (machines that are stopped or removed, and no more than that), or nothing.
     """
 
     def machines(rows):
         return sorted(set(rows["machine"]))
 
     ongoing = outages["ongoing"].astype("bool")
+    unattended = claims.unattended(outages, analysis.evidence)
     failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
                and c["outcome"] != Cause.UPGRADE}  # fmt: skip
-    waiting = {c["machine"] for c in chains if c["outcome"] == Cause.ROLLED_BACK} - failing
+    waiting = {*machines(claims.not_tried_again(outages, analysis.transitions))} - failing
     concerned = [
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
-        ("silent", machines(outages[ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
+        ("silent", machines(unattended[unattended["cause"] != Cause.ROLLBACK_FAILED])),
         ("rule", machines(away)),
         ("events", machines(events[events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
@@ -434,7 +458,8 @@ def actions(
     found = [{"kind": kind, "machines": who} for kind, who in concerned if who]
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
-    return found or [{"kind": "nothing"}]
+    ordered = machines(claims.silent(outages))
+    return found or ([{"kind": "ordered", "machines": ordered}] if ordered else [{"kind": "nothing"}])
 
 
 def _alert(silent, horizon):

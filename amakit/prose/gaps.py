@@ -81,7 +81,8 @@ def _upgrades(known):
     longest = known.upgrades["blind"]["longest"]
     row = None if longest is None else known.outages.loc[longest]
     return known.upgrades | {
-        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)}
+        "seen": known.verdict["seen"],
+        "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)},
     }
 
 
@@ -90,8 +91,8 @@ def _events(known):
     loss = events[events["verdict"].isin(LOST)]
     return {
         "n": len(events),
-        "verdicts": Counter(events["verdict"]),
         "loss": len(loss),
+        "verdicts": Counter(events["verdict"]),
         "lost": loss[["data_type", "machine"]].drop_duplicates().to_dict("records"),
     }
 

@@ -149,8 +149,11 @@ def _parts(request, each, secret):
         # with pseudonyms the order that was given would tell which is which
         return sorted(parts, key=lambda part: part.name) if secret else parts
     with request.connect() as ws:
-        span = None if request.start and request.end else coverage.data_span(ws)
-        asked = window(request.start or span.start, request.end or span.end)
+        if request.start and request.end:
+            asked = window(request.start, request.end)
+        else:
+            span = coverage.data_span(ws)
+            asked = window(request.start or span.start, request.end or span.end)
         if each == "machine":
             everybody = heartbeats.everybody(heartbeats.fleet(ws, asked)).drop_duplicates(MACHINE)
             return _machines(everybody, request.start, request.end, secret)

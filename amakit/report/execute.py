@@ -81,7 +81,7 @@ def _quiet_kernel(environment):
     from jupyter_client.manager import AsyncKernelManager
 
     class Quiet(AsyncKernelManager):
-        async def start_kernel(self, **options):
+        async def start_kernel(self, **options):  # type: ignore[override]
             options["env"] = (options.get("env") or dict(os.environ)) | environment
             return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
 

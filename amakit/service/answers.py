@@ -162,10 +162,10 @@ def error_code(text: str) -> str:
     return found[found.lastindex or 0] if found else ""
 
 
-def innermost_message(error: Exception, response: "Response") -> str:
+def innermost_message(error: Exception, response: "Response | None") -> str:
     """Give the innermost message: Log Analytics nests them, and its client prints none."""
     line = first_line(error)
-    if not line.startswith("Unknown Kusto service error"):
+    if response is None or not line.startswith("Unknown Kusto service error"):
         return line
     try:
         told = response.json()["error"]

@@ -266,7 +266,7 @@ class KustoEngine:
             def _kusto_parse_by_endpoint(endpoint, response_json):
                 query = endpoint.endswith("v2/rest/query")
                 answer = (KustoResponseDataSetV2 if query else KustoResponseDataSetV1)(response_json)
-                answer.frames = response_json
+                answer.frames = response_json  # type: ignore[union-attr]
                 return answer
 
         # as text it would be read as "key=value;key=value", so the path goes in as a property
@@ -287,7 +287,7 @@ class KustoEngine:
         from azure.kusto.data._cloud_settings import CloudInfo, CloudSettings
 
         bounded = SimpleNamespace(get=lambda url, **options: requests.get(url, timeout=30, **options))
-        found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)
+        found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)  # type: ignore[arg-type]
         own = CLOUDS[self._cloud]
         if found is CloudSettings.DEFAULT_CLOUD:
             plain = {name: getattr(found, name) for name in ("login_mfa_required", "kusto_client_app_id",

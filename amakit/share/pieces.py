@@ -199,7 +199,7 @@ def _reads(workspace, table):
     there = workspace.columns(table) | (RECEIVED if workspace.live else {})
     usual = tables()[table if table in tables() else "WindowsEvent"]
     wanted = [c for c in dict.fromkeys(c for columns in reads.values() for c in columns) if c in there or c in usual]
-    rare = set(reads.pop(_SAYING.get(table), ())) - {c for columns in reads.values() for c in columns}
+    rare = set(reads.pop(_SAYING.get(table, ""), ())) - {c for columns in reads.values() for c in columns}
     return wanted, {column: there[column] for column in wanted if column in there}, rare
 
 
@@ -246,6 +246,9 @@ def _copy(workspace, table, some, saying="", reach=()):
         lines.append("where TimeGenerated >= Since and TimeGenerated < Until")
     cells = {c: f"{c} = Spelled" if c == "Computer" else c for c in there}
     cells |= {c: f"{c} = iff({condition}, {c}, {literal(None, there[c])})" for c in there if c in rare}
+    if "Claims" in cells:  # they hold names and addresses of people; of them the application's id alone is read
+        cells["Claims"] = r'Claims = extract("\"appid\"\\s*:\\s*\"[^\"]+\"", 0, Claims)'
+        cells |= {c: f"{c} = {literal(None, there[c])}" for c in ("Claims_d",) if c in there}
     text = head + "\n| ".join([*lines, f"project {', '.join(cells.values())}"])
     strings = [column for column, kind in there.items() if kind in ("string", "guid")]
     return _made(table, text, wanted, there, ("instants", "TimeGenerated", *strings))

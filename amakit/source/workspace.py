@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
+from amakit.exports.dates import checked
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
 from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
-from amakit.source.dates import checked
 
 if TYPE_CHECKING:
     from amakit.service.kusto import KustoEngine, TokenCredential
@@ -108,7 +108,10 @@ class Workspace:
         taken: dict | None = None,
     ) -> None:
         self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
-        self.log, self.unknown, self.hidden, self.patience = [], None, None, Patience()
+        self.log: list[Record] = []
+        self.unknown: list[dict] | None = None
+        self.hidden: dict | None = None
+        self.patience = Patience()
         self._engine, self._bar, self._worn = engine, None, False
 
     def __repr__(self) -> str:
@@ -159,26 +162,30 @@ class Workspace:
         return self._engine.log_analytics
 
     @property
+    def _local(self) -> "LocalEngine | None":
+        return None if self.kind == "kusto" else cast("LocalEngine", self._engine)
+
+    @property
     def refused(self) -> dict[str, str]:
         """Tables whose files cannot be read, and why: missing evidence.  Of a service none."""
-        return {} if self.kind == "kusto" else self._engine.refused()
+        return self._local.refused() if self._local else {}
 
     @property
     def unread(self) -> dict[str, str]:
         """Files of a folder that make no table, and why."""
-        return {} if self.kind == "kusto" else self._engine.unread()
+        return self._local.unread() if self._local else {}
 
     def files(self, table: str) -> list[tuple[str, str]]:
         """Files of a table, each with the form that was recognised; of a service none."""
-        return [] if self.kind == "kusto" else self._engine.files(table)
+        return self._local.files(table) if self._local else []
 
     def given(self, table: str) -> set[str]:
         """Columns that at least one file of a table has; the others are null."""
-        return set(self.columns(table)) if self.kind == "kusto" else self._engine.given(table)
+        return self._local.given(table) if self._local else set(self.columns(table))
 
     def rows_by_file(self, table: str) -> dict[str, int]:
-        """Rows of each file of a table, by its path; see `amakit.source.exports.limit_of`.  Of a service none."""
-        return {} if self.kind == "kusto" else self._engine.rows_by_file(table)
+        """Rows of each file of a table, by its path; see `amakit.exports.table_files.limit_of`.  Of a service none."""
+        return self._local.rows_by_file(table) if self._local else {}
 
     def columns(self, table: str) -> dict[str, str]:
         """KQL type of each column of a table.
@@ -325,15 +332,16 @@ class Workspace:
         list of dict
             start, end, table and reason of everything that stayed unknown so far.
         """
-        self.unknown, self._worn, self.hidden = [] if allowed else None, False, {}
+        noted: list[dict] = []
+        self.unknown, self._worn, self.hidden = noted if allowed else None, False, {}
         try:
-            yield self.unknown if allowed else []
+            yield noted
         finally:
             self.unknown = self.hidden = None
 
     def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step; see `amakit.service.kusto.KustoEngine.proof`.  Files need none."""
-        return self._engine.proof() if self.kind == "kusto" else iter(())
+        return iter(()) if self._local else cast("KustoEngine", self._engine).proof()
 
     def rest(self) -> None:
         """Take the progress bar away; nothing is asked for a while."""
@@ -406,7 +414,7 @@ class Workspace:
                 return [frame for part in halved for frame in self._pieces(question, *part)]
             question.failed += 1
             lost = {"start": iso(start), "end": iso(end), "table": question.table, "reason": str(error)}
-            if lost not in self.unknown:
+            if self.unknown is not None and lost not in self.unknown:
                 self.unknown.append(lost)
             return []
         question.records.append(_record(wanted.name, text, frame, begun, question.retries))
@@ -566,7 +574,7 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
 
         told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
             (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip
-        return Workspace(name, "kusto", KustoEngine(name, *told[:2], told[2] or "default"))
+        return Workspace(name, "kusto", KustoEngine(name, str(told[0]), str(told[1]), told[2] or "default"))
     checked(date_format)
     if cloud or endpoint or credential:
         raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
@@ -577,8 +585,8 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
+        from amakit.exports.manifest import whole_snapshot
         from amakit.source.files import LocalEngine
-        from amakit.source.manifest import whole_snapshot
 
         kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
         made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])

@@ -91,7 +91,7 @@ def test_a_query_without_render_asks_for_no_chart():
     assert drawing_of("T | where x == '| render timechart'") is None
 
 
-@pytest.mark.parametrize(("name", "begins"), [("c.html", b"<html>"), ("c.png", b"\x89PNG")])
+@pytest.mark.parametrize(("name", "begins"), [("c.html", b"<!doctype html>"), ("c.png", b"\x89PNG")])
 def test_the_command_line_draws_into_a_file(tmp_path, name, begins):
     out = tmp_path / name
     asked = "Heartbeat | summarize n = count() by bin(TimeGenerated, 1d), OSType | render timechart"

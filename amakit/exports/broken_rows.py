@@ -8,8 +8,10 @@ import zlib
 from pathlib import Path
 
 from amakit.errors import AmakitError, nearest
-from amakit.source.dates import ISO, read_as, why_not
-from amakit.source.exports import (
+from amakit.exports.dates import ISO, read_as, why_not
+from amakit.exports.folder import filled
+from amakit.exports.heads import Head, head_of, open_text
+from amakit.exports.table_files import (
     BROKEN_VALUE,
     DUCKDB_TYPES,
     NOT_WHOLE,
@@ -20,8 +22,6 @@ from amakit.source.exports import (
     quoted_text,
     unreadable_column,
 )
-from amakit.source.folder import filled
-from amakit.source.heads import Head, head_of, open_text
 
 _LONGEST = 32_000_000
 #: Excel writes truth in its own language.
@@ -90,7 +90,7 @@ def _from_text(cell, kind, where, source, column):
     return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, {stop}) END"
 
 
-def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:
+def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:  # noqa: C901 - one branch for each message of DuckDB
     """Say in one sentence what DuckDB says in many lines; the paths are those that it was reading."""
     if OTHER_TABLE in message:
         _, path, column, value, table = message[message.index(OTHER_TABLE) :].split(chr(31), 4)

@@ -325,7 +325,7 @@ def _drawn(chart):
     _around(figure, panels, layout, rows)
     title = _plain((layout.get("title") or {}).get("text") or "", 105)
     _legend(figure, title, [(_plain(name, 45), made) for name, made in shown.items()])
-    figure.get_layout_engine().execute(figure)  # the plot is as high as the chart says, whatever stands around it
+    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]  # the plot is as high as the chart says, whatever stands around it
     figure.set_figheight(figure.get_figheight() + (height - axes.get_window_extent().height) / 72)
     return figure, title
 
@@ -424,7 +424,7 @@ def _inline(svg, prefix, title):
         if part.get("transform", "").startswith("rotate(-0 "):
             del part.attrib["transform"]
         part.attrib = {key: _tidy(key, value, prefix) for key, value in part.attrib.items()}
-    root.attrib = {"viewBox": root.get("viewBox"), "width": "100%", "role": "img", "stroke-linejoin": "round",
+    root.attrib = {"viewBox": root.attrib["viewBox"], "width": "100%", "role": "img", "stroke-linejoin": "round",
                    "font-family": "system-ui, sans-serif"}  # fmt: skip
     root.insert(0, ElementTree.Element("title"))
     root[0].text = title
