@@ -132,7 +132,9 @@ def test_the_events_of_a_machine_with_two_names_are_its_own(lines, machines, tmp
     columns = {name: value[: len(times)] if isinstance(value, list) else value for name, value in LINES[lines].items()}
     logged = counters("m", times, **columns)[["TimeGenerated", "Computer", "_ResourceId"]].assign(Facility="cron")
     found = analyzed(tmp_path, *DAY, machines, Heartbeat=two(long, long), Syslog=logged)
-    assert found.events[["computer", "source", "verdict"]].values.tolist() == [["m.corp.example", "cron", "possible_loss"]]
+    assert found.events[["computer", "source", "verdict"]].values.tolist() == [
+        ["m.corp.example", "cron", "possible_loss"]
+    ]
 
 
 def test_names_do_not_join_what_has_nothing_else_in_common():

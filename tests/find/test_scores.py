@@ -33,8 +33,14 @@ def perfect(truth):
         _, fine = scores._verdicts(by_start[row.resource_id, row.computer, row.outage_start], row)
         came = row.arrived > 0 and row.lost == 0 and "recovered" in fine
         events.append("recovered" if came else next(iter(sorted(set(fine) - {"(no row)"})), "undetermined"))
-    events = truth.events.assign(outage_start=truth.events["outage_start"] - SECOND, verdict=events, expected=0.0,
-                                 rows_inside=truth.events["arrived"], max_delay_s=0.0, cause="")
+    events = truth.events.assign(
+        outage_start=truth.events["outage_start"] - SECOND,
+        verdict=events,
+        expected=0.0,
+        rows_inside=truth.events["arrived"],
+        max_delay_s=0.0,
+        cause="",
+    )
     events = events.assign(source="").reindex(columns=list(RESULTS["events"]))  # fmt: skip
     machines = truth.machines.reindex(columns=list(RESULTS["machines"]))
     frames = {
