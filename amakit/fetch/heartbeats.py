@@ -148,9 +148,9 @@ def everybody(fleet: Fleet) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        resource_id and computer.
+        resource_id and computer, and ResourceId and Computer: each pair of names that its rows bear.
     """
-    return fleet.everybody[MACHINE].drop_duplicates(ignore_index=True)
+    return fleet.everybody[[*MACHINE, *KQL_MACHINE]].drop_duplicates(ignore_index=True)
 
 
 def version_spans(fleet: Fleet) -> pd.DataFrame:

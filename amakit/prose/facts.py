@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.find import claims
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
 from amakit.prose.situation import situation
 from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
-from amakit.study import alert_coverage
+from amakit.study import alert_coverage, claims
 from amakit.study.alert_coverage import SLOW
 from amakit.study.groups import FAILED
 

@@ -209,7 +209,7 @@ def _events_table(known, words):
         delay = part["max_delay_s"].max()
         rows.append({
             "data_type": visible(name, 80),
-            **{kind: words.number(int((part["verdict"] == kind).sum())) for kind in verdicts},
+            **{str(kind): words.number(int((part["verdict"] == kind).sum())) for kind in verdicts},
             "rows_inside": words.number(int(part["rows_inside"].sum())), "expected": f"{part['expected'].sum():,.1f}",
             "max_delay": "–" if pd.isna(delay) else words.duration(delay),
         })  # fmt: skip

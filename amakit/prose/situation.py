@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.find import claims
 from amakit.intervals import iso
 from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import LOST, MACHINE, Cause, Verdict
+from amakit.study import claims
 
 if TYPE_CHECKING:
     from amakit.prose.facts import Facts

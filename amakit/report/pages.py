@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from amakit.charts.stills import picture
 from amakit.errors import AmakitError
 from amakit.prose.language import plain, visible
 from amakit.report.pdf import printed
-from amakit.report.stills import picture
 from amakit.report.tables import page_texts
 
 if TYPE_CHECKING:

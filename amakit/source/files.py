@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError
+from amakit.exports.broken_rows import cell_as, check_whole, explain_error
+from amakit.exports.dates import checked
+from amakit.exports.folder import Folder, read_folder, settle_dates
+from amakit.exports.manifest import made_up, read_manifest
+from amakit.exports.relations import FILE, listed, literal
+from amakit.exports.table_files import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
-from amakit.source.broken_rows import cell_as, check_whole, explain_error
-from amakit.source.dates import checked
-from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
-from amakit.source.folder import Folder, read_folder, settle_dates
-from amakit.source.manifest import made_up, read_manifest
-from amakit.source.relations import FILE, listed, literal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ import pytest
 from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, stop, vm
 
 from amakit import charts
+from amakit.charts.stills import picture
 from amakit.prose.rollout import rollout
-from amakit.report.stills import picture
 from amakit.study import excess_gaps, lags, stragglers, survival
 
 SEEDS = 200
