@@ -1,5 +1,7 @@
 """What is known of each table: holes, ends and beginnings that are nobody's outage, and rows that move none of them."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from fleet import at, beats, write
@@ -260,3 +262,17 @@ def test_counters_that_come_back_late_after_an_upgrade_of_all_are_lost(tmp_path)
     found = analyzed(write(tmp_path, Heartbeat=rows, Perf=late))
     assert unknown(found, "Perf") == []
     assert found.gaps["data_type"].value_counts()["Perf"] == 7
+
+
+# -- cases as people have them, each with a README that states the right value ---------------------------------
+
+
+@pytest.mark.parametrize(("case", "why"), [
+    ("b11_clock_8min_ahead", []), ("b16_daily_cap", ["cap"]), ("f20_cut_at_30000", ["limit"])])  # fmt: skip
+def test_a_fast_clock_a_daily_cap_and_a_cut_file_are_nobodys_outage(case, why):
+    found = analyzed(Path(__file__).with_name("cases") / case, None, None)
+    assert found.outages.empty
+    assert found.gaps.empty
+    assert set(found.machines["state"]) == {"reporting"}
+    assert [kind for *_, kind in unknown(found)] == why
+    assert len(found.machines) == 4
