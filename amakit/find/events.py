@@ -79,9 +79,8 @@ def evidence(
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
     everybody = pd.concat([machines.apply(lambda c: c.str.lower()), away[MACHINE]], ignore_index=True)
-    everybody = everybody.reindex(columns=[*MACHINE, *KQL_MACHINE])
     for borne, name in zip(KQL_MACHINE, MACHINE, strict=True):
-        everybody[borne] = everybody[borne].fillna(everybody[name])
+        everybody[borne] = everybody.get(borne, everybody[name]).fillna(everybody[name])
     keys, shared = event_counts.keys_of(everybody)
     asked = sorted({name.strip().lower() for name in asked})
     if asked:  # by any of the names that a machine bears, and with all of them
