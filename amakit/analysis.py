@@ -191,7 +191,8 @@ def analyze(
         changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
         silent = silences(fleet, intervals)
         silent = silent[~within(silent, anew)]
-        cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent)
+        cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent,
+                                       fleet.everybody if fleet.asked else None)  # fmt: skip
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
         verdicts, quiet, unread = events.check(workspace, away, asked, everybody, machines, unknown)
@@ -242,7 +243,7 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     unrecorded = found[not_recorded(found, cover)]
     found = found.drop(index=unrecorded.index)
     samples, streams, beats = samples_around(fleet, found.reset_index(drop=True))
-    cover = cover.with_streams(fleet.workspace, streams, found)
+    cover = cover.with_streams(fleet.workspace, streams, samples, found, fleet.everybody)
     found = found[touches_none(found["last"], found["first"].fillna(cover.horizon), unfetched())]
     changed = set(changes[["resource_id", "computer", "last_old"]].itertuples(index=False, name=None))
     at_change = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]]).isin(list(changed))

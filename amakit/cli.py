@@ -218,7 +218,7 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
         except AmakitError as error:
             raise pointed(error, text) from None if isinstance(error, UsageError) else error
     if drawing and out and out.lower().endswith((".html", ".png")):
-        from amakit.report.drawing import save_drawing
+        from amakit.charts.drawing import save_drawing
 
         save_drawing(frame, drawing, out, ws.synthetic)
         click.echo(f"{len(frame):,} rows drawn in {out}", err=True)

@@ -126,6 +126,7 @@ def _parquet(frame, target):
     import duckdb
 
     with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("result", frame)
         try:

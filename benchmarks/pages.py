@@ -21,24 +21,34 @@ import pandas as pd
 
 from amakit.analysis import TABLES, Analysis
 from amakit.intervals import iso, window
-from amakit.schemas import result
+from amakit.prose.evidence import rendered
+from amakit.schemas import of_outages, result
 
 NOTEBOOKS = ("01_version_transitions", "02_upgrade_gaps", "03_incident_writeup", "04_rollout")
 START = pd.Timestamp("2026-03-02", tz="UTC")
 #: What becomes of an agent that goes away; the first column is how many in a thousand.
 _CAUSES = pd.DataFrame(
-    [(850, "upgrade", 90, "activity log {at}: microsoft.compute/virtualmachines/extensions/write succeeded; the uptime "
-      "counter ran on, so the system stayed up; {new} reports after {old}"),
-     (50, "rolled_back", 240, "activity log {at}: microsoft.compute/virtualmachines/extensions/write failed; the "
-      "uptime counter ran on, so the system stayed up; {old} reports again"),
-     (40, "machine_stopped", 7000, "activity log {at}: microsoft.compute/virtualmachines/deallocate/action succeeded"),
-     (30, "machine_restarted", 150, "the uptime counter began anew at {at}"),
-     (20, "disconnected", 2300, "56 heartbeats sent from {at} were received together; nothing is missing"),
-     (8, "unexplained", 1200, "the same version reports again and nothing says why it was away"),
-     (2, "rollback_failed", 0, "activity log {at}: microsoft.compute/virtualmachines/extensions/write failed; silent "
-      "since, and nothing says that the machine was stopped")],
-    columns=["share", "cause", "seconds", "evidence"],
+    [(850, "upgrade", 90, ["write succeeded", "uptime_kept"]),
+     (50, "rolled_back", 240, ["write failed", "uptime_kept"]),
+     (40, "machine_stopped", 7000, ["deallocate"]),
+     (30, "machine_restarted", 150, ["uptime_reset"]),
+     (20, "disconnected", 2300, ["late_arrival"]),
+     (8, "unexplained", 1200, ["uptime_kept"]),
+     (2, "rollback_failed", 0, ["write failed"])],
+    columns=["share", "cause", "seconds", "proof"],
 )  # fmt: skip
+_OPERATIONS = "microsoft.compute/virtualmachines/"
+#: The evidence of a cause: table, kind, operation, status, text.
+_PROOF = pd.DataFrame(
+    [("write succeeded", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "succeeded", ""),
+     ("write failed", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "failed", ""),
+     ("deallocate", "AzureActivity", "machine_stop", _OPERATIONS + "deallocate/action", "succeeded", ""),
+     ("uptime_kept", "Perf", "uptime_kept", "", "", ""),
+     ("uptime_reset", "Perf", "uptime_reset", "", "", ""),
+     ("late_arrival", "Heartbeat", "late_arrival", "", "", "56")],
+    columns=["proof", "data_type", "kind", "operation", "status", "text"],
+)  # fmt: skip
+_CALLER = "7f3b9c54-1d20-4e8a-b6c1-c0de000000aa"
 _VERSIONS = {"Linux": [f"1.{n}.0" for n in range(35, 42)], "Windows": [f"1.{n}.1.0" for n in range(35, 42)]}
 #: Data type, stream and seconds between its samples.
 _STREAMS = [("Heartbeat", "", 60), ("Perf", "Processor \\ % Processor Time \\ _Total", 60),
@@ -76,12 +86,14 @@ def fleet(machines, days=30, upgrades=2, seed=7):
     fleet["active_s"] = (fleet["last_seen"] - fleet["first_seen"]).dt.total_seconds()
     changed = away[away["cause"] == "upgrade"]
     changes = changed.assign(kind="upgrade", last_old=changed["start_earliest"], first_new=changed["end_latest"])
+    proof, events = _evidence(away), _events(away, rng)
+    away["evidence"] = ["; ".join(statements) for statements in rendered(away, proof)]
     tables = {"machines": fleet, "transitions": changes, "outages": away, "gaps": _gaps(away, rng),
-              "events": _events(away, rng)}  # fmt: skip
+              "events": events, "sources": _sources(events), "evidence": proof}  # fmt: skip
     tables = {name: result(name, tables[name].drop(columns="row", errors="ignore")) for name in TABLES}
     return Analysis(
         window(START, horizon), **tables, runs=runs.drop(columns="row"), samples=_samples(away),
-        activity=_activity(away), run=_run(horizon),
+        activity=_activity(tables), run=_run(horizon),
     )  # fmt: skip
 
 
@@ -107,7 +119,7 @@ def _outages(whole, days, upgrades, rng):
         part["at"] = (turn + wave) * length * 86400
         parts.append(part)
     away = pd.concat(parts).sort_values(["row", "turn"], ignore_index=True)
-    away = away.join(_CAUSES[["cause", "seconds", "evidence"]], on="kind")
+    away = away.join(_CAUSES[["cause", "seconds", "proof"]], on="kind")
     away["ongoing"] = (away["cause"] == "rollback_failed") & ~away["row"].duplicated(keep="last")
     away.loc[(away["cause"] == "rollback_failed") & ~away["ongoing"], ["cause", "seconds"]] = ["rolled_back", 240]
     length = away["seconds"] * np.exp(rng.normal(0, 0.6, len(away)))
@@ -125,8 +137,6 @@ def _outages(whole, days, upgrades, rng):
     away["downtime_low_s"] = (away["end_earliest"] - away["start_latest"]).dt.total_seconds()
     away["downtime_high_s"] = (away["end_latest"] - away["start_earliest"]).dt.total_seconds()
     away["downtime_s"] = (away["downtime_low_s"] + away["downtime_high_s"]) / 2
-    told = zip(away["evidence"], away["start_earliest"], away["from_version"], away["to_version"], strict=True)
-    away["evidence"] = [text.format(at=str(at)[:19], old=old, new=new) for text, at, old, new in told]
     return away.sort_values(["start_earliest", "row"], ignore_index=True)
 
 
@@ -167,13 +177,27 @@ def _events(away, rng):
     verdicts = np.array(["none_expected", "recovered", "possible_loss", "undetermined"])
     parts = [
         away[[*_MACHINE, "row", "cause"]].assign(
-            outage_start=away["start_earliest"], data_type=data_type, rows_inside=rng.integers(0, 9, len(away)),
+            outage_start=away["start_earliest"], data_type=data_type, source=source,
+            rows_inside=rng.integers(0, 9, len(away)),
             expected=rng.exponential(4, len(away)), max_delay_s=rng.exponential(200, len(away)),
-            verdict=verdicts[rng.choice(4, len(away), p=[0.55, 0.43, 0.01, 0.01])],
+            verdict=verdicts[rng.choice(4, len(away), p=[0.55, 0.43, 0.01, 0.01])], p_value=rng.random(len(away)),
+            silent_from=away["start_earliest"], silent_to=away["end_latest"],
         )
-        for data_type in ("Syslog", "AppLog_CL")
+        for data_type, source in (("Syslog", "cron"), ("AppLog_CL", ""))
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
+
+
+def _sources(events):
+    """Give the silences of sources that may have lost rows."""
+    silent = events[events["verdict"] == "possible_loss"]
+    return silent.assign(ongoing=silent["silent_to"].isna())
+
+
+def _evidence(away):
+    rows = away[[*_MACHINE, "start_earliest", "start_latest", "proof"]].explode("proof", ignore_index=True)
+    rows = rows.rename(columns={"start_earliest": "outage_start", "start_latest": "time"}).merge(_PROOF, on="proof")
+    return rows.assign(actor=np.where(rows["operation"] == "", "", _CALLER)).drop(columns="proof")
 
 
 def _samples(away):
@@ -187,16 +211,16 @@ def _samples(away):
     return pd.concat(parts, ignore_index=True)
 
 
-def _activity(away):
-    own = away[away["evidence"].str.startswith("activity log")]
-    operation = own["evidence"].str.extract(r": (\S+) ", expand=False)
+def _activity(tables):
+    """Give the operations among the evidence, each with the outage that it lies beside."""
+    own = of_outages(tables["evidence"], tables["outages"])
+    own = own[own["operation"] != ""]
     return pd.DataFrame({
-        "operation": operation, "target": own["resource_id"], "base": own["resource_id"],
-        "began": own["start_earliest"] - pd.Timedelta(seconds=30), "ended": own["start_latest"],
-        "status": np.where(own["cause"].isin(["rolled_back", "rollback_failed"]), "failed", "succeeded"),
-        "caller": "7f3b9c54-1d20-4e8a-b6c1-c0de000000aa",
-        "correlation": [hashlib.md5(str(n).encode()).hexdigest() for n in own.index],
-        "outage": own.index, "role": "agent",
+        "operation": own["operation"], "target": own["resource_id"], "base": own["resource_id"],
+        "began": own["time"], "ended": own["time"] + pd.Timedelta(seconds=30), "status": own["status"],
+        "caller": own["actor"], "correlation": [hashlib.md5(str(n).encode()).hexdigest() for n in own.index],
+        "actor": own["actor"], "kind": own["kind"], "text": own["text"], "outage": own["outage"],
+        "role": np.where(own["kind"] == "agent_write", "attempt", "power"),
     }).reset_index(drop=True)  # fmt: skip
 
 

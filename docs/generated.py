@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 import amakit
+from amakit.charts.stills import picture
+from amakit.exports.dates import FORMS as DATES
+from amakit.exports.dates import INSTANTS
+from amakit.exports.forms import FORMS, REFUSED
 from amakit.find import sources
 from amakit.kql import catalog
-from amakit.report.stills import picture
 from amakit.schemas import LOST, RESULTS, meanings
-from amakit.source.dates import FORMS as DATES
-from amakit.source.dates import INSTANTS
-from amakit.source.forms import FORMS, REFUSED
 
 HERE = Path(__file__).parent
 #: What becomes of a column of dates, by the order of day and month in it.

@@ -34,10 +34,11 @@ TARGETS = {
     "ongoing right": 1.0, "true starts inside": 0.995, "true ends inside": 0.995, "downtime inside": 0.995,
     "losses inside": 0.995, "losses exact": 0.90, "losses exact, some lost": None, "losses ongoing": None,
     "partial agents found": 1.0, "partial agents true": 1.0, "gap rows that are true": 1.0, "network failures inside": None,
-    "event verdicts": None, "machines listed": 1.0, "frames sane": 1.0,
+    "event verdicts": 0.97, "event losses found": 0.97, "event losses true": 1.0, "event recoveries found": None, "machines listed": 1.0, "frames sane": 1.0,
 }  # fmt: skip
 _EDGES = ["start_earliest", "start_latest", "end_earliest", "end_latest"]
 _MACHINE = ["resource_id", "computer"]
+_LOSS = {"partial_loss", "possible_loss", "returned_late", "stopped"}
 _FAR = pd.Timestamp("2200-01-01", tz="UTC")
 
 
@@ -459,6 +460,13 @@ def _score_events(out, analysis, truth, pairs):
         )
         if fine:
             out.figures["event verdicts"].add(said in fine, told, max(row.lost, 1))
+        # who always says undetermined finds no loss, who always says lost is not true
+        if kind == "all lost":
+            out.figures["event losses found"].add(said in fine, told, row.lost)
+        if said in _LOSS and not true.ongoing:
+            out.figures["event losses true"].add(row.lost > 0, told)
+        if row.lost == 0 and row.arrived > 0 and not true.ongoing:
+            out.figures["event recoveries found"].add(said == "recovered", told, row.arrived)
 
 
 def _verdicts(true, row):
@@ -508,9 +516,9 @@ def _score_sanity(out, analysis):
         sane.add(not known or 0 <= g.lost_low <= g.lost <= g.lost_high, f"not low ≤ lost ≤ high: {g}")
         beside = g.data_type == "Heartbeat" and pd.isna(g.outage_start)  # other streams went on
         sane.add((*_who(g), g.outage_start) in starts or beside or bool(g.ongoing), f"a gap without its outage: {g}")
-    for name in ("outages", "gaps"):
-        twice = getattr(analysis, name).duplicated([*_MACHINE, *(["start_earliest"] if name == "outages" else
-                                                                 ["outage_start", "data_type", "stream"])])  # fmt: skip
+    keys = {"outages": ["start_earliest"], "gaps": ["outage_start", "last_before", "data_type", "stream"]}
+    for name, key in keys.items():
+        twice = getattr(analysis, name).duplicated([*_MACHINE, *key])
         sane.add(not twice.any(), f"{twice.sum()} rows of {name} twice")
 
 

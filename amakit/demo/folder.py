@@ -146,6 +146,7 @@ def _fill(folder, planned, days, seed):
     truth, usage = [row for machine in planned for row in _planned(machine)], []
     # With more threads the dictionaries in a file, and so its bytes, depend on who came first; nor is it faster.
     with duckdb.connect(config={"threads": 1, "preserve_insertion_order": True}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         for table, speak in SPEAK.items():
             batches = [rows for machine in planned for rows in speak(machine)]
             if not batches:

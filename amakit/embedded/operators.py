@@ -200,7 +200,7 @@ def _number(steps, text):
     if re.fullmatch(r"-?\d+", text):
         return text
     relation = steps.relation(f"print kql_n = tolong({text})")
-    return steps.run(f'SELECT * FROM "{relation.name}"').fetchone()[0]
+    return steps.run(f'SELECT * FROM "{relation.name}"').fetchall()[0][0]
 
 
 @operator("sort", "order")

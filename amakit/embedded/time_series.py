@@ -103,7 +103,7 @@ def _edges(steps, texts):
     """Compute the bounds, the step and the defaults, which may be expressions."""
     wanted = ", ".join(f"kql_{i} = {text}" for i, text in enumerate(texts) if text)
     relation = steps.relation(f"print {wanted}")
-    row = dict(zip(relation.columns, steps.run(f'SELECT * FROM "{relation.name}"').fetchone(), strict=True))
+    row = dict(zip(relation.columns, steps.run(f'SELECT * FROM "{relation.name}"').fetchall()[0], strict=True))
     return [row.get(f"kql_{i}") for i in range(len(texts))]
 
 

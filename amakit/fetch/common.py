@@ -107,6 +107,11 @@ def common_holes(silences: pd.DataFrame, spans: pd.DataFrame, intervals: pd.Seri
                 found.append((start, end, len(lacking)))
             reached = end
     holes = pd.DataFrame(found, columns=list(nothing)) if found else nothing
+    return without_timetables(holes, near)
+
+
+def without_timetables(holes: pd.DataFrame, near: pd.Timedelta) -> pd.DataFrame:
+    """Take out the holes of one length that follow each other at equal distances: machines are shut down so."""
     return holes[~_on_a_timetable(holes, near)].reset_index(drop=True)
 
 

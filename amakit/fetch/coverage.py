@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import UsageError, nearest
+from amakit.exports.table_files import LIMITS, limit_of
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
+from amakit.fetch.other_machines import heartbeat_holes, table_holes
 from amakit.fetch.survey import COSTS
 from amakit.intervals import Window, instant, iso
 from amakit.schemas import MACHINE
-from amakit.source.exports import LIMITS, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -179,20 +180,29 @@ class Coverage:
         """Give how far from the edge of a stretch its last sample may lie: two intervals of the table."""
         return near_by(self.extents.get(table, {}).get("interval", BEAT))
 
-    def with_streams(self, workspace: "Workspace", streams: pd.DataFrame, around: pd.DataFrame) -> "Coverage":
-        """Add where the tables beside Heartbeat begin and end; see `_extent`.
+    def with_streams(
+        self, workspace: "Workspace", streams: pd.DataFrame, samples: pd.DataFrame, around: pd.DataFrame,
+        everybody: pd.DataFrame,
+    ) -> "Coverage":  # fmt: skip
+        """Add where the tables beside Heartbeat begin, end and have holes; see `_extent`.
 
         Parameters
         ----------
         workspace : Workspace
         streams : pandas.DataFrame
             resource_id, computer, data_type, stream, First, Last, Samples of every stream in the window.
+        samples : pandas.DataFrame
+            resource_id, computer, data_type, TimeGenerated around what may be outages.
         around : pandas.DataFrame
             resource_id, computer, last and first of what may be outages: a machine whose rows end with its own
             outage says nothing of the table's end.
+        everybody : pandas.DataFrame
+            ResourceId and Computer of all machines there are.
         """
         extents, stretches = dict(self.extents), list(self.stretches)
         alone = not workspace.live and not workspace.taken
+        computers = everybody.groupby("ResourceId")["Computer"].nunique()
+        shared = sorted(set(computers.index[computers > 1]) - {""})
         for table, own in streams.groupby("data_type"):
             extent = _extent(own, around, self, alone)
             if extent is None:
@@ -205,6 +215,11 @@ class Coverage:
                 told.append(_beginning(self.window, extent["begins"]))
             if extent["ends"] < self.horizon:
                 told.append(_ending(self.window, extent["ends"]))
+            rows = samples[samples["data_type"] == table]
+            inside = around[(around["last"] > extent["begins"]) & (around["last"] < extent["ends"])]
+            inside = inside.merge(own[MACHINE].drop_duplicates(), on=MACHINE)
+            holes = table_holes(workspace, table, extent["interval"], rows, inside, shared)
+            told += [(row.start, row.end, "hole", _lacked(row.machines)) for row in holes.itertuples()]
             stretches += _told(table, told)
         return replace(self, extents=extents, stretches=tuple(stretches))
 
@@ -291,8 +306,9 @@ def _goes_on(workspace, end):
 
 
 def of_heartbeats(
-    workspace: "Workspace", window: Window, until: pd.Timestamp, beats: pd.DataFrame, silences: pd.DataFrame
-) -> Coverage:
+    workspace: "Workspace", window: Window, until: pd.Timestamp, beats: pd.DataFrame, silences: pd.DataFrame,
+    everybody: pd.DataFrame | None = None,
+) -> Coverage:  # fmt: skip
     """Find where heartbeats were not recorded.
 
     Parameters
@@ -305,18 +321,26 @@ def of_heartbeats(
         resource_id, computer, FirstBeat, LastBeat, Beats (NaN where only the ends are known).
     silences : pandas.DataFrame
         As `amakit.fetch.silences.silences` gives them.
+    everybody : pandas.DataFrame, optional
+        Where ``beats`` and ``silences`` are those of some machines only: all of them, as
+        `amakit.fetch.heartbeats.Fleet` has them.  The others are asked about around each long silence.
 
     Returns
     -------
     Coverage
     """
-    spans = beats.groupby(MACHINE).agg(first=("FirstBeat", "min"), last=("LastBeat", "max")).reset_index()
-    holes = common_holes(silences, spans, _intervals(beats, silences), BEAT)
+    all_beats = beats if everybody is None else everybody
+    spans = all_beats.groupby(MACHINE).agg(first=("FirstBeat", "min"), last=("LastBeat", "max")).reset_index()
+    intervals = _intervals(beats, silences)
+    if everybody is None:
+        holes = common_holes(silences, spans, intervals, BEAT)
+    else:
+        holes = heartbeat_holes(workspace, everybody, silences, intervals, BEAT)
     stops = _stops(workspace, window, silences, len(holes), len(spans))
     told = [
         (row.start, row.end, "cap", "the workspace stopped collecting, as its table Operation says")
         if any(stop - _LAG <= row.start and row.end <= start + _LAG for stop, start in stops)
-        else (row.start, row.end, "hole", f"{row.machines} machines lack it at once")
+        else (row.start, row.end, "hole", _lacked(row.machines))
         for row in holes.itertuples()
     ]
     for stop, start in stops:
@@ -343,6 +367,10 @@ def _beginning(window, begins):
 
 def _ending(window, ends):
     return ends, window.end, "ends", f"its rows end at {iso(ends)}"
+
+
+def _lacked(machines):
+    return f"{machines} machines lack it at once"
 
 
 def _told(table, stretches):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.fetch.identity import resolved
 from amakit.fetch.requests import by_slice
 from amakit.intervals import Window
 from amakit.kql.catalog import query
@@ -128,6 +129,15 @@ def keys_of(machines: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     first = resource.where(~resource.isin(shared), resource + " " + computer).where(resource != "", computer)
     keys = pd.concat([both.assign(Key=first), both[alone].assign(Key=computer[alone])], ignore_index=True)
     return keys.loc[keys["Key"] != "", [*MACHINE, "Key"]].drop_duplicates(ignore_index=True), shared
+
+
+def with_short_names(keys: pd.DataFrame, borne: pd.Series, machines: pd.DataFrame) -> pd.DataFrame:
+    """Add to the keys of machines those rows' that lack an id and name the computer in another form, long or short."""
+    unknown = borne[~borne.isin(keys["Key"]) & ~borne.str.contains("/")].drop_duplicates()
+    if unknown.empty:
+        return keys
+    told = resolved(pd.DataFrame({"ResourceId": "", "Computer": unknown}), machines)
+    return pd.concat([keys, told.rename(columns={"Computer": "Key"})[[*MACHINE, "Key"]]], ignore_index=True)
 
 
 def in_windows(

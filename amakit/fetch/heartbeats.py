@@ -12,7 +12,7 @@ from amakit.fetch.coverage import BEAT, data_span, known_until
 from amakit.fetch.coverage import horizon as latest
 from amakit.fetch.identity import with_machines
 from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
-from amakit.intervals import Window
+from amakit.intervals import Window, reached_before
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
@@ -148,9 +148,9 @@ def everybody(fleet: Fleet) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        resource_id and computer.
+        resource_id and computer, and ResourceId and Computer: each pair of names that its rows bear.
     """
-    return fleet.everybody[MACHINE].drop_duplicates(ignore_index=True)
+    return fleet.everybody[[*MACHINE, *KQL_MACHINE]].drop_duplicates(ignore_index=True)
 
 
 def version_spans(fleet: Fleet) -> pd.DataFrame:
@@ -250,7 +250,7 @@ def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     spans = fleet.days.sort_values([*MACHINE, "FirstBeat"])
     agents = spans.groupby([*MACHINE, "Agent"])[["FirstBeat", "LastBeat"]].agg({"FirstBeat": "min", "LastBeat": "max"})
     agents = agents.reset_index().sort_values([*MACHINE, "FirstBeat"], ignore_index=True)
-    reached = agents.groupby(MACHINE)["LastBeat"].cummax().groupby([agents[k] for k in MACHINE]).shift()
+    reached = reached_before(agents, MACHINE, "FirstBeat", "LastBeat")
     several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
     marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
     return rows.assign(line=rows["Agent"].where(marked, ""))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.fetch.identity import resolved
-from amakit.intervals import Window
+from amakit.intervals import Window, coalesce
 from amakit.kql.catalog import query
 from amakit.schemas import MACHINE, frame_of
 
@@ -51,9 +51,7 @@ def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
     """
     keys = [*KQL_MACHINE, "Agent"]
     spans = spans.sort_values([*keys, "FirstBeat", "LastBeat"], ignore_index=True)
-    reached = spans.groupby(keys)["LastBeat"].cummax().groupby([spans[k] for k in keys]).shift()
-    cluster = (~(spans["FirstBeat"] <= reached)).cumsum()
-    found = spans.groupby(cluster).agg(
+    found = spans.groupby(coalesce(spans, keys, "FirstBeat", "LastBeat")).agg(
         **{key: (key, "first") for key in [*keys, *MACHINE] if key in spans},
         Start=("FirstBeat", "min"), End=("LastBeat", "max"), Versions=("Version", "nunique"),
     )  # fmt: skip
@@ -84,10 +82,8 @@ def ask_in_windows(workspace: "Workspace", name: str, windows: pd.DataFrame, **v
 def coalesced_windows(windows: pd.DataFrame) -> pd.DataFrame:
     """Join the windows of a machine that touch."""
     windows = windows.sort_values([*KQL_MACHINE, "Start"], ignore_index=True)
-    keys = [windows[key] for key in KQL_MACHINE]
-    reached = windows.groupby(KQL_MACHINE)["End"].cummax().groupby(keys).shift()
-    number = (~(windows["Start"] <= reached)).cumsum()
     kept = {k: (k, "first") for k in (*KQL_MACHINE, "Interval") if k in windows}
+    number = coalesce(windows, KQL_MACHINE, "Start", "End")
     return windows.groupby(number).agg(**kept, Start=("Start", "min"), End=("End", "max"))
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from amakit import schemas
 from amakit.errors import AmakitError
+from amakit.exports.table_files import LIMITS, is_table, limit_of
 from amakit.kql import catalog
-from amakit.source.exports import LIMITS, is_table, limit_of
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace

@@ -7,6 +7,8 @@ import pandas as pd
 
 from amakit.errors import AmakitError
 from amakit.fetch import coverage, event_counts
+from amakit.fetch.identity import short_name
+from amakit.fetch.requests import KQL_MACHINE
 from amakit.find.continuity import continuity
 from amakit.find.rhythm import ALPHA, Hours, cells_of, evenly, expected, none_probability, silences
 from amakit.find.sources import FEWEST_BINS, OFF, QUIET, SMALL, judge, rate, sides_of, stretches, tail
@@ -47,7 +49,7 @@ def check(
         resource_id and computer of all machines there are, to know which names stand for one only; with ResourceId
         and Computer, the names that their rows bear.
     asked : sequence of str
-        Computer names or resource ids of the machines under analysis, in lower case; all by default.
+        Computer names or resource ids of the machines under analysis, any that they bear; all by default.
     unknown : sequence of mapping
         start, end and table of what could not be fetched.
 
@@ -76,20 +78,30 @@ def evidence(
     """Give what `check` does, the first table with all that its verdicts rest on; see `amakit.find.sources.judge`."""
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
-    everybody = machines.apply(lambda c: c.str.lower())
-    keys, shared = event_counts.keys_of(pd.concat([everybody, away[MACHINE]], ignore_index=True))
+    everybody = pd.concat([machines.apply(lambda c: c.str.lower()), away[MACHINE]], ignore_index=True)
+    for borne, name in zip(KQL_MACHINE, MACHINE, strict=True):
+        everybody[borne] = everybody.get(borne, everybody[name]).fillna(everybody[name])
+    keys, shared = event_counts.keys_of(everybody)
+    asked = sorted({name.strip().lower() for name in asked})
+    if asked:  # by any of the names that a machine bears, and with all of them
+        chosen = everybody.loc[everybody.isin(list(asked)).any(axis=1), MACHINE].drop_duplicates()
+        names = everybody.merge(chosen, on=MACHINE)
+        names = pd.concat([names["ResourceId"], names["Computer"], short_name(names["Computer"])]).to_numpy()
+        asked, keys = sorted({*asked, *names[~np.isin(names, ["", *shared])]}), keys.merge(chosen, on=MACHINE)
     events, silent, unread = [], [], {}
     for table in event_counts.log_tables(workspace):
         try:
-            hours = event_counts.hours(workspace, table, window, shared, sorted(asked))
+            hours = event_counts.hours(workspace, table, window, shared, asked)
         except AmakitError as error:
             if "Basic or Auxiliary" not in str(error):
                 raise
             unread[table] = str(error)
             continue
-        if len(hours) and len(keys):
+        own = event_counts.with_short_names(keys, hours["Key"], everybody)
+        own = own.merge(keys[MACHINE].drop_duplicates(), on=MACHINE)
+        if len(hours) and len(own):
             spans = [(u["start"], u["end"]) for u in unknown if u["table"] == table]
-            one = _Table(workspace, table, Window(window.start, horizon), hours, keys, shared, asked, away, spans)
+            one = _Table(workspace, table, Window(window.start, horizon), hours, own, shared, asked, away, spans)
             events.append(one.events())
             silent.append(one.silences(events[-1]))
     found = pd.concat([e for e in events if len(e)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
@@ -103,11 +115,7 @@ class _Table:
     def __init__(self, workspace, table, window, hours, keys, shared, asked, away, unknown):  # noqa: ANN204 - private
         self.workspace, self.table, self.window, self.shared, self.away = workspace, table, window, shared, away
         self.apart = hours[hours["Key"].isin([f"{one} " for one in shared])]
-        own = keys
-        if asked:
-            wanted = set(asked)
-            own = keys[keys["resource_id"].isin(wanted) | keys["computer"].isin(wanted)]
-        self.hours = hours.merge(own, on="Key").rename(columns={"Source": "source"})
+        self.hours = hours.merge(keys, on="Key").rename(columns={"Source": "source"})
         if asked:
             self.last, self.machines = event_counts.last_row(workspace, table, window)
         else:

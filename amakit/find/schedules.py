@@ -22,6 +22,8 @@ _GRAIN = 0.005
 _NEWEST, _BACK, _SPAN = 9, 25, 2160.0
 #: Collection rules that feed one stream: more schedules, or more samples in their common period, are not told apart.
 _MOST_PARTS = 8
+#: Samples in turns are so many times further off an even spacing than off their common period.
+_IN_TURNS = 3.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,9 @@ def _in_turns(times):
             continue
         if parts == 1:
             break
+        uneven = np.abs(np.diff(newest) - period / parts).clip(max=period / parts)
+        if uneven.mean() < _IN_TURNS * np.median(np.abs(apart - period)):
+            continue  # one schedule with jitter: a longer period only looks steadier
         end = int(np.flatnonzero(np.abs(apart - period) < 0.02 * period)[-1]) + parts  # the newest turn that is whole
         turn = newest[end - parts + 1 : end + 1]
         nearest = np.abs((times[:, None] - turn + period / 2) % period - period / 2)

@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 
+from amakit.intervals import reached_before
 from amakit.schemas import MACHINE
 
 
@@ -179,7 +180,7 @@ def _of_machines(changes):
 def _lines(spans):
     """Number the agents of each machine that report at once, so that within a line nothing overlaps."""
     spans = spans.sort_values([*MACHINE, "first", "last"], ignore_index=True, kind="stable")
-    reached = spans.groupby(MACHINE)["last"].cummax().groupby([spans[k] for k in MACHINE]).shift()
+    reached = reached_before(spans, MACHINE, "first", "last")
     spans["line"] = 0
     several = (spans["first"] <= reached).groupby([spans[k] for k in MACHINE]).transform("any")
     for _, part in spans[several].groupby(MACHINE, sort=False):

@@ -36,8 +36,8 @@ _TOLD = re.compile(
 )
 #: How they tell a name that they do not know, where they tell no place.
 _NAMED = re.compile(
-    r"""no (?:table|column|function|operator|plugin) '([^']+)'|does not have: ([\w-]+)"""
-    r"""|named '([^']+)'|'(?:function|aggregate):(\w+)'"""
+    r"""no (?:table|column|function|operator|plugin) '([^']+)'|does not have: (?:evaluate )?([\w-]+)"""
+    r"""|named '([^']+)'|'(?:function|aggregate):(\w+)'|^(?:(\w+)\(\)|(make-series)) needs"""
     r"""|column "([^"]+)" not found|Table with name "?([^" ]+)"? does not exist"""
 )
 

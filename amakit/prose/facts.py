@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.find import claims
 from amakit.intervals import iso, isos
 from amakit.prose.evidence import rendered
+from amakit.prose.situation import situation
 from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
-from amakit.study import alert_coverage
+from amakit.study import alert_coverage, claims
 from amakit.study.alert_coverage import SLOW
 from amakit.study.groups import FAILED
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
-SCHEMA = "amakit.facts/1"
+SCHEMA = "amakit.facts/2"
 #: Causes in which somebody laid hands on the agent.
 ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
@@ -139,7 +139,8 @@ def record(known: Facts) -> dict:
         JSON-serialisable, times as ISO 8601 in UTC, seconds as numbers, None for unknown:
 
         - ``schema``, ``amakit``, ``workspace``, ``synthetic``, ``window`` (start, end, horizon);
-        - ``verdict``: the numbers of the first two sentences, see `verdict`;
+        - ``situation``: what has to be done, see `amakit.prose.situation.situation`;
+        - ``verdict``: upgrades and failed attempts counted, see `verdict`;
         - ``causes``: for each cause outages, machines, blind, lost, events;
         - ``outages``: one for each outage, with its losses by data type, its events, its evidence in parts, and the
           activity-log rows beside it;
@@ -152,13 +153,13 @@ def record(known: Facts) -> dict:
     >>> import amakit
     >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
     >>> record(known)["schema"]
-    'amakit.facts/1'
+    'amakit.facts/2'
     """
     analysis, run = known.analysis, known.analysis.run
     return {
         "schema": SCHEMA, "amakit": run["amakit"], "workspace": run["workspace"], "synthetic": run["synthetic"],
         "window": {"start": iso(analysis.window.start), "end": iso(analysis.window.end), "horizon": run["horizon"]},
-        "verdict": known.verdict,
+        "situation": situation(known), "verdict": known.verdict,
         "causes": {cause: summary(own, known.losses, known.events) for cause, own in known.outages.groupby("cause")},
         "outages": _outages(known),
         "attempts": known.attempts,

@@ -91,8 +91,8 @@ def _events(known):
     loss = events[events["verdict"].isin(LOST)]
     return {
         "n": len(events),
-        "verdicts": Counter(events["verdict"]),
         "loss": len(loss),
+        "verdicts": Counter(events["verdict"]),
         "lost": loss[["data_type", "machine"]].drop_duplicates().to_dict("records"),
     }
 

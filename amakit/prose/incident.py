@@ -21,12 +21,15 @@ from amakit.prose.page import (
     shown_names,
     span,
 )
-from amakit.schemas import LOST, MACHINE, Cause
+from amakit.prose.situation import situation
+from amakit.schemas import MACHINE, Cause, Verdict
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
-_VERDICTS = ("recovered", "none_expected", "undetermined", *LOST)
+#: Parts of the situation with an instant in each entry.
+_DATED = ("down", "off", "partial", "stopped_sources", "silences", "doubtful")
+_DECIDED = (Verdict.RECOVERED, Verdict.NONE_EXPECTED)
 
 
 def incident(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> Page:
@@ -78,11 +81,11 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-02T01:00")
     >>> json.loads(document(found))["schema"]
-    'amakit.facts/1'
+    'amakit.facts/2'
     """
     known, words = facts.gather(analysis), Language(language, timezone)
     page = Page("incident", words, _told(known, words))
-    head = {"schema": facts.SCHEMA, "sentence": page.plain("verdict"), "language": language, "timezone": timezone}
+    head = {"schema": facts.SCHEMA, "sentence": page.plain("headline"), "language": language, "timezone": timezone}
     return json.dumps(head | facts.record(known), indent=1, allow_nan=False) + "\n"
 
 
@@ -101,13 +104,14 @@ def _told(known, words):
     analysis, outages = known.analysis, known.outages
     longest = facts.blind(outages)["longest"]
     blind = known.verdict["blind"]["longest"]
-    doubtful = known.events[known.events["verdict"].isin(LOST) & known.events["cause"].isin(facts.ATTEMPTS)]
     counted = {*known.attempted["lost"], *known.others["lost"]}
     unseen = sorted(visible(name, 80) for name in {*known.attempted["unseen"], *known.others["unseen"]} - counted)
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
+    now = situation(known)
     return common(known, words) | {
+        "now": now | {key: [_instants(one) for one in now[key]] for key in _DATED}, "urgent": _urgent(now),
         "verdict": known.verdict, "total": _total(known.attempted), "drawn": facts.DRAWN,
-        "longest": None if blind is None else _longest(outages, blind), "doubtful": known.machines(doubtful),
+        "longest": None if blind is None else _longest(outages, blind),
         "outages": {"n": len(outages), "machines": machines_of(outages), "causes": causes(outages),
                     "longest": None if longest is None else _longest(outages, longest)},
         "attempted": known.attempted, "others": known.others | {"total": _total(known.others)},
@@ -115,6 +119,17 @@ def _told(known, words):
         "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()), "attempts": _attempts(known.attempts),
         "limits": known.limits, "actions": [one | _to_attach(known, one) for one in known.actions],
     }  # fmt: skip
+
+
+def _instants(entry):
+    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in ("since", "until")}
+
+
+def _urgent(now):
+    """Count the machines that need somebody now, and those that are to be looked at."""
+    down = {one["machine"] for one in now["down"]}
+    look = {one["machine"] for key in ("partial", "stopped_sources", "silences", "doubtful") for one in now[key]} - down
+    return {"down": len(down), "look": len(look)}
 
 
 def _longest(outages, index):
@@ -188,22 +203,23 @@ def _lost_of(by_type, data_type, words):
 
 def _events_table(known, words):
     """Give for each table of events how many outages by upgrades and failed attempts ended in which verdict."""
-    rows = []
-    for name, part in known.events[known.events["cause"].isin(facts.ATTEMPTS)].groupby("data_type"):
+    events, rows = known.events[known.events["cause"].isin(facts.ATTEMPTS)], []
+    verdicts = [verdict for verdict in Verdict if (events["verdict"] == verdict).any()]
+    for name, part in events.groupby("data_type"):
         delay = part["max_delay_s"].max()
         rows.append({
             "data_type": visible(name, 80),
-            **{kind: words.number(int((part["verdict"] == kind).sum())) for kind in _VERDICTS},
+            **{str(kind): words.number(int((part["verdict"] == kind).sum())) for kind in verdicts},
             "rows_inside": words.number(int(part["rows_inside"].sum())), "expected": f"{part['expected'].sum():,.1f}",
             "max_delay": "–" if pd.isna(delay) else words.duration(delay),
         })  # fmt: skip
-    return words.table(rows, ["data_type", *_VERDICTS, "rows_inside", "expected", "max_delay"])
+    return words.table(rows, ["data_type", *verdicts, "rows_inside", "expected", "max_delay"])
 
 
 def _doubts_table(known, words):
     """Give the pairs of outage and event table that may have lost rows, or cannot be decided."""
-    rows = known.events[known.events["verdict"].isin([*LOST, "undetermined"])]
-    rows = rows.assign(open=rows["verdict"] == "undetermined")
+    rows = known.events[~known.events["verdict"].isin(_DECIDED)]
+    rows = rows.assign(open=rows["verdict"] == Verdict.UNDETERMINED)
     rows = rows.sort_values(["open", "verdict", "outage_start"]).head(MOST)
     cells = rows.assign(
         computer=shown_names(rows["machine"]), when=rows["outage_start"].map(words.moment),

@@ -301,9 +301,9 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
     Returns
     -------
     jinja2.Environment
-        Its filters are methods of `Language`, and ``cap`` (begins a sentence), ``counted`` and ``some`` (of pairs of a
-        number and a thing, or a phrase with braces for the number, those of which there are any) and ``phrased``
-        (rows as a phrase that names their keys).
+        Its filters are methods of `Language`, and ``cut`` (to a length), ``cap`` (begins a sentence), ``counted`` and
+        ``some`` (of pairs of a number and a thing, or a phrase with braces for the number, those of which there are
+        any) and ``phrased`` (rows as a phrase that names their keys).
     """
     import jinja2
     from markupsafe import Markup
@@ -329,6 +329,7 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
              "range", "days", "heading", "cause"]  # fmt: skip
     made.filters |= {name: getattr(words, name) for name in named}
     made.filters |= {
+        "cut": visible,
         "cap": lambda text: text[:1].upper() + text[1:],
         "counted": lambda pairs: [words.count(n, thing) for n, thing in pairs if n],
         "some": lambda pairs: [phrase.format(words.number(n)) for n, phrase in pairs if n],

@@ -19,7 +19,7 @@ from amakit.report.pages import index, title
 from amakit.report.request import Request
 from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
-from amakit.schemas import machine_labels
+from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
@@ -155,7 +155,7 @@ def _parts(request, each, secret):
             span = coverage.data_span(ws)
             asked = window(request.start or span.start, request.end or span.end)
         if each == "machine":
-            everybody = heartbeats.everybody(heartbeats.fleet(ws, asked))
+            everybody = heartbeats.everybody(heartbeats.fleet(ws, asked)).drop_duplicates(MACHINE)
             return _machines(everybody, request.start, request.end, secret)
     return [
         Part(name, request.machines, iso(first), iso(last))

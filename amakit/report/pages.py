@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from amakit.charts.stills import picture
 from amakit.errors import AmakitError
 from amakit.prose.language import plain, visible
 from amakit.report.pdf import printed
-from amakit.report.stills import picture
 from amakit.report.tables import page_texts
 
 if TYPE_CHECKING:
@@ -204,6 +204,8 @@ def _arranged(notebook):
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     cells, heading, chart, tables = [], "", None, Counter()
     for cell in notebook.cells:
+        if "notebook" in cell.metadata.get("tags", []):  # prose for whoever runs it
+            continue
         if cell.cell_type == "markdown":
             heading = next((re.sub(r"[*_`\\]", "", line.lstrip("# ")) for line in reversed(cell.source.split("\n"))
                             if line.startswith("#")), heading)  # fmt: skip

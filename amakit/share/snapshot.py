@@ -20,14 +20,14 @@ import pandas as pd
 from amakit import __version__
 from amakit.analysis import analyze
 from amakit.errors import AmakitError, UsageError
+from amakit.exports.manifest import read_manifest, snapshot_files
+from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.fetch import coverage
 from amakit.fetch.event_counts import LOGS
 from amakit.intervals import iso, window
 from amakit.output import staged
 from amakit.share.pieces import KEYS, Listener, alias, plan
 from amakit.share.pseudonyms import Pseudonyms, pseudonym
-from amakit.source.exports import MANIFEST, PARTIAL
-from amakit.source.manifest import read_manifest, snapshot_files
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -225,6 +225,7 @@ def _stored(folder, piece, rows, known):
         path = str(stage / name).replace("'", "''")
         try:
             with duckdb.connect(config={"threads": 1}) as connection:
+                connection.execute("SET enable_progress_bar = false")
                 connection.register("rows", rows)
                 select = f"SELECT {', '.join(cells)} FROM rows"
                 connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")

@@ -1,1 +1,1 @@
-"""Where rows come from: files through the embedded engine, or a service that is asked."""
+"""Where rows come from: ``connect()``, one face over the embedded engine and over the service."""

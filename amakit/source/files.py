@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError
+from amakit.exports.broken_rows import cell_as, check_whole, explain_error
+from amakit.exports.dates import checked
+from amakit.exports.folder import Folder, read_folder, settle_dates
+from amakit.exports.manifest import made_up, read_manifest
+from amakit.exports.relations import FILE, listed, literal
+from amakit.exports.table_files import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
-from amakit.source.broken_rows import cell_as, check_whole, explain_error
-from amakit.source.dates import checked
-from amakit.source.exports import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
-from amakit.source.folder import Folder, read_folder, settle_dates
-from amakit.source.manifest import made_up, read_manifest
-from amakit.source.relations import FILE, listed, literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,7 @@ class LocalEngine:
         self._connection = duckdb.connect(config={"preserve_insertion_order": True, **off})
         self._closing = weakref.finalize(self, self._connection.close)  # also where a script ends without it
         self._run("SET TimeZone = 'UTC'")
+        self._run("SET enable_progress_bar = false")  # a notebook would keep its widget
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
         self._spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
         self._run(f"SET temp_directory = {quoted_text(str(self._spill))}")
@@ -114,10 +115,10 @@ class LocalEngine:
         """Give rows, first and last instant of a table; None where text or more rows would have to be read."""
         if table in self._text_tables:
             return None, None, None
-        (rows,) = self._run(f"SELECT count(*) FROM {quoted_name(table)}").fetchone()
+        (rows,) = self._run(f"SELECT count(*) FROM {quoted_name(table)}").fetchall()[0]
         if rows > most or self._columns[table].get("TimeGenerated") != "datetime":
             return rows, None, None
-        ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {quoted_name(table)}').fetchone()
+        ends = self._run(f'SELECT min("TimeGenerated"), max("TimeGenerated") FROM {quoted_name(table)}').fetchall()[0]
         return rows, *ends
 
     def refused(self) -> dict[str, str]:

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
+from amakit.exports.dates import checked
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, frame_of, tables
 from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
-from amakit.source.dates import checked
 
 if TYPE_CHECKING:
     from amakit.service.kusto import KustoEngine, TokenCredential
@@ -184,7 +184,7 @@ class Workspace:
         return self._local.given(table) if self._local else set(self.columns(table))
 
     def rows_by_file(self, table: str) -> dict[str, int]:
-        """Rows of each file of a table, by its path; see `amakit.source.exports.limit_of`.  Of a service none."""
+        """Rows of each file of a table, by its path; see `amakit.exports.table_files.limit_of`.  Of a service none."""
         return self._local.rows_by_file(table) if self._local else {}
 
     def columns(self, table: str) -> dict[str, str]:
@@ -585,8 +585,8 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
+        from amakit.exports.manifest import whole_snapshot
         from amakit.source.files import LocalEngine
-        from amakit.source.manifest import whole_snapshot
 
         kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
         made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])

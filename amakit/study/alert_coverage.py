@@ -16,6 +16,10 @@ _HOUR = pd.Timedelta(hours=1)
 SLOW = 3600.0
 #: Windows of heartbeat alerts in minutes; the last is that of the Azure Monitor baseline alerts.
 WINDOWS = (2, 5, 10, 15)
+#: Windows in minutes that a log alert of Azure Monitor can have.
+OFFERED = (1, 5, 10, 15, 30, 45, 60)
+#: Seconds that rows usually take to arrive, at most.
+DELAY = 180
 
 
 def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
@@ -138,7 +142,10 @@ def _most_in_an_hour(last, interval, lost):
 
 
 def safe_window(silent: pd.DataFrame) -> int | None:
-    """Give the shortest window, in whole minutes, of a heartbeat alert that none of these silences would trip.
+    """Give the shortest window, in minutes, that a heartbeat alert can have and that none of these silences would trip.
+
+    A log alert of Azure Monitor takes certain windows only; rows arrive up to three minutes after they were sent, which
+    lengthens what an alert sees of a silence.
 
     Parameters
     ----------
@@ -148,15 +155,15 @@ def safe_window(silent: pd.DataFrame) -> int | None:
     Returns
     -------
     int or None
-        None where there is no silence, or one has no end.
+        None where there is no silence, one has no end, or no window is long enough.
 
     Examples
     --------
     >>> safe_window(pd.DataFrame({"silence_high_s": [130.0, 300.0]}))
-    6
+    10
     """
-    longest = silent["silence_high_s"].max()
-    return int(longest // 60) + 1 if np.isfinite(longest) else None
+    longest = silent["silence_high_s"].max() + DELAY
+    return next((window for window in OFFERED if longest < window * 60), None)
 
 
 def groups(machines: pd.DataFrame) -> pd.DataFrame:

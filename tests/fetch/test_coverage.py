@@ -1,5 +1,7 @@
 """What is known of each table: holes, ends and beginnings that are nobody's outage, and rows that move none of them."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from fleet import at, beats, write
@@ -105,6 +107,27 @@ def test_a_machine_that_comes_back_while_nothing_is_recorded_has_an_end_inside_t
     assert outage.downtime_low_s <= 70 * 60 <= outage.downtime_high_s
 
 
+@pytest.mark.parametrize(("start", "end"), [
+    ("2026-03-03 12:00", "2026-03-03 12:40"), ("2026-03-02 13:00", "2026-03-02 23:00"),
+    ("2026-03-03 05:50", "2026-03-03 06:30")])  # fmt: skip
+def test_one_machine_alone_has_the_same_tables_beside_a_hole_of_all(tmp_path, start, end):
+    folder = write(tmp_path, Heartbeat=without(fleet(7), start, end))
+    whole, alone = analyzed(folder), analyzed(folder, machines=["m0"])
+    for name in ("machines", "transitions", "outages", "gaps"):
+        of_all = getattr(whole, name)
+        of_all = of_all[of_all["computer"] == "m0"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(getattr(alone, name), of_all)
+    assert unknown(alone) == unknown(whole)
+    assert [kind for *_, kind in unknown(alone)] == ["hole"]
+
+
+def test_one_machine_that_is_restarted_with_all_others_alone_has_its_outage(tmp_path):
+    folder = write(tmp_path, Heartbeat=fleet(7, upgraded=7))
+    found = analyzed(folder, machines=["m3"])
+    assert found.outages["cause"].tolist() == ["upgrade"]
+    assert unknown(found) == []
+
+
 def test_machines_that_are_restarted_together_are_outages_of_their_own(tmp_path):
     rows = fleet(8, upgraded=8)
     found = analyzed(write(tmp_path, Heartbeat=rows))
@@ -208,3 +231,48 @@ def test_a_table_of_one_machine_that_stops_with_its_outage_has_stopped(tmp_path)
     found = analyzed(write(tmp_path, Heartbeat=rows, Perf=perf[~stopped]))
     assert unknown(found, "Perf") == []
     assert found.gaps.set_index("data_type").loc["Perf", "ongoing"]
+
+
+@pytest.mark.parametrize(("start", "end", "lost"), [
+    ("2026-03-03 03:00", "2026-03-03 05:00", True), ("2026-03-03 05:00", "2026-03-03 06:02", False),
+    ("2026-03-03 06:02", "2026-03-03 07:00", False), ("2026-03-03 05:30", "2026-03-03 09:00", False)])  # fmt: skip
+@pytest.mark.parametrize("machines", [None, ["m0"]])
+def test_a_hole_of_a_table_for_all_machines_is_no_loss_and_makes_nobody_partial(tmp_path, start, end, lost, machines):
+    rows = fleet(7)
+    perf = counters(rows)
+    whole = analyzed(write(tmp_path / "whole", Heartbeat=rows, Perf=perf))
+    folder = write(tmp_path / "holed", Heartbeat=rows, Perf=without(perf, start, end))
+    holed = analyzed(folder, machines=machines)
+    own = [found.gaps[found.gaps["data_type"] == "Perf"] for found in (whole, holed)]
+    assert own[0]["lost"].sum() > 0
+    if lost:  # far from any outage nothing is claimed, and nothing is asked
+        pd.testing.assert_frame_equal(own[1], own[0])
+    else:
+        assert own[1].empty
+        ((since, until, kind),) = unknown(holed, "Perf")
+        assert kind == "hole"
+        assert since <= at(start) + pd.Timedelta(minutes=1) < at(end) - pd.Timedelta(minutes=1) <= until
+    assert holed.outages["computer"].tolist() == ["m0"]
+    assert set(holed.machines["state"]) == {"reporting"}
+
+
+def test_counters_that_come_back_late_after_an_upgrade_of_all_are_lost(tmp_path):
+    rows = fleet(7, upgraded=7)
+    late = without(counters(rows), "2026-03-03 06:00", "2026-03-03 06:08")
+    found = analyzed(write(tmp_path, Heartbeat=rows, Perf=late))
+    assert unknown(found, "Perf") == []
+    assert found.gaps["data_type"].value_counts()["Perf"] == 7
+
+
+# -- cases as people have them, each with a README that states the right value ---------------------------------
+
+
+@pytest.mark.parametrize(("case", "why"), [
+    ("b11_clock_8min_ahead", []), ("b16_daily_cap", ["cap"]), ("f20_cut_at_30000", ["limit"])])  # fmt: skip
+def test_a_fast_clock_a_daily_cap_and_a_cut_file_are_nobodys_outage(case, why):
+    found = analyzed(Path(__file__).with_name("cases") / case, None, None)
+    assert found.outages.empty
+    assert found.gaps.empty
+    assert set(found.machines["state"]) == {"reporting"}
+    assert [kind for *_, kind in unknown(found)] == why
+    assert len(found.machines) == 4

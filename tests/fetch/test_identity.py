@@ -114,6 +114,29 @@ def test_without_an_id_another_table_is_joined_by_the_short_name(tmp_path):
     assert set(found.gaps["data_type"]) == {"Heartbeat", "Perf"}
 
 
+#: Under which name and id the rows of a log come, where the heartbeats name the machine by its long name.
+LINES = {
+    "the short name under its id": {"Computer": "m"},
+    "the short name without an id": {"Computer": "m", "_ResourceId": ""},
+    "the long name without an id": {"Computer": "m.corp.example", "_ResourceId": ""},
+    "both names": {"Computer": ["m", "m.corp.example"] * 10_000},
+}
+
+
+@pytest.mark.parametrize(
+    ("lines", "machines"), [*((lines, None) for lines in LINES), ("the short name without an id", ["M.Corp.Example"])]
+)
+def test_the_events_of_a_machine_with_two_names_are_its_own(lines, machines, tmp_path):
+    long = {"Computer": "m.corp.example"}
+    times = every(10, *DAY, without=[DOWN])
+    columns = {name: value[: len(times)] if isinstance(value, list) else value for name, value in LINES[lines].items()}
+    logged = counters("m", times, **columns)[["TimeGenerated", "Computer", "_ResourceId"]].assign(Facility="cron")
+    found = analyzed(tmp_path, *DAY, machines, Heartbeat=two(long, long), Syslog=logged)
+    assert found.events[["computer", "source", "verdict"]].values.tolist() == [
+        ["m.corp.example", "cron", "possible_loss"]
+    ]
+
+
 def test_names_do_not_join_what_has_nothing_else_in_common():
     t = pd.date_range("2026-03-02", periods=4, tz="UTC")
     rows = pd.DataFrame({"ResourceId": ["/a", "/b"], "Computer": "m", "Agent": ["s", "t"], "Vm": ["v", "w"],

@@ -31,9 +31,17 @@ def perfect(truth):
     events = []
     for row in truth.events.itertuples():
         _, fine = scores._verdicts(by_start[row.resource_id, row.computer, row.outage_start], row)
-        events.append(next(iter(sorted(set(fine) - {"(no row)"})), "undetermined"))
-    events = truth.events.assign(outage_start=truth.events["outage_start"] - SECOND, verdict=events, expected=0.0,
-                                 rows_inside=truth.events["arrived"], max_delay_s=0.0, cause="")  # fmt: skip
+        came = row.arrived > 0 and row.lost == 0 and "recovered" in fine
+        events.append("recovered" if came else next(iter(sorted(set(fine) - {"(no row)"})), "undetermined"))
+    events = truth.events.assign(
+        outage_start=truth.events["outage_start"] - SECOND,
+        verdict=events,
+        expected=0.0,
+        rows_inside=truth.events["arrived"],
+        max_delay_s=0.0,
+        cause="",
+    )
+    events = events.assign(source="").reindex(columns=list(RESULTS["events"]))  # fmt: skip
     machines = truth.machines.reindex(columns=list(RESULTS["machines"]))
     frames = {
         "outages": outages,
@@ -104,8 +112,9 @@ def _invented(a):
         (_change("gaps", stream=lambda c: "Other " + c), ["gap rows that are true", "losses inside"]),
         (_change("gaps", ongoing=lambda c: False), ["partial agents found"]),
         (_change("gaps", ongoing=lambda c: True), ["partial agents true"]),
-        (_change("events", verdict=lambda c: c.replace("possible_loss", "recovered")), ["event verdicts"]),
-        (_change("events", verdict=lambda c: c.replace("recovered", "possible_loss")), ["event verdicts"]),
+        (_change("events", verdict=lambda c: c.replace("possible_loss", "recovered")), ["event verdicts", "event losses found"]),
+        (_change("events", verdict=lambda c: "undetermined"), ["event verdicts", "event losses found", "event recoveries found"]),
+        (_change("events", verdict=lambda c: c.replace("recovered", "possible_loss")), ["event verdicts", "event losses true"]),
         (_drop("machines"), ["machines listed"]),
     ],
 )  # fmt: skip

@@ -244,9 +244,14 @@ ENGINE = {
         "              ^"),
     "// Hartbeat\nHartbeat | take 1": ("there is no table 'Hartbeat'; the nearest is 'Heartbeat'",
                                        "   3 Hartbeat | take 1\n     ^"),
-    "Heartbeat | evaluate bag()": ("the embedded engine cannot run the query: unsupported KQL construct "
-                                   "'EvaluateOperator' at line 2, column 13", None),
-    "Heartbeat | extend a = prev(Computer)": ("the embedded engine cannot run the query: ", None),
+    "Heartbeat | evaluate bag()": ("there is no plugin 'bag'; there are", "   2 Heartbeat | evaluate bag()\n" + " " * 26 + "^"),
+    "Heartbeat | evaluate autocluster()": ("valid KQL that the embedded engine does not have: evaluate autocluster()",
+                                           "   2 Heartbeat | evaluate autocluster()\n" + " " * 26 + "^"),
+    "Heartbeat | extend a = prev(Computer)": (
+        "prev() needs rows in an order; put '| sort by …' or '| serialize' before it",
+        "   2 Heartbeat | extend a = prev(Computer)\n" + " " * 28 + "^"),
+    "Heartbeat\n| make-series n = count() on TimeGenerated": (
+        "make-series needs a step", "   3 | make-series n = count() on TimeGenerated\n       ^"),
 }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_the_write_up_on_its_page_says_what_its_facts_say(tmp_path, opened):
     sheet = opened(out / "03_incident_writeup.html")
     assert facts["sentence"].replace(" ", "") in sheet.locator("main").inner_text().replace(" ", "")
     assert facts["verdict"]["rolled_back"] == 3
-    assert "ロールバックされたアップグレード 3 件" in facts["sentence"]
+    assert facts["situation"]["recovered"]["rolled_back"] == 3
     queries = json.loads((out / "run.json").read_text(encoding="utf-8"))["queries"]
     assert sheet.locator("details").count() == len(queries)
     assert sheet.locator("figure").count() == sheet.locator("figcaption").count() == 3

@@ -16,12 +16,12 @@ import amakit
 from amakit import demo
 from amakit.cli import main
 from amakit.errors import AmakitError, UsageError
+from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.schemas import result
 from amakit.share import pieces
 from amakit.share import snapshot as snapshots
 from amakit.share.pseudonyms import anonymised, owner_key, pseudonym
 from amakit.share.snapshot import changed, snapshot
-from amakit.source.exports import MANIFEST, PARTIAL
 
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")
 WINDOW = ("2026-03-02T11:30", "2026-03-03T10:37")  # both lie inside outages

@@ -10,8 +10,8 @@ import pytest
 from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, stop, vm
 
 from amakit import charts
+from amakit.charts.stills import picture
 from amakit.prose.rollout import rollout
-from amakit.report.stills import picture
 from amakit.study import excess_gaps, lags, stragglers, survival
 
 SEEDS = 200
@@ -363,8 +363,8 @@ def test_the_standing_knows_all_one_many_and_none():
 def test_lags_are_told_with_what_is_not_reached_yet():
     given, known = followers(9)
     (line,) = told(given, known)["spread"]["lines"]
-    assert line["half"] == {"value": 4.0, "low": 0.0, "high": 7.0}
-    assert line["ninety"] == {"value": 8.0, "low": 6.0, "high": np.inf}
+    assert line["half"] == pytest.approx({"value": 4.0, "low": 0.0, "high": 7.0}, abs=0.06)
+    assert line["ninety"] == pytest.approx({"value": 8.0, "low": 6.0, "high": np.inf}, abs=0.06)
     assert (line["upgraded"], line["machines"], line["batches"], line["most"]) == (9, 10, 9, 1)
     (slow,) = told(followers(3, 9)[0], known)["spread"]["lines"]
     assert slow["ninety"]["value"] == np.inf

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from amakit.errors import AmakitError
+from amakit.exports.table_files import MANIFEST, PARTIAL, one_line
 from amakit.intervals import instant
-from amakit.source.exports import MANIFEST, PARTIAL, one_line
 
 
 def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from incident import analysis, gap, outage, proof, table
 
-from amakit.find import claims
 from amakit.schemas import Cause
+from amakit.study import claims
 
 CAUSES = [str(cause) for cause in Cause]
 CHANGING = ("upgrade", "downgrade", "machine_stopped", "machine_restarted", "not_recorded", "rolled_back")

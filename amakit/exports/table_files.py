@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from amakit.errors import AmakitError
+from amakit.exports.dates import DateForm
+from amakit.exports.forms import Form
 from amakit.schemas import table_name, tables
-from amakit.source.dates import DateForm
-from amakit.source.forms import Form
 
 DUCKDB_TYPES = {
     "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from amakit.errors import AmakitError
-from amakit.schemas import tables
-from amakit.source import relations
-from amakit.source.dates import is_iso, settle, survey_columns
-from amakit.source.exports import (
+from amakit.exports import relations
+from amakit.exports.dates import is_iso, settle, survey_columns
+from amakit.exports.forms import PARQUET, Recognised, recognise, table_of_columns
+from amakit.exports.heads import Head, head_of
+from amakit.exports.table_files import (
     kql_type_of,
     matched_columns,
     may_hold_rows,
@@ -18,8 +19,7 @@ from amakit.source.exports import (
     quoted_name,
     suffix_of,
 )
-from amakit.source.forms import PARQUET, Recognised, recognise, table_of_columns
-from amakit.source.heads import Head, head_of
+from amakit.schemas import tables
 
 _DATES = {name for columns in tables().values() for name, kind in columns.items() if kind == "datetime"}
 
@@ -65,7 +65,7 @@ def read_folder(run: Callable, folder: Path, spill: Path, date_format: str = "")
     spill : Path
         Where copies in another encoding may lie.
     date_format : str
-        ``day-first``, ``month-first`` or empty; see `amakit.source.dates.settle`.
+        ``day-first``, ``month-first`` or empty; see `amakit.exports.dates.settle`.
 
     Notes
     -----
@@ -247,7 +247,7 @@ def _look(table, source, run):
     if numbers:
         cells = [quoted_name(text[c][0]) for c in numbers]
         asked = ", ".join(f"bool_or({cell} LIKE '%,%'), bool_or({cell} LIKE '%.%')" for cell in cells)
-        flags = run(f"SELECT {asked} FROM {source.relation}").fetchone()
+        flags = run(f"SELECT {asked} FROM {source.relation}").fetchall()[0]
         for number, comma, point in zip(numbers, flags[::2], flags[1::2], strict=True):
             if comma and point:
                 raise AmakitError(

@@ -17,9 +17,9 @@ from PIL import Image
 
 import amakit
 from amakit import charts
+from amakit.charts.stills import picture
 from amakit.charts.style import CAUSE_LOOKS
 from amakit.errors import AmakitError, UsageError
-from amakit.report.stills import picture
 from amakit.schemas import Cause
 
 PUBLIC = [name for name, made in vars(charts).items()
@@ -392,7 +392,7 @@ def test_settings_and_logging_of_the_caller_stay_as_they_were(caplog):
 
 
 def test_a_machine_without_japanese_fonts_draws_and_says_nothing(monkeypatch, caplog, capfd, made):
-    monkeypatch.setattr("amakit.report.stills._FONTS", ["DejaVu Sans", "No Such Font"])
+    monkeypatch.setattr("amakit.charts.stills._FONTS", ["DejaVu Sans", "No Such Font"])
     assert "アップグレード以外の停止（原因別）" in texts(picture(made["causes", "ja"]))
     assert picture(made["causes", "ja"], "png").startswith(b"\x89PNG")
     assert not caplog.records
@@ -400,5 +400,5 @@ def test_a_machine_without_japanese_fonts_draws_and_says_nothing(monkeypatch, ca
 
 
 def test_matplotlib_is_loaded_only_when_a_picture_is_made():
-    code = "import sys, amakit, amakit.report.stills; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, amakit, amakit.charts.stills; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

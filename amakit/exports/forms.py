@@ -6,9 +6,9 @@ One description a form; the page of ways to export and the tests are made from t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from amakit.exports.activity_log import CLI, LEGACY, PORTAL, POWERSHELL, STORAGE
+from amakit.exports.heads import Head
 from amakit.schemas import tables
-from amakit.source.activity_log import CLI, LEGACY, PORTAL, POWERSHELL, STORAGE
-from amakit.source.heads import Head
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from amakit.errors import AmakitError
-from amakit.schemas import tables
-from amakit.source.activity_log import rows_of_activity
-from amakit.source.dates import is_iso
-from amakit.source.exports import (
+from amakit.exports.activity_log import rows_of_activity
+from amakit.exports.dates import is_iso
+from amakit.exports.forms import PARQUET, Recognised
+from amakit.exports.heads import Head, open_text
+from amakit.exports.table_files import (
     BROKEN_VALUE,
     NOT_WHOLE,
     OTHER_TABLE,
@@ -22,8 +23,7 @@ from amakit.source.exports import (
     quoted_name,
     quoted_text,
 )
-from amakit.source.forms import PARQUET, Recognised
-from amakit.source.heads import Head, open_text
+from amakit.schemas import tables
 
 #: The column that holds the path of a row's file; no export has one of this name.
 FILE = "amakit file"
@@ -158,7 +158,7 @@ def json(run: Callable, head: Head, files: "list[str]", what: Recognised, table:
         if not names:  # behind the rows, perhaps
             inner = f"[*].{what.form.cells}" if what.form.cells else "[*]"
             asked = f"SELECT json_extract_string(json, {quoted_text(what.form.names + inner)})"
-            names = (run(f"{asked} FROM read_json_objects({options}) LIMIT 1").fetchone() or [[]])[0]
+            names = (run(f"{asked} FROM read_json_objects({options}) LIMIT 1").fetchall() or [[[]]])[0][0]
         if not names:
             raise AmakitError(f"{path} is an answer with no columns; mend the query and export again")
         found = dict.fromkeys(names, "VARCHAR")

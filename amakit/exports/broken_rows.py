@@ -8,8 +8,10 @@ import zlib
 from pathlib import Path
 
 from amakit.errors import AmakitError, nearest
-from amakit.source.dates import ISO, read_as, why_not
-from amakit.source.exports import (
+from amakit.exports.dates import ISO, read_as, why_not
+from amakit.exports.folder import filled
+from amakit.exports.heads import Head, head_of, open_text
+from amakit.exports.table_files import (
     BROKEN_VALUE,
     DUCKDB_TYPES,
     NOT_WHOLE,
@@ -20,8 +22,6 @@ from amakit.source.exports import (
     quoted_text,
     unreadable_column,
 )
-from amakit.source.folder import filled
-from amakit.source.heads import Head, head_of, open_text
 
 _LONGEST = 32_000_000
 #: Excel writes truth in its own language.

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amakit.errors import AmakitError
+from amakit.exports.forms import FORMS, REFUSED
+from amakit.exports.table_files import LIMITS
 from amakit.fetch.survey import remarks, survey
-from amakit.source.exports import LIMITS
-from amakit.source.forms import FORMS, REFUSED
 from amakit.source.workspace import connect
 
 CASES = Path(__file__).parent / "cases"

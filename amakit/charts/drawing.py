@@ -44,7 +44,7 @@ def save_drawing(frame: pd.DataFrame, drawing: Drawing, target: str | Path, synt
     else:
         if drawing.kind == "piechart":
             raise UsageError(f"{target}: a piechart is drawn as .html only; write barchart, or .html")
-        from amakit.report.stills import picture
+        from amakit.charts.stills import picture
 
         page = picture(json.loads(figure.to_json()), "png")
     with staged(target.parent) as stage:

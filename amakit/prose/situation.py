@@ -1,0 +1,148 @@
+"""What has to be done, the most urgent first: agents still down, partly down, in doubt, recovered, other reasons.
+
+Ongoing and ended outages are never added up.  The first screen of the write-up tells it, ``facts.json`` holds it.
+"""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from amakit.intervals import iso
+from amakit.prose.silent_sources import stayed_away
+from amakit.schemas import LOST, MACHINE, Cause, Verdict
+from amakit.study import claims
+
+if TYPE_CHECKING:
+    from amakit.prose.facts import Facts
+
+#: Causes for which the machine itself is off or gone: no agent is to be mended.
+OFF = (Cause.MACHINE_STOPPED, Cause.MACHINE_REMOVED)
+_FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
+
+
+def situation(known: "Facts") -> dict:
+    """Sort what an analysis found by what is to be done about it.
+
+    Parameters
+    ----------
+    known : amakit.prose.facts.Facts
+
+    Returns
+    -------
+    dict
+        JSON-serialisable:
+
+        - ``down``: machines whose agent is still down though nothing says that the machine is off (machine, group,
+          cause, since, lasted_s, step), and ``off``: those that are off or removed, the longest first;
+        - ``partial``: streams that stay away from an agent that goes on, for each machine and table (machine, group,
+          data_type, streams, since, lasted_s, lost);
+        - ``stopped_sources``: event sources that have not come back, whose agent has (machine, group, data_type,
+          source, since, lasted_s, expected), and ``silences``: those that have, with until;
+        - ``doubtful``: machines with events that may be missing (machine, group, since, data_types, expected, inside);
+        - ``recovered``: ended upgrades and failed attempts: upgrades, rolled_back, machines, median_s, longest_s,
+          longest_machine, total_s, heartbeats, of_upgrades (heartbeats);
+        - ``other``: ended outages by other causes, counted by cause; ``undecided``: checks of events that no verdict
+          could be given for; ``unknown``: stretches of which nothing is known.
+    """
+    outages, horizon = known.outages, known.horizon
+    ongoing = outages["ongoing"].astype("bool")
+    gone = outages[ongoing].sort_values("start_earliest", kind="stable").drop_duplicates(MACHINE)
+    started_again = claims.unattended(outages, known.analysis.evidence).index
+    off = gone["cause"].isin(OFF) & ~gone.index.isin(started_again)
+    ended = outages[~ongoing]
+    attempted = ended["cause"].isin((Cause.UPGRADE, *_FAILED))
+    silences = _silences(known)
+    others = ended.loc[~attempted, "cause"].value_counts()
+    return {
+        "down": [_down(row, horizon) for row in gone[~off].to_dict("records")],
+        "off": [_down(row, horizon) for row in gone[off].to_dict("records")],
+        "partial": _partial(known, set(gone[MACHINE].itertuples(index=False, name=None))),
+        "stopped_sources": [one for one in silences if one["until"] is None],
+        "silences": [one for one in silences if one["until"] is not None],
+        "doubtful": _doubtful(known.events[~known.events["outage"].isin(outages.index[ongoing])]),
+        "recovered": _recovered(known, ended[attempted]),
+        "other": {str(cause): int(others[cause]) for cause in Cause if cause in others},
+        "undecided": int((known.events["verdict"] == Verdict.UNDETERMINED).sum()),
+        "unknown": len(known.analysis.run.get("unknown", [])),
+    }  # fmt: skip
+
+
+def group_of(resource_id: str) -> str:
+    """Give the resource group in an id, empty where there is none.
+
+    Examples
+    --------
+    >>> group_of("/subscriptions/0/resourcegroups/rg-web/providers/x")
+    'rg-web'
+    """
+    return resource_id.partition("/resourcegroups/")[2].partition("/")[0]
+
+
+def _down(row, horizon):
+    step = {Cause.ROLLBACK_FAILED: "support", Cause.ROLLED_BACK: "support", Cause.AGENT_REMOVED: "reinstall",
+            Cause.NOT_RECORDED: "record"}.get(row["cause"], "silent")  # fmt: skip
+    return _since(row, row["start_earliest"], horizon) | {"cause": str(row["cause"]), "step": step}
+
+
+def _since(row, since, horizon):
+    lasted = None if pd.isna(since) else round((horizon - since).total_seconds())
+    return {"machine": row["machine"], "group": group_of(row["resource_id"]),
+            "since": None if pd.isna(since) else iso(since), "lasted_s": lasted}  # fmt: skip
+
+
+def _partial(known, gone):
+    """Give the streams that stay away, of machines whose agent is not down as a whole."""
+    gaps = known.analysis.gaps
+    alone = gaps[gaps["ongoing"].astype("bool") & gaps["outage_start"].isna()]
+    rows = pd.concat([known.away[alone.columns], alone], ignore_index=True).drop_duplicates(
+        [*MACHINE, "data_type", "stream"]
+    )
+    there = [key not in gone for key in rows[MACHINE].itertuples(index=False, name=None)]
+    rows = rows[pd.Series(there, index=rows.index, dtype="bool")]
+    found = []
+    for (resource, computer, data_type), part in rows.groupby([*MACHINE, "data_type"]):
+        row = {"resource_id": resource, "machine": known.names[resource, computer]}
+        found.append(_since(row, part["last_before"].min(), known.horizon) | {
+            "data_type": data_type, "streams": sorted(part["stream"].str.rstrip(" \\")),
+            "lost": int(part["lost"].sum()),
+        })  # fmt: skip
+    return sorted(found, key=lambda one: -(one["lasted_s"] or 0))
+
+
+def _silences(known):
+    """Give the silences of event sources that no outage of the agent explains, those that go on first."""
+    return [
+        _since(row | {"machine": known.names[row["resource_id"], row["computer"]]}, row["silent_from"], known.horizon)
+        | {"until": None if row["ongoing"] else iso(row["silent_to"]), "data_type": row["data_type"],
+           "source": "" if row["alone"] else row["source"], "expected": int(float(f"{row['expected']:.2g}"))}
+        for row in stayed_away(known.analysis).to_dict("records")
+    ]  # fmt: skip
+
+
+def _doubtful(events):
+    rows, found = events[events["verdict"].isin(LOST)], []
+    for _, part in rows.groupby([*MACHINE, "outage_start"]):
+        first = part.iloc[0]
+        found.append({
+            "machine": first["machine"], "group": group_of(first["resource_id"]), "since": iso(first["outage_start"]),
+            "data_types": sorted(set(part["data_type"])), "expected": round(part["expected"].sum()),
+            "inside": int(part["rows_inside"].sum()),
+        })  # fmt: skip
+    return sorted(found, key=lambda one: -one["expected"])
+
+
+def _recovered(known, attempted):
+    """Say what upgrades and failed attempts that ended cost; the heartbeats are those surely or most probably lost."""
+    beats = known.losses[(known.losses["data_type"] == "Heartbeat") & ~known.losses["away"]]
+    lost = beats.groupby("outage")["lost"].sum().reindex(attempted.index, fill_value=0)
+    seconds, upgrade = attempted["downtime_s"].dropna(), attempted["cause"] == Cause.UPGRADE
+    longest = None if seconds.empty else seconds.idxmax()
+    return {
+        "upgrades": int(upgrade.sum()), "rolled_back": int((~upgrade).sum()),
+        "machines": len(attempted[MACHINE].drop_duplicates()),
+        "median_s": None if longest is None else round(seconds.median(), 3),
+        "longest_s": None if longest is None else round(float(seconds[longest]), 3),
+        "longest_machine": None if longest is None else attempted.loc[longest, "machine"],
+        "total_s": round(float(seconds.sum()), 3), "heartbeats": int(lost.sum()),
+        "of_upgrades": int(lost[upgrade].sum()),
+    }  # fmt: skip
