@@ -274,7 +274,7 @@ def ask_all(workspace):
     windows = pd.DataFrame({
         "ResourceId": ["/subscriptions/s/vm/web-01", "", "/nowhere"], "Computer": ["web-01", "db-01", "x"],
         "Start": pd.to_datetime([FIRST, FIRST, FIRST]), "End": pd.to_datetime([FIRST + dt.timedelta(minutes=8)] * 3),
-    }).assign(Interval=60.0)  # fmt: skip
+    }).assign(Interval=60.0, Usual=pd.Timedelta(0))  # fmt: skip
     values = {"start": start, "end": end, "windows": windows, "machines": [], "delay": pd.Timedelta(minutes=2)}
     for name, query in packaged().items():
         if name.startswith("heartbeat_"):
