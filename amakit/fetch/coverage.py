@@ -38,6 +38,8 @@ _COUNTED = 600_000
 _TELLING = 3
 #: Tables end this much before the heartbeats without that meaning anything.
 _SLACK = pd.Timedelta(minutes=5)
+#: Further than this nobody looks for machines that go on: one slice of what a service may be asked at once.
+_LATER = pd.Timedelta(days=15)
 _EVER = Window(instant("1970-01-01"), instant("2200-01-01"))
 
 
@@ -300,7 +302,7 @@ def _newest(workspace, ends):
 
 def _goes_on(workspace, end):
     """Say whether a machine reports steadily after an instant, so that the rows of the files do not end there."""
-    later = workspace.ask("heartbeat_machines", start=end, end=_EVER.end)
+    later = workspace.ask("heartbeat_machines", start=end, end=end + _LATER)
     long = later["LastBeat"] - later["FirstBeat"] >= pd.Timedelta(seconds=STEADY * BEAT)
     return bool((long & (later["FirstBeat"] <= pd.Timestamp.now("UTC"))).any())
 

@@ -231,6 +231,8 @@ after the window)
         else:
             written[key] = literal(values[key], None if kind == "datatable" else kind)
     for table, columns in (lacking or {}).items():
+        if not columns:
+            continue
         nulls = ", ".join(f"{column} = {literal(None, kind)}" for column, kind in columns.items())
         name = re.escape(table)
         alone = rf"(?m)^ *(?:{name}|\['{name}'\])$"

@@ -852,7 +852,7 @@ def syslog_columns(rng, n):
 def operation_columns(rng, n):
     return {
         "OperationStatus": one_of(["Warning", "ERROR", "Failed", "Succeeded", "", None])(rng, n),
-        "OperationKey": one_of(["Linux agent", "Data collection stopped", None])(rng, n),
+        "OperationKey": one_of(["Linux agent", "Data collection stopped", "Data collection resumed", None])(rng, n),
         "Detail": one_of(["short", LONG * 6 + "a", None])(rng, n),
     }  # fmt: skip
 
@@ -1116,6 +1116,27 @@ def test_system_events_equals_pandas(collected):
     assert expected.duplicated().any()
     expected = expected.drop_duplicates().astype({"EventID": "Int64"})
     assert_same_rows(collected[0].run(render("system_events", **span)), expected)
+
+
+def test_collection_stops_equals_pandas(collected):
+    frame = collected[1]["Operation"].fillna({"OperationKey": "", "OperationStatus": "", "Detail": ""})
+    category = frame["OperationCategory"].fillna("") if "OperationCategory" in frame else ""
+    said = category + " " + frame["OperationKey"] + " " + frame["OperationStatus"] + " " + frame["Detail"]
+    spoken = said.map(words)
+    goes_on = spoken.map(lambda each: bool(each & {"started", "resumed", "respectquota"}))
+    tells = spoken.map(lambda each: "collection" in each and bool(each & {"stopped", "started", "resumed"}))
+    stops = frame.assign(Stopped=(~goes_on).astype("boolean"))[tells]
+    assert set(stops["Stopped"]) == {True, False}
+    span = edges(stops)
+    expected = inside(stops, **span)[["TimeGenerated", "Stopped", "Detail"]]
+    assert_same_rows(collected[0].run(render("collection_stops", **span)), expected)
+
+
+@pytest.mark.parametrize("table", ["Event", "Perf"])
+def test_table_rows_equals_pandas(collected, table):
+    span = edges(collected[1][table])
+    answer = collected[0].run(render("table_rows", table=table, **span))
+    assert answer["Rows"].tolist() == [len(inside(collected[1][table], **span))]
 
 
 def test_syslog_boots_equals_pandas(collected):

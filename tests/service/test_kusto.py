@@ -513,7 +513,9 @@ def test_machines_are_halved_where_time_does_not_help(service, name, monkeypatch
     with amakit.connect(service.address) as workspace:
         if name == "heartbeat_late":
             names = workspace.ask("heartbeat_machines", start=values["start"], end=values["end"])
-            values["windows"] = names[["ResourceId", "Computer"]].assign(Start=values["start"], End=values["end"])
+            values["windows"] = names[["ResourceId", "Computer"]].assign(
+                Start=values["start"], End=values["end"], Usual=pd.Timedelta(0)
+            )
         values = {key: value for key, value in values.items() if key in wanted}
         whole = workspace.ask(name, **values)
         service.cap = 3  # of which one is the count

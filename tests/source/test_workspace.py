@@ -831,12 +831,12 @@ def test_a_server_that_is_not_there_is_named():
     [
         ("Heartbeat |", "cannot be parsed"),
         ("Heartbeat | where (Computer == ", "cannot be parsed"),
-        ("", "cannot be parsed"),
-        ("// nothing", "cannot be parsed"),
+        ("", "the query is empty"),
+        ("// nothing", "the query is empty"),
         ("Hearbeat", "the nearest is 'Heartbeat'"),
         ("Heartbeat | where Computr == 'a'", "the nearest are 'Computer'"),
         ("Heartbeat | project Versoin", "'Version'"),
-        ("Heartbeat | evaluate pivot(Computer)", "cannot run the query"),
+        ("Heartbeat | evaluate autocluster()", "valid KQL that the embedded engine does not have"),
         ("declare query_parameters(a:string); print a", "without values: a"),
     ],
 )
