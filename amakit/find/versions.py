@@ -8,7 +8,6 @@ import pandas as pd
 from amakit.intervals import reached_before
 from amakit.schemas import MACHINE
 
-
 _MOST_DIGITS = 18
 
 

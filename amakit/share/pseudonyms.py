@@ -229,7 +229,8 @@ class Pseudonyms:
             if "outage" in frame:  # counts the rows of the outages, which stand in another order now
                 frame["outage"] = frame["outage"].map({old: at for at, old in enumerate(order["outages"].index)})
         whole = new | {name: frame.reset_index(drop=True) for name, frame in order.items()}
-        whole["outages"]["evidence"] = ["; ".join(told) for told in rendered(whole["outages"], whole["evidence"])]
+        if len(whole["evidence"]):
+            whole["outages"]["evidence"] = ["; ".join(told) for told in rendered(whole["outages"], whole["evidence"])]
         return replace(analysis, **whole)
 
     def frame(self, frame: pd.DataFrame, readable: Iterable[str] = ()) -> pd.DataFrame:
