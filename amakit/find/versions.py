@@ -15,7 +15,8 @@ _MOST_DIGITS = 18
 def version_key(version: str) -> tuple[int, ...]:
     """Give what versions are compared by: numbers part by part; what follows a dash does not count.
 
-    Missing parts are 0; one of more than 18 digits, which no release has, counts as the largest number.  Windows and Linux are separate product lines, so compare within one only.
+    Missing parts are 0; one of more than 18 digits, which no release has, counts as the largest number.
+    Windows and Linux are separate product lines, so compare within one only.
 
     Parameters
     ----------
