@@ -15,13 +15,14 @@ import pandas as pd
 
 from amakit import schemas
 from amakit.errors import UsageError
+from amakit.events import tables as events
 from amakit.fetch import coverage, heartbeats
 from amakit.fetch.clocks import behind_at_end, clock_notes, clock_steps
 from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import SILENT_AFTER, silences
-from amakit.find import causes, events, evidence, losses, outages, versions
+from amakit.find import causes, evidence, losses, outages, versions
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
     not_recorded,

@@ -16,10 +16,10 @@ import pandas as pd
 
 import amakit
 from amakit.charts.stills import picture
+from amakit.events import verdicts as sources
 from amakit.exports.dates import FORMS as DATES
 from amakit.exports.dates import INSTANTS
 from amakit.exports.forms import FORMS, REFUSED
-from amakit.find import sources
 from amakit.kql import catalog
 from amakit.schemas import LOST, RESULTS, meanings
 

@@ -1,1 +1,1 @@
-"""What happened: versions, outages, lost samples, causes, and whether log events were picked up."""
+"""What happened: versions, outages, lost samples, causes."""

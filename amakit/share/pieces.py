@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from amakit.events.counts import LOGS
 from amakit.fetch import heartbeats, samples
-from amakit.fetch.event_counts import LOGS
 from amakit.intervals import Window
 from amakit.kql.catalog import Query, packaged, query, render
 from amakit.kql.literals import literal

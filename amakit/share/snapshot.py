@@ -20,10 +20,10 @@ import pandas as pd
 from amakit import __version__
 from amakit.analysis import analyze
 from amakit.errors import AmakitError, UsageError
+from amakit.events.counts import LOGS
 from amakit.exports.manifest import read_manifest, snapshot_files
 from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.fetch import coverage
-from amakit.fetch.event_counts import LOGS
 from amakit.intervals import iso, window
 from amakit.output import staged
 from amakit.share.pieces import KEYS, Listener, alias, plan

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amakit.find.rhythm import Hours, cells_of, rhythm, silences
+from amakit.events.rhythm import Hours, cells_of, rhythm, silences
 
 MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
 

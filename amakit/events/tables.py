@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError
-from amakit.fetch import coverage, event_counts
+from amakit.events import counts as event_counts
+from amakit.events.continuity import continuity
+from amakit.events.rhythm import ALPHA, Hours, cells_of, evenly, expected, none_probability, silences
+from amakit.events.verdicts import FEWEST_BINS, OFF, QUIET, SMALL, judge, rate, sides_of, stretches, tail
+from amakit.fetch import coverage
 from amakit.fetch.identity import short_name
 from amakit.fetch.requests import KQL_MACHINE
-from amakit.find.continuity import continuity
-from amakit.find.rhythm import ALPHA, Hours, cells_of, evenly, expected, none_probability, silences
-from amakit.find.sources import FEWEST_BINS, OFF, QUIET, SMALL, judge, rate, sides_of, stretches, tail
 from amakit.intervals import Window
 from amakit.schemas import MACHINE, RESULTS, Verdict, result
 
@@ -75,7 +76,7 @@ def evidence(
     workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame,
     asked: "Sequence[str]" = (), unknown: "Sequence[Mapping]" = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:  # fmt: skip
-    """Give what `check` does, the first table with all that its verdicts rest on; see `amakit.find.sources.judge`."""
+    """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
     everybody = pd.concat([machines.apply(lambda c: c.str.lower()), away[MACHINE]], ignore_index=True)

@@ -7,11 +7,11 @@ probability below `ALPHA`:
 certainly away, ``[start_latest, end_earliest)``: a row from there can only have been read afterwards.  The rows are
 negative binomial with the mean and variance of the bins; the probability is at least the share of bins with as few.
 
-*Hours*: fewer rows than the hours that the outage touches should have, as `amakit.find.rhythm` foretells them.
+*Hours*: fewer rows than the hours that the outage touches should have, as `amakit.events.rhythm` foretells them.
 
 *Silence*: no row from before the outage until long after it, where the source's own rhythm lets expect some.
 
-*Record numbers*: see `amakit.find.continuity`.
+*Record numbers*: see `amakit.events.continuity`.
 
 That nothing was lost is a claim as well: ``recovered`` is said where so many rows came that with half of them lost
 that would be as improbable, or where every record number is there.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.find.rhythm import ALPHA
+from amakit.events.rhythm import ALPHA
 from amakit.schemas import Verdict
 
 if TYPE_CHECKING:

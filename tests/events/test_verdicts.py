@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amakit import connect, demo
-from amakit.fetch import event_counts
+from amakit.events import counts as event_counts
+from amakit.events import tables as events
+from amakit.events import verdicts as sources
+from amakit.events.continuity import continuity
 from amakit.fetch.coverage import horizon
-from amakit.find import events, sources
-from amakit.find.continuity import continuity
 from amakit.intervals import Window, window
 from amakit.kql.catalog import render
 from amakit.schemas import RESULTS

@@ -7,7 +7,7 @@ the share that is missing in the six hours on either side.
 import numpy as np
 import pandas as pd
 
-from amakit.fetch.event_counts import RECORD_COUNTS
+from amakit.events.counts import RECORD_COUNTS
 
 _KEY = ["item", "Source", "Channel"]
 
