@@ -211,11 +211,6 @@ def _sort(steps, text, rest, ordered):
 # -- joins ------------------------------------------------------------------------------------------------
 
 
-@operator("join", "lookup")
-def _join(steps, text, rest, ordered, name="join"):
-    raise NotImplementedError
-
-
 def _joined(name):
     def join(steps, text, rest, ordered):
         given, tail = parameters(rest)
