@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -133,3 +134,25 @@ def _parquet(frame, target):
             connection.sql("FROM result").write_parquet(str(target))
         except duckdb.IOException as error:  # a full disk, mostly
             raise OSError(str(error).splitlines()[0]) from error
+
+
+def cache_homes() -> tuple[Path, Path]:
+    """Give the folders that things made once may be kept in: the user's own (or ``AMAKIT_CACHE``), and a spare one."""
+    from platformdirs import user_cache_dir
+
+    home = Path(os.environ.get("AMAKIT_CACHE") or user_cache_dir("amakit"))
+    return home, Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
+
+
+def is_cache(folder: Path) -> bool:
+    """Make a folder for things kept where there is none yet; tell whether nobody else can have put something there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return is_own(folder)
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a file or folder is this user's, and not open to everybody."""
+    if not hasattr(os, "getuid"):
+        return True  # on Windows these folders lie below the user's own, which others cannot write to
+    about = path.stat()
+    return about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH

@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
-import tempfile
 import uuid
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -18,6 +16,7 @@ from amakit.demo.logs import SPEAK, operation_rows, usage_rows
 from amakit.demo.machines import START, fleet, words_of_kinds
 from amakit.errors import AmakitError
 from amakit.intervals import iso
+from amakit.output import cache_homes, is_cache, is_own
 from amakit.schemas import RECEIVED, tables
 
 _TENANT = "5e0c7a31-90ab-4d1e-8f52-c0a7d3b1e964"
@@ -245,21 +244,16 @@ def cached() -> Path:
     >>> json.loads((cached() / "_demo.json").read_text())["machines"]
     40
     """
-    from platformdirs import user_cache_dir
-
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     name = f"demo-{hashlib.sha256(code).hexdigest()[:12]}"
-    home = Path(os.environ.get("AMAKIT_CACHE") or user_cache_dir("amakit"))
-    spare = Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
     failed: Exception = AmakitError(
-        f"{home} and {spare} belong to somebody else, or everybody may write to them, so no demo is read from there; "
-        "name a folder of your own in AMAKIT_CACHE"
+        f"{' and '.join(str(path) for path in cache_homes())} belong to somebody else, or everybody may write to them, "
+        "so no demo is read from there; name a folder of your own in AMAKIT_CACHE"
     )
-    for parent in (home, spare):
+    for parent in cache_homes():
         folder = parent / name
         try:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not _is_own(parent):
+            if not is_cache(parent):
                 continue
             if folder.exists() and not _is_whole(folder):
                 shutil.rmtree(folder)
@@ -271,18 +265,10 @@ def cached() -> Path:
     raise failed
 
 
-def _is_own(folder):
-    """Tell whether it is this user's, and not open to everybody."""
-    if not hasattr(os, "getuid"):
-        return True  # on Windows these folders lie below the user's own, which others cannot write to
-    about = folder.stat()
-    return about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH
-
-
 def _is_whole(folder):
     """Tell whether the folder holds the tables that were written to it, at their length."""
     try:
         wanted = json.loads((folder / "_demo.json").read_text(encoding="utf-8"))["bytes"]
-        return _is_own(folder) and {path.name: path.stat().st_size for path in folder.glob("*.parquet")} == wanted
+        return is_own(folder) and {path.name: path.stat().st_size for path in folder.glob("*.parquet")} == wanted
     except (OSError, ValueError, LookupError, TypeError):
         return False

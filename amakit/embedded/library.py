@@ -284,13 +284,29 @@ class _Sql(ir.Expr):
     sql: str
 
 
+_TEXTS: contextvars.ContextVar = contextvars.ContextVar("texts", default=frozenset())
+_GIVE_TEXT = {"strcat", "substring", "tolower", "tostring", "toupper"}
+
+
+@contextlib.contextmanager
+def columns_of_text(names: frozenset) -> Iterator[None]:
+    """Take these columns for text while a query is translated: duckdb-kql knows no types, and writes SQL for each."""
+    token = _TEXTS.set(names)
+    try:
+        yield
+    finally:
+        _TEXTS.reset(token)
+
+
 def _tostring_once(original):
-    """Write a long expression into the SQL of tostring() once; it stands there nine times otherwise, and so on."""
+    """Write what is text as it is, and a long expression once; it stands there nine times otherwise, and so on."""
 
     def tostring(node):
         if isinstance(node, _Sql) or translate._is_dynamic_expr(node):
             return original(node)
         rendered = translate.render_expr(node)
+        if getattr(node, "name", None) in (_TEXTS.get() if isinstance(node, ir.ColumnRef) else _GIVE_TEXT):
+            return f"coalesce({rendered}, '')"
         if len(rendered) < 60:
             return original(node)
         return f"list_transform([{rendered}], lambda _text: {original(_Sql('_text'))})[1]"

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ _OPERATOR = re.compile(r"'(?:operator:|source:|expression:)?([A-Z]\w+?)(?:Operat
 _HINT = re.compile(r"\((.*)\)$")
 
 
-def to_sql(kql: str, columns: dict, now: str | None) -> "TranslationResult":
+def to_sql(
+    kql: str, columns: Mapping[str, Iterable[str]], now: str | None, texts: frozenset = frozenset()
+) -> "TranslationResult":
     """Translate a KQL text that duckdb-kql has.
 
     Parameters
@@ -27,6 +30,8 @@ def to_sql(kql: str, columns: dict, now: str | None) -> "TranslationResult":
         Columns by table; no other table is read, whatever a query names.
     now : str, optional
         What ``now()`` is.
+    texts : frozenset of str, optional
+        Columns that hold text wherever they stand in the query, which makes the SQL of them short.
 
     Raises
     ------
@@ -34,22 +39,22 @@ def to_sql(kql: str, columns: dict, now: str | None) -> "TranslationResult":
         When it is no KQL, KQL that is not here, or names a table that is not there.
     """
     try:
-        return _to_sql(kql, tuple((table, tuple(names)) for table, names in columns.items()), now)
+        return _to_sql(kql, tuple((table, tuple(names)) for table, names in columns.items()), now, texts)
     except RecursionError:
         raise AmakitError(TOO_DEEP) from None
 
 
 @functools.lru_cache(maxsize=256)
-def _to_sql(kql, columns, now):
+def _to_sql(kql, columns, now, texts):
     import duckdb_kql
     from duckdb_kql.errors import KqlError, KqlSyntaxError
 
-    from amakit.embedded.library import extend_library, only_these_tables
+    from amakit.embedded.library import columns_of_text, extend_library, only_these_tables
 
     extend_library()
     schema = {table: list(names) for table, names in columns}
     try:
-        with only_these_tables(schema):
+        with only_these_tables(schema), columns_of_text(texts):
             sql = duckdb_kql.to_sql(kql, schema=schema, allow_write=False, query_now=now)
     except KqlSyntaxError as error:
         reason = re.sub(r" expecting \{.*", "", " ".join(str(error).split()))  # what could stand there are 100 words

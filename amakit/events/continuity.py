@@ -38,8 +38,6 @@ def continuity(records: pd.DataFrame) -> pd.DataFrame:
     >>> int(found["numbers"][0]), int(found["found"][0]), bool(found["probability"][0] < 1e-10)
     (18, 0, True)
     """
-    from scipy.stats import betabinom
-
     sides = [records[records["side"] == s].set_index(_KEY)[[*RECORD_COUNTS]].astype("float64") for s in (0, 1, 2)]
     before, after = sides[0].align(sides[2], join="inner", axis=0)
     bins, there, spans, evenness = (before[c] + after[c] for c in ("Bins", "Records", "Spans", "Evenness"))
@@ -54,6 +52,16 @@ def continuity(records: pd.DataFrame) -> pd.DataFrame:
         share = (there - bins) / (spans - bins)  # the first number of each bin is there by definition
     yes, no = there - bins + 0.5, spans - there + 0.5
     weight = np.minimum(1.0, (1 / alike - 1) / (yes + no))
-    probability = betabinom.cdf(found, numbers.where(usable, 1), yes * weight, no * weight)
-    tested = pd.DataFrame({"numbers": numbers, "found": found, "share": share, "probability": probability})
-    return tested[usable].reset_index()
+    tested = pd.DataFrame({"numbers": numbers, "found": found, "share": share})[usable]
+    of_beta = ((yes * weight)[usable], (no * weight)[usable])
+    tested["probability"] = [_at_most(*row) for row in zip(tested["found"], tested["numbers"], *of_beta, strict=True)]
+    return tested.astype({"probability": "float64"}).reset_index()
+
+
+def _at_most(found, numbers, yes, no):
+    """Give the probability of at most so many in a beta-binomial; the import of scipy.stats takes a second or two."""
+    from scipy.special import betaln
+
+    k = np.arange(found + 1)
+    each = betaln(k + yes, numbers - k + no) - betaln(yes, no) - betaln(numbers - k + 1, k + 1) - np.log1p(numbers)
+    return min(1.0, np.exp(each).sum())

@@ -166,9 +166,9 @@ class KustoEngine:
                 f"it answered with values that are not of their type: {first_line(error)[:200]}"
             ) from error
 
-    def held(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Give a frame as it can stand in a query: here it travels in the text."""
-        return frame
+    def held(self, value: object) -> object:
+        """Give a value as it can stand in a query: here it travels in the text."""
+        return value
 
     def counted(self, kql: str) -> pd.DataFrame:
         """Ask once as `run` does, and take the answer only with the rows that were counted where it was made.

@@ -10,7 +10,8 @@ from collections import defaultdict
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from amakit.errors import AmakitError
 from amakit.exports.broken_rows import cell_as, check_whole, explain_error
@@ -21,9 +22,6 @@ from amakit.exports.relations import FILE, listed, literal
 from amakit.exports.table_files import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.kql.literals import Held
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Seconds after which Log Analytics gives a query up, and so does the embedded engine.
 LONGEST = 600
@@ -65,7 +63,7 @@ class LocalEngine:
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
         self._spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
         self._run(f"SET temp_directory = {quoted_text(str(self._spill))}")
-        self._text_tables, self._columns, self._held, self._files = set(), {}, [], Folder()
+        self._text_tables, self._columns, self._held, self._files = set(), {}, {}, Folder()
         # a made-up fleet has a made-up today, so that ago() finds it; what was copied of the past is as it was then
         self._now = (made_up(self._path) or read_manifest(self._path) or {}).get("end")
         if self._path.is_dir():
@@ -85,6 +83,8 @@ class LocalEngine:
         if not self._columns:
             self._nothing()
         self._schema = schema(self._connection)
+        kinds = [kind for columns in self._columns.values() for kind in columns.items()]
+        self._texts = frozenset(name for name, _ in kinds) - {name for name, kind in kinds if kind != "string"}
 
     def _nothing(self):
         """Say why nothing can be read."""
@@ -158,7 +158,7 @@ class LocalEngine:
         self._closing()
         shutil.rmtree(self._spill, ignore_errors=True)
 
-    def run(self, kql: str) -> "pd.DataFrame":
+    def run(self, kql: str) -> pd.DataFrame:
         """Run KQL of a user's own and give the result as a frame.
 
         Raises
@@ -186,19 +186,24 @@ class LocalEngine:
         finally:
             steps.drop()
 
-    def counted(self, kql: str) -> "pd.DataFrame":
+    def counted(self, kql: str) -> pd.DataFrame:
         """Run a packaged query, which keeps to what duckdb-kql has; nothing can get lost on the way."""
-        from amakit.embedded.translate import to_sql
+        from amakit.embedded.translations import translated, with_values
 
         try:
             with self._naming_refused():
-                held = {table.name: list(table.columns) for table in self._held}
-                sql = to_sql(kql, self._schema | held, self._now)
-                self._load_text_tables(str(sql))
-                return self._fetch(str(sql), dict(sql.parameters))
+                tables = {n: value for n, value in self._held.items() if isinstance(value, Held)}
+                values = {n: value for n, value in self._held.items() if n not in tables}
+                held = {table.name: list(table.columns) for table in tables.values()}
+                sql, parameters = translated(kql, self._schema | held, self._texts, self._now)
+                sql = with_values(sql, values)
+                self._load_text_tables(sql)
+                return self._fetch(sql, parameters)
         finally:
             while self._held:
-                self._run(f"DROP TABLE {quoted_name(self._held.pop().name)}")
+                _, value = self._held.popitem()
+                if isinstance(value, Held):
+                    self._run(f"DROP TABLE {quoted_name(value.name)}")
 
     @contextmanager
     def _naming_refused(self):
@@ -254,14 +259,23 @@ class LocalEngine:
         finally:
             timer.cancel()
 
-    def held(self, frame: "pd.DataFrame") -> Held:
-        """Hold a frame as a table until the next query has run.
+    def held(self, value: object) -> object:
+        """Hold a value until the next query has run: a frame as a table, others to put them into the SQL.
 
         Returns
         -------
-        amakit.kql.literals.Held
+        amakit.kql.literals.Held or object
+            What the text of the query names instead.
         """
-        table = Held(f"held {len(self._held)}", tuple(frame.columns))
+        from amakit.embedded.translations import stand_in
+
+        number = len(self._held)
+        if not isinstance(value, pd.DataFrame):
+            named = stand_in(value, number)
+            if named is not value:
+                self._held[number] = value
+            return named
+        frame, table = value, Held(f"held {number}", tuple(value.columns))
         times = {c: frame[c].dt.tz_convert(None) for c in frame.select_dtypes("datetimetz")}
         cells = ", ".join(
             f"nullif({quoted_name(c)}, 'nan') AS {quoted_name(c)}" if frame[c].dtype.kind == "f" else quoted_name(c)
@@ -270,7 +284,7 @@ class LocalEngine:
         self._connection.register("given", frame.assign(**times))
         self._run(f"CREATE TABLE {quoted_name(table.name)} AS SELECT {cells} FROM given")
         self._connection.unregister("given")
-        self._held.append(table)
+        self._held[number] = table
         return table
 
     def _fetch(self, sql, parameters=None):
@@ -351,8 +365,9 @@ class LocalEngine:
     def _run(self, sql, parameters=None, table=""):
         try:
             return self._connection.execute(sql, parameters or None)
-        except self._errors as error:
-            text = str(error)
+        except (self._errors, UnicodeDecodeError) as error:
+            # DuckDB cuts the values that it quotes, perhaps in the middle of a letter
+            text = error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
             for copy, path in self._files.copies.items():
                 text = text.replace(copy, path)
             paths = [path for path, _ in self.files(table)] if table else []

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("amakit")
 #: After so many parts of one question stayed without an answer, no further part of it is cut.
+#: Kinds of values that an engine may hold and name in the text.
+_HELD = ("datetime", "dynamic", "datatable")
 _HOPELESS = 3
 
 
@@ -387,10 +389,11 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        held = {k: self._engine.held(v) for k, v in values.items() if isinstance(v, pd.DataFrame)}
+        kinds = {k: kind for k, (kind, _) in wanted.parameters.items()}
+        held = {k: self._engine.held(v) if kinds[k] in _HELD else v for k, v in values.items()}
         text, asked = (
             catalog.render(wanted, question.lacking, **given) + catalog.share(wanted.parts[1:], bits)
-            for given in (values, values | held)
+            for given in (values, held)
         )
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
