@@ -326,7 +326,7 @@ def _in_english(away, proof):
     """Render the evidence of each outage for the column that people read; code reads the frame."""
     from amakit.prose.evidence import rendered  # the other import upwards: a rendering is words
 
-    return ["; ".join(statements) for statements in rendered(away, proof)]
+    return pd.Series(["; ".join(statements) for statements in rendered(away, proof)], away.index, "str")
 
 
 def _window(workspace, start, end):

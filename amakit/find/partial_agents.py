@@ -48,6 +48,8 @@ def lost_heartbeats(
     due = (until - rows["last"]).dt.total_seconds() / rows["interval_s"]
     # the beat at the end came; where there is none, that at the horizon is not due yet
     number = np.where(rows["first"].isna(), np.ceil(due), due.round()) - 1
+    # told by these beats themselves: what the whole window says is finer on one machine than on another
+    rows["interval_s"] = ((rows["first"] - rows["last"]).dt.total_seconds() / (number + 1)).fillna(rows["interval_s"])
     return _gaps(rows.assign(
         data_type="Heartbeat", stream="", last_before=rows["last"], first_after=rows["first"],
         lost=number, lost_low=number, lost_high=number, ongoing=rows["first"].isna(),

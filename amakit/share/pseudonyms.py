@@ -77,8 +77,8 @@ _ADDRESS = (
 )
 #: A NetBIOS name is the first so many letters of a longer one.
 _NETBIOS = 15
-#: A cell of a datatable that names a machine: a time or a number follows it.
-_CELL = re.compile(r'[\[,]"((?:[^"\\]|\\.)+)",(?=datetime\(|long\()')
+_TABLE = re.compile(r'datatable\((?P<head>[^)]*)\)\[(?P<cells>(?:"(?:[^"\\]|\\.)*"|[^"\]])*)\]')
+_CELL = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"|\w+\([^)]*\)')
 
 
 def pseudonym(key: bytes, kind: str, text: str) -> str:
@@ -185,8 +185,9 @@ class Pseudonyms:
             elif kind := _IDENTITY.get(_plain(name)):
                 found.update(_parts(kind, text))
             elif "datatable(" in text:  # an id and a name may share a cell
-                cells = (re.sub(r"\\(.)", r"\1", cell).split() for cell in {*_CELL.findall(text)})
-                found.update(part for cell in cells for word in cell for part in _parts("machine", word))
+                found.update(
+                    part for cell in _named_cells(text) for word in cell.split() for part in _parts("machine", word)
+                )
         names = {}
         for kind, text in sorted(found, key=lambda pair: (pair[0] != "machine", pair)):
             own = pseudonym(key, kind, text)
@@ -386,6 +387,15 @@ def _parts(kind, text):
             yield from (("machine", host), ("domain", domain))
     if not _stays(kind, lower):
         yield kind, text
+
+
+def _named_cells(text):
+    """Give the cells of the datatables in a query that name a machine: an id and a computer name may share one."""
+    for table in _TABLE.finditer(text):
+        columns = [column.partition(":")[0].strip().lower() for column in table["head"].split(",")]
+        for n, cell in enumerate(_CELL.finditer(table["cells"])):
+            if cell["text"] and columns[n % len(columns)] in ("resourceid", "computer", "key"):
+                yield re.sub(r"\\(.)", r"\1", cell["text"])
 
 
 def _spellings(kind, text):

@@ -36,7 +36,9 @@ ODD = [
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    beats = pd.DataFrame({"TimeGenerated": pd.to_datetime(["2026-03-01"], utc=True), "Computer": ["web-01"], "Version": [None]})
+    beats = pd.DataFrame(
+        {"TimeGenerated": pd.to_datetime(["2026-03-01"], utc=True), "Computer": ["web-01"], "Version": [None]}
+    )
     beats.to_csv(folder / "Heartbeat.csv", index=False)
     engine = LocalEngine(folder)
     yield engine

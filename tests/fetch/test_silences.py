@@ -44,7 +44,10 @@ REGULAR = {
         heartbeats("m", every(60, "2026-05-04", "2026-05-09", [
             (f"2026-05-{d:02d} {t}:00", f"2026-05-{d:02d} {t}:59") for d in range(4, 9) for t in ("05:04", "18:56")
         ], 11))],
-    "off from 10 to 22 each day": lambda: [nightly(f"m{n}", 5, ("10:00", "22:00"), 7 * n) for n in range(2)],
+    # an agent that was stopped samples in another phase; two that kept it would show a hole in the record instead
+    "off from 10 to 22 each day": lambda: [heartbeats(f"m{n}", pd.concat([
+        every(60, f"2026-05-{d - 1:02d} 22:00", f"2026-05-{d:02d} 10:00", phase=(7 * n + 17 * d) % 60)
+        for d in range(5, 10)])) for n in range(2)],
     "off over midnight": lambda: [heartbeats("m", every(60, "2026-05-04 06:00", "2026-05-08 18:00", [
         (f"2026-05-{d:02d} 20:00", f"2026-05-{d + 1:02d} 05:00") for d in range(4, 8)], 11))],
     "200 s each hour": lambda: [heartbeats("m", every(60, "2026-05-04", "2026-05-08", [

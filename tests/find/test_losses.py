@@ -29,7 +29,8 @@ def due(interval, phase, down=DOWN):
 @pytest.mark.parametrize(("before", "after"), [(10, 60), (60, 10), (10, 15), (30, 300)])
 def test_an_interval_that_changes_with_the_upgrade_keeps_the_truth_inside(before, after, tmp_path):
     phases = [5.0, 8.0, 9.5]
-    perf = [sampled(f"c{n}", before, after, phase, 7 + 4 * n) for n, phase in enumerate(phases)]
+    # each begins again within its new interval of the agent's start
+    perf = [sampled(f"c{n}", before, after, phase, (7 + 4 * n) % after) for n, phase in enumerate(phases)]
     found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
     (outage,) = found.outages.itertuples()
     assert outage.start_earliest <= at(DOWN[0]) <= outage.start_latest

@@ -303,7 +303,7 @@ def test_axe_finds_nothing_against_the_page(made, opened, scheme):
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_of_text_stand_out_from_every_paper(scheme):
-    style = (Path(amakit.__file__).parent / "page" / "style.css").read_text(encoding="utf-8")
+    style = (Path(amakit.__file__).parent / "report" / "page" / "style.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--(\w+): #(\w+)", re.findall(r":root \{([^}]*)\}", style)[scheme]))
     for text in ("ink", "soft", "mark", "bad"):
         for paper in ("paper", "band", "tint"):
