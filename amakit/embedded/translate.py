@@ -57,8 +57,7 @@ def _to_sql(kql, columns, now, texts):
         with only_these_tables(schema), columns_of_text(texts):
             sql = duckdb_kql.to_sql(kql, schema=schema, allow_write=False, query_now=now)
     except KqlSyntaxError as error:
-        reason = re.sub(r" expecting \{.*", "", " ".join(str(error).split()))  # what could stand there are 100 words
-        broken = AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before")
+        broken = _unparsed(error)
         broken.add_note(kql)
         raise broken from error
     except KqlError as error:
@@ -66,6 +65,11 @@ def _to_sql(kql, columns, now, texts):
     if sql.unbound:
         raise UsageError(f"the query declares parameters without values: {', '.join(sql.unbound)}")
     return sql
+
+
+def _unparsed(error):
+    reason = re.sub(r" expecting \{.*", "", " ".join(str(error).split()))  # what could stand there are 100 words
+    return AmakitError(f"the query cannot be parsed: {reason}; mend it there or just before")
 
 
 def explained(error: Exception, schema: dict) -> AmakitError:
@@ -105,15 +109,25 @@ def located(error: AmakitError, kql: str) -> AmakitError:
     AmakitError
         The same.
     """
-    told = re.search(r"parse KQL at (\d+):(\d+)", str(error))
-    if told is None:
+    from duckdb_kql.errors import KqlSyntaxError
+    from duckdb_kql.parser import parse
+
+    if not re.search("cannot be parsed|^Referenced column", str(error)):
         return error
-    for step in getattr(error, "__notes__", []):
+    told = re.search(r"parse KQL at (\d+):(\d+)", str(error))
+    for step in getattr(error, "__notes__", []) if told else []:
         rest = step.split("\n")[int(told[1]) - 1][int(told[2]) :]
         at = kql.find(rest) if rest.strip() else -1
-        line, column = kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at) - 1
-        place = f"parse KQL at {line}:{column}" if at >= 0 else "parse the query"
-        error.args = (str(error).replace(told[0], place),)
+        if at >= 0:
+            line, column = kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at) - 1
+            error.args = (str(error).replace(told[0], f"parse KQL at {line}:{column}"),)
+            return error
+    try:  # the step holds what the user never wrote: where the whole query breaks is the better answer
+        parse(kql)
+    except KqlSyntaxError as whole:
+        return _unparsed(whole)
+    except RecursionError:
+        return AmakitError(TOO_DEEP)
     return error
 
 

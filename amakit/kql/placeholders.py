@@ -195,8 +195,8 @@ def pointed(error: AmakitError, text: str) -> AmakitError:
     Examples
     --------
     >>> print(pointed(AmakitError("there is no table 'Heartbeet'"), "Heartbeet | take 1").place)
-       1 | Heartbeet | take 1
-           ^
+       1 Heartbeet | take 1
+         ^
     """
     return marked(error, Filled(text, text, ((0, 0, True),), first=1))
 

@@ -221,7 +221,7 @@ def test_names_that_could_break_a_query_do_not_and_bytes_repeat(small, tmp_path)
 def test_an_interruption_leaves_what_is_done_and_the_rest_is_fetched_later(small, tmp_path, monkeypatch, at):
     source, _ = small
     window = ("2026-03-01T12:00", "2026-03-03")
-    stored, calls = snapshot._stored, []
+    stored, calls = snapshots._stored, []
 
     def breaking(folder, piece, *rest):
         if len(calls) == at:
