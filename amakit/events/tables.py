@@ -132,7 +132,7 @@ class _Table:
         self.hours["place"] = ((self.hours["Hour"] - self.grid[0]) // _HOUR).astype("int64")
         self.hours["first"], self.hours["last"] = (self._at(self.hours[c]) for c in ("FirstRow", "LastRow"))
         self.hours["Rows"] = self.hours["Rows"].astype("float64")
-        self.pairs = self.hours[[*MACHINE, "source"]].drop_duplicates(ignore_index=True)
+        self.pairs = self.hours[[*MACHINE, "source"]].drop_duplicates().sort_values([*MACHINE, "source"])
 
     # -- clock ----------------------------------------------------------------------------------------------------
 
@@ -238,6 +238,7 @@ class _Table:
         """Test one source and outage by its hours."""
         raw, source, met, _, told, (late, known) = self.known[item.resource_id, item.computer, item.source]
         start, end = self._at(item.start), self._at(item.end)
+        start = max(start, 0.0)  # it may have begun before the window, of which nothing was counted
         places = np.arange(int(start), min(len(raw), max(int(np.ceil(end)), int(start) + 1)))
         carried = told.carried[places]
         due = evenly(told, start, end) if carried.any() else np.nan  # hours without a rate add nothing: too few, if any
@@ -247,7 +248,7 @@ class _Table:
             "expected": np.nan if off else due, "spread": spread, "hours_probability": 1.0, "silence_probability": 1.0,
             "after_probability": 1.0, "before_probability": 1.0, "returned": True, "burst": False,
             "silent_from": pd.NaT, "silent_to": pd.NaT, "silent_rows": np.nan, "whole_rows": np.nan,
-            "carried": bool(carried.all()), "stamped": bool(known > 0 and late < 0.05 * known),
+            "carried": bool(carried.size and carried.all()), "stamped": bool(known > 0 and late < 0.05 * known),
             "covered": bool(item.start >= self.first and item.start <= self.until),
         }  # fmt: skip
         if not off and np.isfinite(due) and len(places):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from amakit.events.counts import LOGS
+from amakit.events.counts import content_columns, log_tables, source_columns
 from amakit.fetch import heartbeats, samples
 from amakit.intervals import Window
 from amakit.kql.catalog import Query, packaged, query, render
@@ -131,8 +131,8 @@ def plan(
 
 
 def _tables(workspace):
-    wanted = [t for t in workspace.tables if t in KEYS or t in LOGS or t.lower().endswith("_cl")]
-    return [table for table in wanted if "TimeGenerated" in workspace.columns(table)]
+    known = [table for table in workspace.tables if table in KEYS and "TimeGenerated" in workspace.columns(table)]
+    return [*known, *log_tables(workspace)]
 
 
 def _stem(when):
@@ -190,17 +190,27 @@ def _cuts(workspace, table, span, given, some):
 
 
 def _reads(workspace, table):
-    """Give the columns that packaged queries read of a table, the type of those that are there, and the rare ones."""
+    """Give the columns that packaged queries read of a table, with the type of those that are there.
+
+    And those of them that only queries which look for few rows read; and those that only tell rows apart, of which a
+    hash does as well as the text.
+    """
     reads = {}
     for name, packed in packaged().items():
         stands = any(kind == "table" for kind, _ in packed.parameters.values())
         first = next(iter(packed.reads.values()))
         reads[name] = (first if table not in KEYS else ()) if stands else packed.reads.get(table, ())
     there = workspace.columns(table) | (RECEIVED if workspace.live else {})
+    content = () if table in KEYS else tuple(content_columns(workspace, table))
+    reads["source"] = () if table in KEYS else tuple(source_columns(workspace, table))
     usual = tables()[table if table in tables() else "WindowsEvent"]
-    wanted = [c for c in dict.fromkeys(c for columns in reads.values() for c in columns) if c in there or c in usual]
+    read = dict.fromkeys([*(c for columns in reads.values() for c in columns), *content])
+    wanted = [c for c in read if c in there or c in usual]
     rare = set(reads.pop(_SAYING.get(table, ""), ())) - {c for columns in reads.values() for c in columns}
-    return wanted, {column: there[column] for column in wanted if column in there}, rare
+    apart = {c for c in content if there.get(c) in ("string", "dynamic")}
+    apart -= {c for columns in reads.values() for c in columns}
+    types = {c: "string" if c in apart else there[c] for c in wanted if c in there}
+    return wanted, types, rare - apart, apart
 
 
 def _statements(name):
@@ -226,7 +236,7 @@ def _lines(table, some):
 
 def _copy(workspace, table, some, saying="", reach=()):
     """Make the query for rows of a table: all, ``only`` or ``not`` those that say something, or within a reach."""
-    wanted, there, rare = _reads(workspace, table)
+    wanted, there, rare, apart = _reads(workspace, table)
     lines = _lines(table, some)
     if "Computer" in there:
         lines.insert(2, "extend Spelled = Computer")  # before it becomes lower case
@@ -246,6 +256,9 @@ def _copy(workspace, table, some, saying="", reach=()):
         lines.append("where TimeGenerated >= Since and TimeGenerated < Until")
     cells = {c: f"{c} = Spelled" if c == "Computer" else c for c in there}
     cells |= {c: f"{c} = iff({condition}, {c}, {literal(None, there[c])})" for c in there if c in rare}
+    for column in sorted(apart):  # equal texts have equal hashes, and what else is in them is nobody's
+        text = f'iff(isempty({column}), "", hash_md5(tostring({column})))'
+        cells[column] = f"{column} = " + (f"iff({condition}, tostring({column}), {text})" if condition else text)
     if "Claims" in cells:  # they hold names and addresses of people; of them the application's id alone is read
         cells["Claims"] = r'Claims = extract("\"appid\"\\s*:\\s*\"[^\"]+\"", 0, Claims)'
         cells |= {c: f"{c} = {literal(None, there[c])}" for c in ("Claims_d",) if c in there}
