@@ -378,7 +378,7 @@ def _notes(fleet, runs, intervals, anew):
     agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
     new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
     told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
-    return told.agg(lambda row: "; ".join(filter(None, row)), axis=1)
+    return pd.Series(["; ".join(filter(None, row)) for row in told.itertuples(index=False)], told.index, "str")
 
 
 def _blind(away, asked, horizon, unrecorded):

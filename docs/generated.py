@@ -6,7 +6,9 @@
 import functools
 import inspect
 import json
+import pkgutil
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -119,15 +121,21 @@ def names():
              _listed("amakit", plain)]  # fmt: skip
     for name, module in public.items():
         if isinstance(module, ModuleType):
-            about, own = inspect.getdoc(module).splitlines()[0], [n for n in vars(module) if _own(module, n)]
-            parts.append(f"## `amakit.{name}`\n\n{about}\n\n{_listed(f'amakit.{name}', own)}")
+            parts.append(f"## `amakit.{name}`\n\n{inspect.getdoc(module).splitlines()[0]}")
+            if "__all__" in vars(module):
+                parts.append(_listed(f"amakit.{name}", module.__all__))
+            else:
+                homes = [import_module(f"amakit.{name}.{part.name}") for part in pkgutil.iter_modules(module.__path__)]
+                parts += [_listed(home.__name__, own) for home in homes if (own := _documented(home))]
     return "\n\n".join(parts)
 
 
-def _own(module, name):
-    thing = getattr(module, name)
-    made = (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == module.__name__
-    return made and not name.startswith("_")
+def _documented(module):
+    """List the functions of a module that are for others: those whose arguments and result are explained."""
+    own = [
+        thing for thing in vars(module).values() if inspect.isfunction(thing) and thing.__module__ == module.__name__
+    ]
+    return [f.__name__ for f in own if f.__name__[0] != "_" and "\nReturns\n---" in (inspect.getdoc(f) or "")]
 
 
 def _listed(module, members):
@@ -138,7 +146,7 @@ def _listed(module, members):
 def charts():
     """Draw every chart on the demo fleet."""
     parts = ["# Charts", (HERE / "parts" / "charts.md").read_text(encoding="utf-8")]
-    for name in [name for name in vars(amakit.charts) if _own(amakit.charts, name)]:
+    for name in amakit.charts.__all__:
         chart = getattr(amakit.charts, name)
         figure = chart(demo()) if next(iter(inspect.signature(chart).parameters), "") == "analysis" else None
         if hasattr(figure, "to_plotly_json"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -191,7 +192,8 @@ def test_bad_input_is_one_sentence_a_status_and_no_file(case, folder, tmp_path):
     assert words in done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("amakit: ")
-    assert done.stderr.count("\n") == 1
+    place = r"\n {0,3}\d+ [^\n]*\n *\^" if arguments[0] == "query" else ""  # of a query, the line and the place in it
+    assert re.fullmatch(rf"[^\n]+(?:{place})?\n", done.stderr)
     assert sorted(p.name for p in folder.iterdir()) == before
     assert not any(p.is_file() for p in tmp_path.rglob("*"))
 

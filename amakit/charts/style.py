@@ -61,8 +61,8 @@ def theme(dark: bool = False) -> go.layout.Template:
 
     Examples
     --------
-    >>> import amakit
-    >>> shown = inventory(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> import amakit, amakit.charts
+    >>> shown = amakit.charts.inventory(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
     >>> shown.update_layout(template=theme(dark=True)).layout.template.layout.font.color
     '#A4ADB8'
     """

@@ -145,7 +145,7 @@ class ControlPlane:
         -------
         pandas.DataFrame
             Operations of `PROVIDERS` only, by time.  What the kit does not read and what tells of a person more than
-            the caller (claims, authorization, the HTTP request) stays empty.
+            the caller (authorization, the HTTP request, of the claims all but the application) stays empty.
 
         Raises
         ------
@@ -463,6 +463,7 @@ def _row(event):
     )
     entity = event.resource_id or ""
     properties = json.dumps(event.properties or {}, ensure_ascii=False)
+    application = (event.claims or {}).get("appid")  # tells a service from a person; the rest tells of people
     return {
         "TimeGenerated": event.event_timestamp, "EventSubmissionTimestamp": event.submission_timestamp,
         "OperationName": operation[1], "OperationNameValue": operation[0].upper(),
@@ -471,6 +472,7 @@ def _row(event):
         "Caller": event.caller, "Category": category[0], "CategoryValue": category[0], "Level": event.level,
         "CorrelationId": event.correlation_id, "OperationId": event.operation_id, "EventDataId": event.event_data_id,
         "Properties": properties, "Properties_d": properties,
+        "Claims": json.dumps({"appid": application}) if application else "",
         "ResourceId": entity, "_ResourceId": entity.lower(), "Resource": entity.rpartition("/")[2],
         "ResourceGroup": event.resource_group_name, "ResourceProvider": provider[1],
         "ResourceProviderValue": (provider[0] or operation[0].partition("/")[0]).upper(),

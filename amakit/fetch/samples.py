@@ -201,10 +201,7 @@ def list_streams(fleet: Fleet, table: str, name: str) -> tuple[pd.DataFrame, pd.
     asked = {*names["ResourceId"], *names["Computer"], *short_name(names["Computer"])} if fleet.asked else {""}
     parts = by_slice(fleet.workspace, f"{name}_streams", fleet.window, machines=sorted(asked - {""}))
     listed = pd.concat(parts)
-    if name == "health":  # AMAHealth names no computer
-        names = names.assign(Computer="").drop_duplicates([*KQL_MACHINE])
-    else:
-        names = machines_of(fleet, listed)
+    names = machines_of(fleet, listed)  # rows without a computer under the id of a scale set are nobody's
     rows = listed.merge(names, on=KQL_MACHINE).rename(columns={"Stream": "stream"}).assign(data_type=table)
     grouped = rows.groupby([*MACHINE, "data_type", "stream"])
     return grouped.agg(First=("First", "min"), Last=("Last", "max"), Samples=("Samples", "sum")).reset_index(), names

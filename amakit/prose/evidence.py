@@ -37,7 +37,7 @@ def rendered(
     Examples
     --------
     >>> import amakit
-    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10", ["web-03"])
+    >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10", ["sql-07"])
     >>> ["; ".join(told) for told in rendered(found.outages, found.evidence)] == found.outages["evidence"].tolist()
     True
     """

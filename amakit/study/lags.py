@@ -61,8 +61,9 @@ def lags(analysis: "Analysis", releases: pd.DataFrame, origin: str = "fleet") ->
     Examples
     --------
     >>> import amakit
+    >>> from amakit.study import releases
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    >>> lags(found, known_releases.known())["state"].isin(["upgraded", "before", "waiting"]).all()
+    >>> lags(found, releases.known())["state"].isin(["upgraded", "before", "waiting"]).all()
     np.True_
     """
     if origin not in ORIGINS:

@@ -89,7 +89,7 @@ def test_instances_of_a_scale_set_are_machines_of_their_own(tmp_path):
 
 
 def test_a_machine_made_anew_under_its_name_was_neither_upgraded_nor_silent(tmp_path):
-    beats = two({}, {"SourceComputerId": "new", "VMUUID": "new"}, down=("2026-05-04 10:00", "2026-05-04 14:00"))
+    beats = two({}, {"SourceComputerId": "new", "VMUUID": "new-vm"}, down=("2026-05-04 10:00", "2026-05-04 14:00"))
     found = analyzed(tmp_path, *DAY, Heartbeat=beats)
     assert found.transitions.empty
     assert found.outages.empty

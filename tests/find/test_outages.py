@@ -188,7 +188,8 @@ def test_a_million_jittered_samples_give_no_gap():
     rng = np.random.default_rng(7)
     seconds = np.arange(1_000_000) * 60.004 + rng.normal(0, 0.4, 1_000_000)
     found = [schedule(part) for part in np.array_split(seconds, 1000)]
-    assert all(abs(plan.interval - 60.004) < 0.02 for plan in found)
+    # a schedule rests on the last samples alone, so that a changed rule shows: it knows how far off it may be
+    assert all(abs(plan.interval - 60.004) < 5 * plan.error < 0.06 for plan in found)
     spacing = np.diff(seconds)
     limits = np.repeat([1.5 * plan.interval for plan in found], 1000)[1:]
     assert not (spacing > limits).any()
@@ -410,5 +411,10 @@ def test_a_day_of_its_own_shows_the_outages_that_the_fortnight_shows_of_that_day
         own = amakit.analyze(logs, start, start + pd.Timedelta(days=1)).outages
         reached = whole["ongoing"] | (whole["end_latest"] > start)
         ended = whole[reached & (whole["start_earliest"] < start + pd.Timedelta(days=1))]
-        columns = ["computer", "start_earliest", "end_latest", "from_version", "to_version", "cause"]
-        assert own[columns].values.tolist() == ended[columns].values.tolist()
+        columns = ["computer", "end_latest", "from_version", "to_version", "cause"]
+        own, ended = (found.sort_values("computer", ignore_index=True) for found in (own, ended))
+        pd.testing.assert_frame_equal(own[columns], ended[columns])
+        # of a machine that was silent before the day, heartbeats alone are looked up: a wider bracket, of one beat
+        earlier = (ended["start_earliest"] - own["start_earliest"]).dt.total_seconds()
+        assert earlier[own["start_earliest"] >= start].eq(0).all()
+        assert earlier.between(0, 60).all()

@@ -286,9 +286,7 @@ def test_a_gap_under_one_version_is_not_drawn(found):
 
 def test_every_chart_has_a_caption_and_one_template_for_either_paper(found, monkeypatch):
     drawn = gallery(found)
-    public = {name for name, value in vars(charts).items() if callable(value) and value.__module__ == charts.__name__
-              and not name.startswith("_")}  # fmt: skip
-    assert {name for name, _, _ in drawn} == public - {"live", "redraw", "row_names", "theme"}
+    assert {name for name, _, _ in drawn} == set(charts.__all__) - {"live", "redraw", "row_names", "theme"}
     for name, figure, caption in drawn:
         assert figure.layout.template.layout.font.color == "#737373", name
         assert figure.layout.title.text, name
@@ -316,7 +314,10 @@ def test_a_version_has_one_colour_in_all_charts(found):
 
 
 def test_every_word_of_the_explorer_is_used():
-    code = (Path(amakit.__file__).parent / "explore.py").read_text(encoding="utf-8")
+    folder = Path(amakit.__file__).parent
+    code = "".join(
+        path.read_text(encoding="utf-8") for part in ("lab", "charts") for path in (folder / part).glob("*.py")
+    )
     for key in texts("en")["explore"]:
         assert f'"{key}"' in code or key.startswith("tab "), key
 

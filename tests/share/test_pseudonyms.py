@@ -312,7 +312,7 @@ def test_nothing_of_the_demo_remains(real, shown):
 
 
 def test_everything_else_of_the_demo_is_unchanged(real, shown):
-    free = {"evidence", "stream", "note"}
+    free = {"evidence", "stream", "note", "text"}
     kinds = {
         "resource_id": "resource",
         "base": "resource",
