@@ -9,7 +9,8 @@ negative binomial with the mean and variance of the bins; the probability is at 
 
 *Hours*: fewer rows than the hours that the outage touches should have, as `amakit.events.rhythm` foretells them.
 
-*Silence*: no row from before the outage until long after it, where the source's own rhythm lets expect some.
+*Silence*: no row until long after the outage, where the source's own rhythm lets expect some.  Where only the time
+before the outage makes a silence long, it is a silence, but not the outage's: undetermined.
 
 *Record numbers*: see `amakit.events.continuity`.
 
@@ -147,8 +148,7 @@ def judge(found: pd.DataFrame) -> pd.Series:
     """
     rows, off = found["rows_inside"] > 0, found["cause"].isin(OFF)
     away = found["after_probability"] < ALPHA
-    tests = found[["inside_probability", "hours_probability", "silence_probability"]].min(axis=1)
-    few = tests < ALPHA
+    few = found[["inside_probability", "hours_probability"]].min(axis=1) < ALPHA
     loss = [Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS]
     rules: list[tuple[pd.Series, str]] = [
         (found["ongoing"] | found["apart"] | (found["cause"] == "not_recorded"), Verdict.UNDETERMINED),
@@ -164,6 +164,7 @@ def judge(found: pd.DataFrame) -> pd.Series:
         (off & ~rows, Verdict.NONE_EXPECTED),
         (few & (found["replayed"] | ~found["covered"]), Verdict.UNDETERMINED),
         *((few & (rows == part), said) for part, said in zip((True, False), loss, strict=True)),
+        (found["silence_probability"] < ALPHA, Verdict.UNDETERMINED),
         (off | ~found["carried"] | found["expected"].isna(), Verdict.UNDETERMINED),  # how long it was on is not known
     ]  # fmt: skip
     conditions = [condition.to_numpy(dtype="bool", na_value=False) for condition, _ in rules]
