@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit.find.versions import rolled_back, version_key
+from amakit.fetch import heartbeats
+from amakit.find.versions import rolled_back, runs, transitions, version_key
+from amakit.intervals import window
 
 COLUMNS = ["resource_id", "computer", "from_version", "to_version", "kind", "last_old", "first_new"]
 
@@ -17,8 +19,13 @@ def found(folder, start="2026-03-01", end="2026-03-08", machines=None):
         return amakit.analyze(workspace, start, end, machines)
 
 
-def changes(folder, *window):
-    return list(found(folder, *window).transitions[COLUMNS].itertuples(index=False, name=None))
+def changes(folder, start="2026-03-01", end="2026-03-08"):
+    """Take the way of an analysis to its transitions, and no further: outages and logs have tests of their own."""
+    with amakit.connect(folder) as workspace:
+        asked = window(start, end)
+        fleet = heartbeats.fleet(workspace, asked, [])
+        known = transitions(runs(heartbeats.version_spans(fleet)))
+    return list(known.loc[known["first_new"] >= asked.start, COLUMNS].itertuples(index=False, name=None))
 
 
 def versions(folder, *window):
