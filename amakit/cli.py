@@ -169,6 +169,7 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
+    from amakit.events.silent_now import silences
     from amakit.fetch.survey import remarks, survey
     from amakit.share.snapshot import changed
 
@@ -190,6 +191,8 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
         for table, cost in missing.items():
             say(f"no {table}: {cost}")
         for line in remarks(ws, found):
+            say(line)
+        for line in silences(ws) if ws.kind != "kusto" else ():
             say(line)
 
 

@@ -288,7 +288,7 @@ class Explorer:
         run = w.Button(description=says["run"], button_style="primary", layout=fit)
         again = w.Button(description=says["follow"], layout=fit)
         self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
-        self._tables = {name: w.HTML() for name in ("outages", "streams", "events")}
+        self._tables = {name: w.HTML() for name in ("outages", "streams", "events", "sources")}
         tabs = w.Tab(list(self._tables.values()), titles=[says[f"tab {name}"] for name in self._tables])
         tabs.add_class("amakit-numbers")
         self._places = {name: w.VBox().add_class("amakit-chart") for name in ("fleet", "machine")}
@@ -369,7 +369,7 @@ class Explorer:
         filtered = before is None or any(
             getattr(before, name) != getattr(choice, name) for name in ("os_type", "cause", "pair"))  # fmt: skip
         focused = before is None or (before.machine, before.outage) != (choice.machine, choice.outage)
-        _, self.shown = chosen(self.analysis, choice)
+        left, self.shown = chosen(self.analysis, choice)
         self._following = True
         self._outage.options = explorer.options(
             self._known, rows_of_machine(choice.machine, self.shown), self._words
@@ -381,10 +381,14 @@ class Explorer:
         self._say(self._cost, page.plain(self._cost_section()))
         if filtered or focused:
             self._tables["outages"].value = _table(self._outages_table(), self._given["language"])
+        none = html.escape(self._says["no rows"])
+        if filtered:
+            silent = explorer.sources_table(self._known, left, _ROWS, self._words)
+            self._tables["sources"].value = _table(silent, self._given["language"]) or none
         if focused:
             for name, table in (("streams", explorer.streams_table), ("events", explorer.events_table)):
                 frame = table(self._known, choice.outage, self._words)
-                self._tables[name].value = _table(frame, self._given["language"]) or html.escape(self._says["no rows"])
+                self._tables[name].value = _table(frame, self._given["language"]) or none
             if self._text.value == self._suggested:  # the reader's own query stays
                 self._suggest()
         if self._figures:

@@ -5,6 +5,8 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, outage_cells, outage_closely
+from amakit.prose.silent_sources import stayed_away
+from amakit.schemas import MACHINE
 
 
 def explorer(
@@ -76,11 +78,25 @@ def events_table(known: facts.Facts, outage: int | None, words: Language) -> pd.
     events = known.events[known.events["outage"] == outage]
     cells = events.assign(
         data_type=events["data_type"].map(lambda text: visible(text, 80)),
+        source=events["source"].map(lambda text: visible(text, 120) or "–"),
         expected=events["expected"].map("{:,.1f}".format),
         max_delay=["–" if pd.isna(s) else words.duration(s) for s in events["max_delay_s"]],
         verdict=events["verdict"].map(words.heading),
     )  # fmt: skip
-    return words.table(cells, ["data_type", "rows_inside", "expected", "max_delay", "verdict"])
+    return words.table(cells, ["data_type", "source", "rows_inside", "expected", "max_delay", "verdict"])
+
+
+def sources_table(known: facts.Facts, machines: pd.DataFrame, most: int, words: Language) -> pd.DataFrame:
+    """Give the event sources of some machines that stayed away although their agent reported."""
+    rows = stayed_away(known.analysis).merge(machines[MACHINE], on=MACHINE).head(most)
+    cells = rows.assign(
+        computer=[visible(known.names[row], 80) for row in rows[MACHINE].itertuples(index=False, name=None)],
+        data_type=rows["data_type"].map(lambda text: visible(text, 80)),
+        source=rows["source"].map(lambda text: visible(text, 120) or "–"),
+        silent_from=_moments(rows["silent_from"], words), silent_to=_moments(rows["silent_to"], words),
+        expected=rows["expected"].map("{:,.0f}".format),
+    )  # fmt: skip
+    return words.table(cells, ["computer", "data_type", "source", "silent_from", "silent_to", "expected"])
 
 
 def _moments(times, words):

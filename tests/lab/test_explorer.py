@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fleet import beats, write
+from fleet import at, beats, every, heartbeats, write
 
 import amakit
 from amakit import charts
@@ -336,3 +336,17 @@ def test_the_explorer_closes_what_it_opened_and_nothing_else(found, logs, tmp_pa
     with pytest.raises(Exception, match=r"(?i)closed"):
         opened[1].query("Heartbeat | count")
     assert len(logs.query("Heartbeat | count")) == 1
+
+
+def test_a_source_that_stayed_away_is_told_with_what_was_to_be_expected(tmp_path):
+    rng = np.random.default_rng(1)
+    resource = "/subscriptions/0/resourceGroups/rg/VM/a"
+    times = at("2026-03-02") + pd.to_timedelta(np.cumsum(rng.exponential(30, 6000)), unit="s")
+    lines = pd.DataFrame({"TimeGenerated": times, "Computer": "a", "_ResourceId": resource, "Facility": "cron"})
+    lines = lines[lines["TimeGenerated"] < at("2026-03-03")]
+    beat = heartbeats("a", every(60, "2026-03-02", "2026-03-04"))
+    with amakit.connect(write(tmp_path, Heartbeat=beat, Syslog=lines)) as workspace:
+        silent = Explorer(amakit.analyze(workspace), workspace)._tables["sources"].value
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", silent)
+    last = lines["TimeGenerated"].max().floor("s")
+    assert cells[:5] == ["a", "Syslog", "cron", f"{last:%Y-%m-%d %H:%M:%S}", "–"]
