@@ -343,9 +343,9 @@ def test_a_source_that_stayed_away_is_told_with_what_was_to_be_expected(tmp_path
     resource = "/subscriptions/0/resourceGroups/rg/VM/a"
     times = at("2026-03-02") + pd.to_timedelta(np.cumsum(rng.exponential(30, 6000)), unit="s")
     lines = pd.DataFrame({"TimeGenerated": times, "Computer": "a", "_ResourceId": resource, "Facility": "cron"})
-    lines = lines[lines["TimeGenerated"] < at("2026-03-03")]
-    beat = heartbeats("a", every(60, "2026-03-02", "2026-03-04"))
-    with amakit.connect(write(tmp_path, Heartbeat=beat, Syslog=lines)) as workspace:
+    going_on, lines = lines.assign(Facility="auth"), lines[lines["TimeGenerated"] < at("2026-03-03")]
+    logs = {"Heartbeat": heartbeats("a", every(60, "2026-03-02", "2026-03-04")), "Syslog": pd.concat([lines, going_on])}
+    with amakit.connect(write(tmp_path, **logs)) as workspace:
         silent = Explorer(amakit.analyze(workspace), workspace)._tables["sources"].value
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", silent)
     last = lines["TimeGenerated"].max().floor("s")
