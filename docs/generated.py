@@ -15,9 +15,11 @@ from types import ModuleType
 import compare
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 import amakit
 from amakit.charts.stills import picture
+from amakit.charts.style import COLOURS
 from amakit.events import verdicts as sources
 from amakit.exports.dates import FORMS as DATES
 from amakit.exports.dates import INSTANTS
@@ -70,7 +72,18 @@ def event_power():
                 + (f", {(said == 'recovered').mean():.0%} recovered" if not lost else "")
             )
         rows.append((expected, *cells))
-    return markdown(rows, ["rows expected", "none lost", "20 % lost", "50 %", "80 %", "100 %"])
+    table = markdown(rows, ["rows expected", "none lost", "20 % lost", "50 %", "80 %", "100 %"])
+    figure = go.Figure([
+        go.Scatter(name=f"{expected} expected", x=[0, 20, 50, 80, 100], mode="lines+markers",
+                   y=[float(cell.partition(" %")[0].partition("%")[0]) for cell in cells])
+        for expected, *cells in rows
+    ])  # fmt: skip
+    figure.update_layout(
+        title_text="How often a loss is said to be one", template=amakit.charts.theme(), colorway=COLOURS[1:6],
+        xaxis_title_text="share of the rows that was lost, %", yaxis_title_text="said to be a loss, %", height=380,
+    )  # fmt: skip
+    drawn = picture(json.loads(figure.to_json()), prefix="power").decode("utf-8")
+    return f'{table}\n\n```{{raw}} html\n<div class="chart">{drawn}</div>\n```'
 
 
 @functools.cache

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 QUIET = 0.05
 #: So few expected rows are next to nothing: none of them came in one of twenty times by chance.
 SMALL = 3.0
+#: Fewer than one expected row: that nothing could be lost is said of no more.
+LITTLE = 1.0
 FEWEST_BINS = 12
 #: While a machine is off, nothing is written.
 OFF = ("machine_stopped", "machine_restarted", "machine_removed")
@@ -138,7 +140,7 @@ def judge(found: pd.DataFrame) -> pd.Series:
     Examples
     --------
     >>> found = pd.DataFrame({"cause": "upgrade", "ongoing": False, "apart": False, "rows_inside": [40, 0, 0, 19],
-    ...     "expected": [40., 9., 1., 40.], "spread": 0., "inside_probability": [.5, 1e-4, .4, 1e-4],
+    ...     "expected": [40., 9., .4, 40.], "spread": 0., "inside_probability": [.5, 1e-4, .4, 1e-4],
     ...     "hours_probability": 1., "bins": 99, "replayed": False, "stamped": False, "covered": True,
     ...     "silence_probability": 1., "after_probability": 1., "before_probability": 1., "returned": True,
     ...     "records_probability": np.nan, "records_whole": False, "outage": range(4),
@@ -192,10 +194,12 @@ def _of_many(found, weak):
     proven = fits & (half_lost(joint["rows"], joint["mean"], spread) < ALPHA)
     proven |= (alone >= QUIET) & (half_lost(own["rows"], own["mean"], pool["spread"]) < ALPHA)
     rows = own["rows"] > 0
+    # nor where the source stayed away for so long afterwards that some were due in all
+    little = ~rows & (own["mean"] < LITTLE) & (pool["after_probability"] >= QUIET)
     rules = [
         (lost & rows, Verdict.PARTIAL_LOSS), (lost, Verdict.POSSIBLE_LOSS), (proven & rows, Verdict.RECOVERED),
-        (~rows & (own["mean"] < SMALL) & (joint["mean"] < SMALL), Verdict.NONE_EXPECTED),
-        (~rows & (own["mean"] < SMALL) & proven, Verdict.NONE_EXPECTED),
+        (little & (joint["mean"] < LITTLE), Verdict.NONE_EXPECTED),
+        (little & proven, Verdict.NONE_EXPECTED),
     ]  # fmt: skip
     said = np.select([rule.to_numpy(bool) for rule, _ in rules], [str(word) for _, word in rules], "undetermined")
     return pd.Series(said, pool.index).reindex(found.index, fill_value="").to_numpy()
