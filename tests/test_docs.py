@@ -292,6 +292,12 @@ def test_the_pages_hold_every_query_command_column_and_public_name(built):
     assert "synthetic" in page("_generated/charts.html")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_file_that_a_page_names_is_there(page):
+    named = re.findall(r"`((?:amakit|tests|docs|benchmarks|notebooks)/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists() and not name.startswith("docs/_")] == []
+
+
 def test_the_pages_ask_nothing_of_the_network(built):
     for page in built.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
