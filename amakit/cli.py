@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -210,11 +211,14 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
     """
     from amakit.kql.placeholders import pointed
     from amakit.kql.rendering import drawing_of
+    from amakit.output import check_writable
 
     text = click.get_text_stream("stdin").read() if kql == "-" else kql  # type: ignore[operator]
     drawing = drawing_of(text)
     if out and out.lower().endswith((".html", ".png")) and drawing is None:
         raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")
+    if out:
+        check_writable(Path(out).parent)
     with _connected(workspace, cloud, endpoint, credential) as ws:
         try:
             frame = ws.query(text)
@@ -280,13 +284,15 @@ def analyze(
     endpoint: str,
     credential: str,
 ) -> None:
-    """Write the result tables machines, transitions, outages, gaps, events and sources, and run.json."""
+    """Write the result tables machines, transitions, outages, gaps, events, sources and evidence, and run.json."""
     if dry_run:
         return _plan(start, end)
     if not out:
         raise click.UsageError("Missing option '--out'.")
     from amakit.analysis import analyze as run
+    from amakit.output import check_writable
 
+    check_writable(out)
     with _connected(workspace, cloud, endpoint, credential) as ws:
         for path in run(ws, start, end, machines, allow_unknown).save(out, form):
             say(path)
@@ -476,8 +482,10 @@ def activity(
 
     from amakit.control_plane.resource_manager import ControlPlane, save
     from amakit.intervals import window
+    from amakit.output import check_writable
 
     wanted, parts = window(start, end), []
+    check_writable(folder)
     for subscription in subscriptions:
         with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
             parts.append(plane.activity(wanted, groups, resources))

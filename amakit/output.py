@@ -86,6 +86,26 @@ class staged:
                 shutil.rmtree(left, ignore_errors=True)
 
 
+def check_writable(folder: str | Path) -> None:
+    """Find out before the work, not after it, whether files can be put into a folder; nothing is left of the trial.
+
+    Raises
+    ------
+    AmakitError
+        When they cannot.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "out"
+    >>> check_writable(target)
+    >>> target.exists()
+    False
+    """
+    with contextlib.suppress(GeneratorExit), staged(folder) as stage:
+        (stage / "trial").write_bytes(b"\n")
+        raise GeneratorExit  # as after an error: what was made goes
+
+
 def save_frame(frame: pd.DataFrame, target: str | Path | BinaryIO) -> None:
     """Write a frame as CSV or Parquet, whole or not at all.
 

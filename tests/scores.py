@@ -665,9 +665,8 @@ def run(seed, demo=False, folder=None, machines=None, days=None, **options):
             truth = truth_of_demo(place)
         else:
             truth = simulate(place, seed, machines or 25, days or 5, **options)
-        found = amakit.analyze(amakit.connect(str(place)), truth.start, truth.end)
-        if not hasattr(found, "outages"):
-            sys.exit("this amakit has no outages in its Analysis yet; there is nothing to score")
+        with amakit.connect(str(place)) as workspace:
+            found = amakit.analyze(workspace, truth.start, truth.end)
         return score(found, truth), found, truth
 
 

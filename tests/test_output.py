@@ -6,9 +6,11 @@ import time
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from amakit.cli import main
 from amakit.errors import AmakitError
-from amakit.output import save_frame, staged
+from amakit.output import check_writable, save_frame, staged
 
 FRAME = pd.DataFrame({"a": range(3)})
 
@@ -48,3 +50,28 @@ def test_what_a_killed_run_left_is_taken_away_a_day_later(tmp_path):
     (tmp_path / ".amakit-link").symlink_to(tmp_path / "linked")
     save_frame(FRAME, tmp_path / "t.csv")
     assert listed(tmp_path) == [".amakit-link", ".amakit-young", "linked", "t.csv"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AmakitError, match="nothing can be written"):
+        check_writable(tmp_path / "file" / "out")
+    check_writable(tmp_path / "new" / "out")
+    assert not list(tmp_path.rglob("out"))
+    assert not list(tmp_path.rglob(".amakit*"))
+
+
+@pytest.mark.parametrize("command", [
+    ["analyze", "demo", "--start", "2026-03-09", "--end", "2026-03-10", "--out"],
+    ["report", "01_version_transitions", "demo", "--each", "machine", "--out"],
+    ["query", "demo", "Heartbeat | count", "--out"],
+    ["snapshot", "demo"],
+])  # fmt: skip
+def test_no_command_works_for_files_that_it_cannot_write(command, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("amakit.source.workspace.Workspace.ask_all", None)  # whatever is asked would fail otherwise
+    end = [] if command[0] != "snapshot" else ["--start", "2026-03-09", "--end", "2026-03-10"]
+    place = str(tmp_path / "file" / ("x.csv" if command[0] == "query" else "x"))
+    done = CliRunner().invoke(main, [*command, place, *end])
+    assert done.exit_code == 1, done.output
+    assert "nothing can be written to" in done.output

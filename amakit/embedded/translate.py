@@ -115,7 +115,9 @@ def located(error: AmakitError, kql: str) -> AmakitError:
     if not re.search("cannot be parsed|^Referenced column", str(error)):
         return error
     told = re.search(r"parse KQL at (\d+):(\d+)", str(error))
-    for step in getattr(error, "__notes__", []) if told else []:
+    for step in getattr(error, "__notes__", []):
+        if not told:
+            break
         rest = step.split("\n")[int(told[1]) - 1][int(told[2]) :]
         at = kql.find(rest) if rest.strip() else -1
         if at >= 0:

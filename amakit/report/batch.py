@@ -13,7 +13,7 @@ import pandas as pd
 from amakit.errors import AmakitError, UsageError
 from amakit.fetch import coverage, heartbeats
 from amakit.intervals import iso, window
-from amakit.output import staged
+from amakit.output import check_writable, staged
 from amakit.report.execute import displaced
 from amakit.report.pages import index, title
 from amakit.report.request import Request
@@ -84,6 +84,7 @@ def reports(
         When pages failed, after all others were written.
     """
     secret = owner_key(request.key) if request.anonymise else None
+    check_writable(out)
     parts = _parts(request, each, secret)
     entries, failures = [], []
     for number, (folder, part) in enumerate(zip(folders([p.name for p in parts]), parts, strict=True), 1):

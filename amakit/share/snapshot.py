@@ -25,7 +25,7 @@ from amakit.exports.manifest import read_manifest, snapshot_files
 from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.fetch import coverage
 from amakit.intervals import iso, window
-from amakit.output import staged
+from amakit.output import check_writable, staged
 from amakit.share.pieces import KEYS, Listener, alias, plan
 from amakit.share.pseudonyms import Pseudonyms, pseudonym
 
@@ -104,6 +104,7 @@ def snapshot(
         if before and "taken" in before and not changed(folder):
             (folder / PARTIAL).unlink(missing_ok=True)
             return before
+        check_writable(folder)
         listener = Listener(workspace)
         found = analyze(listener, asked.start, asked.end, machines)  # type: ignore[arg-type]
         known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None  # type: ignore[arg-type]
