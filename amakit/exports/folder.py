@@ -124,15 +124,16 @@ def _group(found, groups, named):  # noqa: C901 - one branch for each kind of fi
             raise AmakitError(f"{path} is Parquet in gzip; unpack it")
         groups[table, "parquet", named.spare].append((path, head, what))
         return
-    row = {
-        column: what.row.get(spelled)
-        for column, (spelled, _) in matched_columns(path, dict.fromkeys(map(str, what.row), "")).items()
-    }
-    if suffix_of(path) in (".txt", "") and "TimeGenerated" not in row and not what.table:
+    timed = any(str(column).lower().startswith("timegenerated") for column in what.row)
+    if suffix_of(path) in (".txt", "") and not timed and not what.table:
         if table and named.by == "file":
             raise AmakitError(f"{path} {_UNREADABLE}")
         found.unread[str(path)] = f"{path} is no form of export; it is left alone"
         return
+    row = {
+        column: what.row.get(spelled)
+        for column, (spelled, _) in matched_columns(path, dict.fromkeys(map(str, what.row), "")).items()
+    }
     table = _table(named, what, row, path)
     if any(not is_iso(value) for value in _dates_of(head, what)) or head.delimiter in ";\t":
         found.strange.add(str(path))

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from fleet import beats, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -555,3 +556,13 @@ def test_orders_that_contradict_each_other_settle_nothing(tmp_path):
     with connect(tmp_path) as workspace:
         assert workspace.tables == ["Event", "Perf"]
         assert "--date-format" in workspace.refused["Heartbeat"]
+
+
+def test_a_text_that_is_no_export_is_left_alone_whatever_is_in_it(tmp_path):
+    """What stands in it may look like the head of a CSV with a time zone in brackets."""
+    write(tmp_path, Heartbeat=beats("a", [("1.1", "2026-03-02", "2026-03-02 06:00")]))
+    (tmp_path / "README").write_text('a collection: {"value":[...],"Count":n}. Right: 1 upgrade, TimeGenerated later\n')
+    with connect(tmp_path) as workspace:
+        assert [reason.rpartition(" is ")[2] for reason in workspace.unread.values()] == [
+            "no form of export; it is left alone"
+        ]
