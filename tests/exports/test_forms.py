@@ -563,6 +563,4 @@ def test_a_text_that_is_no_export_is_left_alone_whatever_is_in_it(tmp_path):
     write(tmp_path, Heartbeat=beats("a", [("1.1", "2026-03-02", "2026-03-02 06:00")]))
     (tmp_path / "README").write_text('a collection: {"value":[...],"Count":n}. Right: 1 upgrade, TimeGenerated later\n')
     with connect(tmp_path) as workspace:
-        assert [reason.rpartition(" is ")[2] for reason in workspace.unread.values()] == [
-            "no form of export; it is left alone"
-        ]
+        assert list(workspace.unread.values()) == [f"{tmp_path / 'README'} is no form of export; it is left alone"]
