@@ -188,7 +188,7 @@ class LocalEngine:
 
     def counted(self, kql: str) -> pd.DataFrame:
         """Run a packaged query, which keeps to what duckdb-kql has; nothing can get lost on the way."""
-        from amakit.embedded.translations import translated, with_values
+        from amakit.source.translations import translated, with_values
 
         try:
             with self._naming_refused():
@@ -267,7 +267,7 @@ class LocalEngine:
         amakit.kql.literals.Held or object
             What the text of the query names instead.
         """
-        from amakit.embedded.translations import stand_in
+        from amakit.source.translations import stand_in
 
         number = len(self._held)
         if not isinstance(value, pd.DataFrame):

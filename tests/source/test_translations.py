@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import amakit
-from amakit.embedded import translations
 from amakit.embedded.translate import to_sql
-from amakit.embedded.translations import translated, with_values
 from amakit.kql.literals import Held, literal
+from amakit.source import translations
 from amakit.source.files import LocalEngine
+from amakit.source.translations import translated, with_values
 
 ODD = [
     "value 0",

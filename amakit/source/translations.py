@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amakit import embedded
 from amakit.embedded.translate import to_sql
 from amakit.kql.literals import literal
 from amakit.output import cache_homes, is_cache, is_own
@@ -163,5 +164,6 @@ def _code():
     """Give a digest of what translates: a change of it, or of the library, makes all translations anew."""
     from importlib.metadata import version
 
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    files = [Path(__file__), *sorted(Path(embedded.__file__).parent.glob("*.*"))]
+    code = b"".join(path.read_bytes() for path in files if path.is_file())
     return f"{version('duckdb-kql')} {hashlib.sha256(code).hexdigest()}"
