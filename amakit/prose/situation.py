@@ -59,7 +59,7 @@ def situation(known: "Facts") -> dict:
         "partial": _partial(known, set(gone[MACHINE].itertuples(index=False, name=None))),
         "stopped_sources": [one for one in silences if one["until"] is None],
         "silences": [one for one in silences if one["until"] is not None],
-        "doubtful": _doubtful(known.events[~known.events["outage"].isin(outages.index[ongoing])]),
+        "doubtful": _doubtful(known, known.events[~known.events["outage"].isin(outages.index[ongoing])]),
         "recovered": _recovered(known, ended[attempted]),
         "other": {str(cause): int(others[cause]) for cause in Cause if cause in others},
         "undecided": int((known.events["verdict"] == Verdict.UNDETERMINED).sum()),
@@ -119,8 +119,13 @@ def _silences(known):
     ]  # fmt: skip
 
 
-def _doubtful(events):
-    rows, found = events[events["verdict"].isin(LOST)], []
+def _doubtful(known, events):
+    """Give the outages in which sources may have lost rows, but for the silences that are told by themselves."""
+    source = [*MACHINE, "data_type", "source"]
+    told = pd.MultiIndex.from_frame(stayed_away(known.analysis)[source])
+    away = events["verdict"].isin([Verdict.STOPPED, Verdict.RETURNED_LATE])
+    away &= pd.MultiIndex.from_frame(events[source]).isin(told)
+    rows, found = events[events["verdict"].isin(LOST) & ~away], []
     for _, part in rows.groupby([*MACHINE, "outage_start"]):
         first = part.iloc[0]
         found.append({
