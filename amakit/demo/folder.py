@@ -191,6 +191,7 @@ def write(folder: str | Path, machines: int = 40, days: int = 14, seed: int = 1)
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
     ...     made = write(Path(home) / "small", machines=1, days=1)
     ...     sorted(path.name for path in made.iterdir())[:3]

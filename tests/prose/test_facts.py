@@ -4,9 +4,12 @@ import json
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from incident import act, analysis, event, gap, mixed, outage
 
-from amakit.prose import facts
+from amakit.prose import facts, incident
+from amakit.schemas import Verdict
 
 
 def situation(given):
@@ -65,3 +68,17 @@ def test_a_dead_machine_stands_once_and_takes_no_part_in_what_came_back():
                              activity=[act(dead, "19:59:00", 0)]))  # fmt: skip
     assert now["recovered"]["heartbeats"] == 2
     assert (now["partial"], now["doubtful"]) == ([], [])
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@settings(max_examples=12, deadline=None)
+@given(verdicts=st.lists(st.sampled_from([str(verdict) for verdict in Verdict]), min_size=1, max_size=4))
+def test_what_is_said_of_events_is_contradicted_by_no_verdict(language, verdicts):
+    """That all rows came, or that there were none to lose, is said where no verdict says otherwise."""
+    away = [outage(name, "10:00:00", "10:02:00") for name, _ in zip("abcd", verdicts, strict=False)]
+    events = [event(one, "Syslog", verdict, 1, 9) for one, verdict in zip(away, verdicts, strict=True)]
+    told = incident.incident(analysis(away, events=events), language)["verdict"]
+    few, came = {"en": ("too few to lose any", "were picked up afterwards"),
+                 "ja": ("行がもともとありません", "復帰後に収集されています")}[language]  # fmt: skip
+    assert (few in told) == (set(verdicts) == {"none_expected"})
+    assert (came in told) == ("recovered" in verdicts and set(verdicts) <= {"recovered", "none_expected"})
