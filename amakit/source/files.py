@@ -276,6 +276,8 @@ class LocalEngine:
                 self._held[number] = value
             return named
         frame, table = value, Held(f"held {number}", tuple(value.columns))
+        # a table may have a column of text under the name of such a time or number
+        self._texts -= {c for c in frame if frame[c].dtype.kind in "Mmiufb"}
         times = {c: frame[c].dt.tz_convert(None) for c in frame.select_dtypes("datetimetz")}
         cells = ", ".join(
             f"nullif({quoted_name(c)}, 'nan') AS {quoted_name(c)}" if frame[c].dtype.kind == "f" else quoted_name(c)

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from fleet import every, heartbeats, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -162,3 +163,12 @@ def test_a_column_that_is_given_what_may_be_no_text_is_none(given_as):
 def test_a_comparison_gives_a_column_nothing():
     text = 'T | where Computer == "a" or Computer =~ "b" or Computer=="c"'
     assert translations._texts_in(text, frozenset({"Computer"})) == {"Computer"}
+
+
+def test_a_column_of_text_called_like_a_time_of_a_window_does_no_harm(tmp_path):
+    beats = heartbeats("a", every(60, "2026-03-02", "2026-03-03", [("2026-03-02 10:00", "2026-03-02 10:05")]))
+    plain, odd = (amakit.connect(write(tmp_path / name, Heartbeat=beats.assign(**more)))
+                  for name, more in (("plain", {}), ("odd", {"Start": "x", "End": "y", "Window": "z"})))  # fmt: skip
+    one, other = (amakit.analyze(workspace).outages for workspace in (plain, odd))
+    assert len(one) == 1
+    pd.testing.assert_frame_equal(one, other)
