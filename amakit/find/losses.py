@@ -126,16 +126,20 @@ def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp
     """
     rows = []
     columns = ["resource_id", "computer", "cause", "start_earliest"]
-    before = {}
-    for index, resource, computer, cause, start in outages.sort_values("start_earliest")[columns].itertuples():
+    before, ordered = {}, outages.sort_values("start_earliest")
+    follows = ordered.groupby(["resource_id", "computer"])["start_earliest"].shift(-1).fillna(horizon)
+    for index, resource, computer, cause, start in ordered[columns].itertuples():
         hole = holes[index]
         kept, at_once = phase_kept(hole), begins_at_once(hole)
         previous = before.get((resource, computer), -np.inf)
         if not kept:
             before[resource, computer] = hole.end_latest
         for track in hole.tracks:
-            low, number, high = lost(track, hole, horizon.timestamp(), kept, bool(at_once), track.last < previous)
-            stays = hole.ongoing or stays_away(track, hole, horizon.timestamp())
+            # what a stream failed to send before the next outage tells whether it came back; the rest is that one's
+            next_start = min(follows[index], horizon).timestamp()
+            stays = hole.ongoing or stays_away(track, hole, next_start)
+            until = horizon.timestamp() if stays else next_start
+            low, number, high = lost(track, hole, until, kept, bool(at_once), track.last < previous)
             rows.append((resource, computer, cause, start, track.data_type, track.stream, track.plan.interval,
                          track.last, track.first, number, low, high, stays))  # fmt: skip
     names = ["resource_id", "computer", "cause", "outage_start", "data_type", "stream", "interval_s", "last_before",

@@ -90,3 +90,18 @@ def test_the_numbers_of_one_machine_are_those_of_the_fleet(tmp_path):
             whole = whole[whole["computer"] == f"m{n}"].reset_index(drop=True)
             numbers = [c for c in whole if c != "evidence"]  # which may name the other machines
             pd.testing.assert_frame_equal(getattr(own, table)[numbers], whole[numbers])
+
+
+def test_a_slow_stream_that_had_no_time_to_come_back_before_the_next_outage_lost_nothing_twice(tmp_path):
+    """Each ten hours, last at 9:00: between the upgrade at 10:00 and the end of all at 12:30 nothing was due."""
+    beats = [*upgraded()]
+    beats[1] = beats[1][beats[1]["TimeGenerated"] < at("2026-05-04 12:30")]
+    other = heartbeats("n", every(60, DAY[0], "2026-05-08", phase=3))
+    slow = counters("m", every(36_000, "2026-05-02 07:00", "2026-05-04 10:00"), name="slow")
+    perf = [slow, sampled("fast", 60)]
+    perf[1] = perf[1][perf[1]["TimeGenerated"] < at("2026-05-04 12:30")]
+    found = analyzed(tmp_path, "2026-05-02", "2026-05-08", Heartbeat=[*beats, other], Perf=perf)
+    gaps = found.gaps[found.gaps["stream"].str.contains("slow")].reset_index(drop=True)
+    assert found.outages["ongoing"].tolist() == [False, True]
+    first = gaps[gaps["outage_start"] == found.outages["start_earliest"][0]]
+    assert first[["lost", "ongoing"]].values.tolist() == [[0, False]]
