@@ -389,12 +389,10 @@ class Workspace:
         wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
-        kinds = {k: kind for k, (kind, _) in wanted.parameters.items()}
-        held = {k: self._engine.held(v) if kinds[k] in _HELD else v for k, v in values.items()}
-        text, asked = (
-            catalog.render(wanted, question.lacking, **given) + catalog.share(wanted.parts[1:], bits)
-            for given in (values, held)
-        )
+        # what cannot be written is refused before anything is held for it
+        text = catalog.render(wanted, question.lacking, **values) + catalog.share(wanted.parts[1:], bits)
+        held = {k: self._engine.held(v) if wanted.parameters[k][0] in _HELD else v for k, v in values.items()}
+        asked = catalog.render(wanted, question.lacking, **held) + catalog.share(wanted.parts[1:], bits)
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries

@@ -172,3 +172,12 @@ def test_a_column_of_text_called_like_a_time_of_a_window_does_no_harm(tmp_path):
     one, other = (amakit.analyze(workspace).outages for workspace in (plain, odd))
     assert len(one) == 1
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_value_that_is_refused_leaves_nothing_behind_for_the_next_query():
+    with amakit.connect("demo") as workspace:
+        with pytest.raises(amakit.UsageError, match="no time zone"):
+            workspace.ask("heartbeat_rows", start="2026-03-09", end="2026-03-10", windows=pd.DataFrame(
+                {"ResourceId": "", "Computer": "a", "Start": pd.to_datetime(["2026-03-09"]), "End": pd.NaT}))  # fmt: skip
+        span = {name: pd.Timestamp(day, tz="UTC") for name, day in (("start", "2026-03-09"), ("end", "2026-03-10"))}
+        assert len(workspace.ask("heartbeat_machines", **span)) == 41  # 40 machines, one with two agents
