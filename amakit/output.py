@@ -164,8 +164,8 @@ def cache_homes() -> tuple[Path, Path]:
     return home, Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
 
 
-def is_cache(folder: Path) -> bool:
-    """Make a folder for things kept where there is none yet; tell whether nobody else can have put something there."""
+def make_own(folder: Path) -> bool:
+    """Make a folder where there is none yet; tell whether nobody else can have put something there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return is_own(folder)
 

@@ -16,7 +16,7 @@ from amakit.demo.logs import SPEAK, operation_rows, usage_rows
 from amakit.demo.machines import START, fleet, words_of_kinds
 from amakit.errors import AmakitError
 from amakit.intervals import iso
-from amakit.output import cache_homes, is_cache, is_own
+from amakit.output import cache_homes, is_own, make_own
 from amakit.schemas import RECEIVED, tables
 
 _TENANT = "5e0c7a31-90ab-4d1e-8f52-c0a7d3b1e964"
@@ -254,7 +254,7 @@ def cached() -> Path:
     for parent in cache_homes():
         folder = parent / name
         try:
-            if not is_cache(parent):
+            if not make_own(parent):
                 continue
             if folder.exists() and not _is_whole(folder):
                 shutil.rmtree(folder)

@@ -288,16 +288,6 @@ _TEXTS: contextvars.ContextVar = contextvars.ContextVar("texts", default=frozens
 _GIVE_TEXT = {"strcat", "substring", "tolower", "tostring", "toupper"}
 
 
-@contextlib.contextmanager
-def columns_of_text(names: frozenset) -> Iterator[None]:
-    """Take these columns for text while a query is translated: duckdb-kql knows no types, and writes SQL for each."""
-    token = _TEXTS.set(names)
-    try:
-        yield
-    finally:
-        _TEXTS.reset(token)
-
-
 def _tostring_once(original):
     """Write what is text as it is, and a long expression once; it stands there nine times otherwise, and so on."""
 
@@ -320,13 +310,17 @@ _TABLES: contextvars.ContextVar = contextvars.ContextVar("tables", default=None)
 
 
 @contextlib.contextmanager
-def only_these_tables(schema: dict) -> Iterator[None]:
-    """Let a query read these tables and its own lets: DuckDB would take a name for a file, or a table of its own."""
-    token = _TABLES.set(schema)
+def translating(tables: dict, texts: frozenset) -> Iterator[None]:
+    """Let a query read these tables and its own lets, and take these columns for text, while it is translated.
+
+    DuckDB would take another name for a file, or a table of its own; duckdb-kql knows no types: it writes SQL for each.
+    """
+    tokens = [(_TABLES, _TABLES.set(tables)), (_TEXTS, _TEXTS.set(texts))]
     try:
         yield
     finally:
-        _TABLES.reset(token)
+        for variable, token in tokens:
+            variable.reset(token)
 
 
 def _checked_table(original):

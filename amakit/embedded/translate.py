@@ -49,12 +49,12 @@ def _to_sql(kql, columns, now, texts):
     import duckdb_kql
     from duckdb_kql.errors import KqlError, KqlSyntaxError
 
-    from amakit.embedded.library import columns_of_text, extend_library, only_these_tables
+    from amakit.embedded.library import extend_library, translating
 
     extend_library()
     schema = {table: list(names) for table, names in columns}
     try:
-        with only_these_tables(schema), columns_of_text(texts):
+        with translating(schema, texts):
             sql = duckdb_kql.to_sql(kql, schema=schema, allow_write=False, query_now=now)
     except KqlSyntaxError as error:
         broken = _unparsed(error)

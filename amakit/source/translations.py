@@ -14,7 +14,7 @@ import pandas as pd
 from amakit import embedded
 from amakit.embedded.translate import to_sql
 from amakit.kql.literals import literal
-from amakit.output import cache_homes, is_cache, is_own
+from amakit.output import cache_homes, is_own, make_own
 
 #: How many translations are kept; one is about 10 kB.
 KEPT = 1_000
@@ -145,7 +145,7 @@ def _keep(key, sql):
     for home in cache_homes():
         with contextlib.suppress(OSError):
             path = _path(home, key)
-            if not is_cache(path.parent):
+            if not make_own(path.parent):
                 continue
             part = path.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps({"key": key, "sql": sql}), encoding="utf-8")
