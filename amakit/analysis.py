@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
@@ -17,12 +18,13 @@ from amakit import schemas
 from amakit.errors import UsageError
 from amakit.events import tables as events
 from amakit.fetch import coverage, heartbeats
-from amakit.fetch.clocks import behind_at_end, clock_notes, clock_steps
+from amakit.fetch.clocks import clock_steps
 from amakit.fetch.identity import made_anew, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
-from amakit.fetch.silences import SILENT_AFTER, silences
+from amakit.fetch.silences import silences
 from amakit.find import causes, evidence, losses, outages, versions
+from amakit.find import machines as machine_table
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
 from amakit.find.unknown import (
     not_recorded,
@@ -34,9 +36,10 @@ from amakit.find.unknown import (
     without_unrecorded_samples,
     without_unrecorded_tables,
 )
-from amakit.intervals import Window, covered, iso, window
+from amakit.intervals import Window, instant, iso, window
 from amakit.output import save_frame, staged
 from amakit.schemas import MACHINE, Cause, of_outages, result
+from amakit.source.cache import code, keep, load
 from amakit.source.workspace import shown
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ class Analysis:
     run : dict
         The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
         workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
-        all answers.
+        all answers; ``kept`` is when, where an earlier run kept what a service answered.
     """
 
     window: Window
@@ -145,6 +148,7 @@ def analyze(
     end: str | datetime | None = None,
     machines: Iterable[str] | None = None,
     allow_unknown: bool = False,
+    cache: bool = True,
 ) -> "Analysis":
     """Find out what happened to the agents of a workspace in a window.
 
@@ -160,6 +164,10 @@ def analyze(
     allow_unknown : bool
         Whether what a service cannot give becomes unknown and is listed in ``run``, instead of a failure.  No
         outage, gap or verdict rests on unknown time, and it does not count as known.
+    cache : bool
+        Whether an analysis that an earlier run kept is taken, and this one kept, where the data cannot have changed:
+        files of the same size, time, first and last bytes, or a window of Log Analytics that has been over for two
+        days.  Of the latter ``run`` says under ``kept`` since when.  Never with ``AMAKIT_NO_CACHE`` in the environment.
 
     Returns
     -------
@@ -179,8 +187,34 @@ def analyze(
     >>> list(found.transitions.columns[:5])
     ['resource_id', 'computer', 'os_type', 'from_version', 'to_version']
     """
+    machines = list(machines or ())
+    key = _key(workspace, start, end, machines) if cache and not os.environ.get("AMAKIT_NO_CACHE") else None
+    if key and (kept := load(key)):
+        frames, beside = kept
+        run = beside["run"] | ({"kept": beside["kept"]} if workspace.live else {})
+        return Analysis(window(run["start"], run["end"]), **frames, run=run)
+    found, whole = _analyze(workspace, start, end, machines, allow_unknown)
+    # what a service could not give today it may give tomorrow; and a file may have changed meanwhile
+    if key and whole and key == _key(workspace, start, end, machines):
+        frames = {field.name: getattr(found, field.name) for field in fields(found)[1:-1]}
+        keep(key, frames, {"run": found.run})
+    return found
+
+
+def _key(workspace, start, end, machines):
+    """Name all that an analysis depends on; nothing where the data may change unnoticed."""
+    state = workspace.state(end)
+    if not state:
+        return None
+    ends = {name: iso(instant(t, name)) if t else "" for name, t in {"start": start, "end": end}.items()}
+    asked = {"workspace": shown(workspace.name), "machines": sorted({name.strip().lower() for name in machines})}
+    return {"code": code(), "state": state} | asked | ends
+
+
+def _analyze(workspace, start, end, machines, allow_unknown):
+    """Give the analysis, and whether it rests on all that was asked for."""
     asked = _window(workspace, start, end)
-    machines = coverage.scope(workspace, asked, machines or ())
+    machines = coverage.scope(workspace, asked, machines)
     begun = len(workspace.log)
     with workspace.leaving_out(allow_unknown) as unknown:
         fleet = heartbeats.fleet(workspace, asked, machines)
@@ -197,20 +231,21 @@ def analyze(
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
         verdicts, quiet, unread = events.check(workspace, away, asked, everybody, machines, unknown)
+        whole = not unknown and not workspace.hidden
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
-        "machines": _machines(
+        "machines": machine_table.table(
+            fleet,
             spans,
             runs,
+            intervals,
+            anew,
             away,
-            asked,
             cover,
             unknown_spans(unknown, "Heartbeat"),
             partial_machines(result("gaps", lost)),
-            _notes(fleet, runs, intervals, anew),
-            behind_at_end(fleet.days),
         ),
         "transitions": changes,
         "outages": away,
@@ -221,7 +256,7 @@ def analyze(
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
     tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
-    return Analysis(
+    found = Analysis(
         asked,
         **tables,
         runs=runs,
@@ -229,6 +264,7 @@ def analyze(
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
         run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"unread_tables": unread},
     )
+    return found, whole
 
 
 def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
@@ -335,62 +371,6 @@ def _window(workspace, start, end):
         start, end = (given if given not in (None, "") else own
                       for given, own in ((start, span.start), (end, span.end)))  # fmt: skip
     return window(start, end)
-
-
-def _machines(spans, runs, away, asked, cover, unfetched, halves, notes, behind):
-    """Summarise each machine that reported in the window or shortly before it."""
-    machine, horizon, unrecorded = MACHINE, cover.horizon, cover.spans("Heartbeat")
-    unknown = [*unfetched, *unrecorded]
-    inside = spans[spans["beats"] > 0]
-    seen_before = spans.loc[spans["beats"] == 0, machine].drop_duplicates().assign(before=True)
-    latest = runs.sort_values("last", kind="stable").groupby(machine).last()[["version", "last", "os_type"]]
-    found = latest.rename(columns={"last": "last_seen"}).assign(
-        first_seen=inside.groupby(machine)["first"].min(),
-        environment=spans[spans["environment"] != ""].groupby(machine)["environment"].last(),
-        before=seen_before.set_index(machine)["before"],
-        blind=_blind(away, asked, horizon, unrecorded),
-    )
-    since = found["last_seen"] + behind.reindex(found.index).fillna(pd.Timedelta(0))  # by a right clock
-    reporting = since >= horizon - SILENT_AFTER
-    found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
-    # a machine that reports for the first time may not have existed before
-    began = found["first_seen"].where(found["before"].isna(), asked.start)
-    unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
-    found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
-    if unfetched:  # who knows whether it reported since
-        found.loc[~reporting & (found["last_seen"] < max(end for _, end in unfetched)), "state"] = ""
-    if horizon <= asked.start:  # nothing of the window is known
-        found["state"] = ""
-    found["active_s"] = (found["known_s"] - found["blind"].fillna(0.0)).clip(lower=0.0)
-    found.loc[found["first_seen"].isna(), "active_s"] = 0.0
-    back = away.loc[away["ongoing"].astype("bool"), machine].itertuples(index=False, name=None)
-    halves = pd.MultiIndex.from_frame(halves).difference(pd.MultiIndex.from_tuples(list(back), names=machine))
-    found.loc[found.index.isin(halves), "state"] = "partial"
-    found["note"] = notes.reindex(found.index).fillna("")
-    found.loc[found["first_seen"].isna(), "note"] = "no heartbeat in the window"
-    return found.reset_index()
-
-
-def _notes(fleet, runs, intervals, anew):
-    """Say of each machine what else there is to say: several agents, a clock that is wrong."""
-    by_version = runs[runs["beats"] > 0].groupby(MACHINE)["line"].nunique()
-    agents = pd.concat([by_version, intervals.groupby(MACHINE)["agents"].sum()], axis=1).max(axis=1)
-    agents = agents.map(lambda n: f"{n:.0f} agents report at once" if n > 1 else "").astype("str")
-    new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
-    told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
-    return pd.Series(["; ".join(filter(None, row)) for row in told.itertuples(index=False)], told.index, "str")
-
-
-def _blind(away, asked, horizon, unrecorded):
-    """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
-    gone = away[away["cause"] != "disconnected"]
-    start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
-    end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
-    start, end = start.clip(lower=asked.start), end.clip(upper=horizon)
-    inside = (end - start).dt.total_seconds().clip(lower=0)
-    if unrecorded:
-        inside -= [covered(a, b, unrecorded) for a, b in zip(start, end, strict=True)]
-    return inside.groupby([gone["resource_id"], gone["computer"]]).sum()
 
 
 def _record(workspace, asked, machines, cover, unknown, log):

@@ -118,6 +118,13 @@ def _dated(command):
     )(command)  # fmt: skip
 
 
+def _cached(command):
+    return click.option(
+        "--no-cache", "cache", is_flag=True, flag_value=False, default=True,
+        help="Work it out anew, and keep nothing for the next run.",
+    )(command)  # fmt: skip
+
+
 @contextmanager
 def _connected(workspace, cloud, endpoint, credential):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
@@ -269,6 +276,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--allow-unknown", is_flag=True, help="What cannot be fetched becomes unknown instead of a failure.")
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
+@_cached
 @_dated
 @_remote
 def analyze(
@@ -280,6 +288,7 @@ def analyze(
     form: str,
     allow_unknown: bool,
     dry_run: bool,
+    cache: bool,
     cloud: str,
     endpoint: str,
     credential: str,
@@ -294,7 +303,7 @@ def analyze(
 
     check_writable(out)
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        for path in run(ws, start, end, machines, allow_unknown).save(out, form):
+        for path in run(ws, start, end, machines, allow_unknown, cache).save(out, form):
             say(path)
     return None
 
@@ -370,6 +379,7 @@ def _plan(start, end):
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
+@_cached
 @_dated
 @_remote
 def report(
@@ -493,3 +503,20 @@ def activity(
     path = save(rows, folder)
     say(f"{len(rows):,} rows", error=True)
     say(path)
+
+
+@main.command()
+@click.option("--clear", is_flag=True, help="Take all of them away.")
+def cache(clear: bool) -> None:
+    """List the analyses that earlier runs kept, which hold names of machines.
+
+    `analyze` and `report` take one of them where the files have not changed, or where the window of a workspace of Log
+    Analytics has been over for two days; with --no-cache they do not.  Those used last stay, up to 500 MB and 30 days.
+    """
+    from amakit.source import cache as kept
+
+    if clear:
+        number, size = kept.clear()
+        say(f"{number} {'analysis' if number == 1 else 'analyses'} taken away, {size / 1e6:,.1f} MB", error=True)
+    else:
+        _show(kept.entries())

@@ -1,7 +1,6 @@
 """What several test files share: Microsoft's own KQL parser under Node, a Kusto server on loopback, a browser."""
 
 import contextlib
-import functools
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+os.environ.setdefault("AMAKIT_NO_CACHE", "1")  # tests of an analysis make it; what is kept has tests of its own
 hypothesis.settings.register_profile("amakit", deadline=None)  # a busy machine is slow, and nothing here tells seconds
 hypothesis.settings.load_profile("amakit")
 
@@ -30,24 +30,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(_MARKS[name])
 
 
-@pytest.fixture(autouse=True)
-def analysed(request, monkeypatch):
-    """Let docstrings that analyse the same window of the demo share one analysis."""
-    if isinstance(request.node, pytest.DoctestItem):
-        monkeypatch.setattr("amakit.analyze", _analysed, raising=False)
-
-
-@functools.cache
-def _shared(*asked):
-    from amakit.analysis import analyze
-    from amakit.source.workspace import connect
-
-    return analyze(connect("demo"), *asked)
-
-
-def _analysed(workspace, start=None, end=None, machines=()):
-    assert workspace.kind == "demo"
-    return _shared(start, end, tuple(machines))
+@pytest.fixture(autouse=True, scope="module")
+def cached(request):
+    """Let what draws, tells or prints an analysis share it with other files and with the kernels of notebooks."""
+    path = request.path.relative_to(request.config.rootpath)
+    with pytest.MonkeyPatch.context() as patch:
+        if path.parts[0] == "amakit" or path.parts[1] in ("charts", "lab", "prose", "report", "test_docs.py"):
+            patch.delenv("AMAKIT_NO_CACHE", raising=False)
+        yield
 
 
 def _needed(reason):

@@ -189,7 +189,7 @@ def parameters_table(known: facts.Facts, words: Language) -> pd.DataFrame:
     rows = {
         "workspace": run["workspace"], "window": f"{run['start']} – {run['end']}", "horizon": run["horizon"],
         "machines": ", ".join(run["machines"]) or words.heading("all machines"), "timezone": words.timezone,
-        "language": words.language,
+        "language": words.language, **{name: run[name] for name in ("kept",) if name in run},
     }  # fmt: skip
     told = [{"parameter": words.heading(name), "value": visible(value, 2000)} for name, value in rows.items()]
     told += [{"parameter": words.heading("version of").format(name=name), "value": version}

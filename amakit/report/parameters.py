@@ -66,7 +66,8 @@ class Parameters:
         -------
         Analysis
         """
-        found = analyze(workspace, self.start, self.end, self.machines, self.allow_unknown)
+        # one with pseudonyms leaves no names behind on this machine
+        found = analyze(workspace, self.start, self.end, self.machines, self.allow_unknown, not self.anonymise)
         return anonymised(found, owner_key()) if self.anonymise else found
 
     def keep(self, analysis: "Analysis") -> list[Path]:

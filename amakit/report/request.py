@@ -46,6 +46,8 @@ class Request:
         The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
     cloud, endpoint, credential, date_format : str
         How a service is reached, and in which order files write dates; see `amakit.connect`.
+    cache : bool
+        Whether an analysis may be taken from an earlier run, and kept for a later one; see `amakit.analyze`.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Request:
     endpoint: str = ""
     credential: str = ""
     date_format: str = ""
+    cache: bool = True
 
     def __post_init__(self) -> None:
         plain = {"workspace": str(self.workspace), "start": str(self.start), "end": str(self.end),
@@ -113,7 +116,7 @@ class Request:
         key = str(Path(self.key).expanduser().resolve()) if self.key else ""
         given = {
             "CLOUD": self.cloud, "ENDPOINT": self.endpoint, "CREDENTIAL": self.credential,
-            "DATE_FORMAT": self.date_format, "KEY_FILE": key,
+            "DATE_FORMAT": self.date_format, "KEY_FILE": key, "NO_CACHE": "" if self.cache else "1",
         }  # fmt: skip
         return {f"AMAKIT_{name}": value for name, value in given.items() if value}
 

@@ -39,7 +39,7 @@ def report(
         Folder for the files, which appear whole or not at all.
     **options
         Further fields of `Request`: timezone, language, extra, anonymise, key, cloud, endpoint, credential,
-        date_format.
+        date_format, cache.
 
     Returns
     -------

@@ -87,7 +87,7 @@ class KustoEngine:
         self._credential = None
         if self._cloud:
             self._credential = CachedCredential(sign_in, self._cloud)
-        self._workspace = workspace
+        self._workspace, self._sign_in = workspace, sign_in
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._making, self._made, self._reached = threading.Lock(), None, False
         self._names: list[str] | None = None
@@ -111,6 +111,10 @@ class KustoEngine:
             yield "credential", "none, as on this machine nobody signs in"
         frame = self.run("print Answer = 1")
         yield "permission", f"queries are answered in the database {self._database!r}" if len(frame) else "no answer"
+
+    def state(self) -> str:
+        """Name what is asked and who asks; empty for a credential whose user nobody knows."""
+        return f"{self.cluster} {self._database} {self._sign_in}" if isinstance(self._sign_in, str) else ""
 
     def tables(self) -> list[str]:
         """Give the names of the tables; asked once."""

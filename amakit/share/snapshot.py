@@ -106,7 +106,7 @@ def snapshot(
             return before
         check_writable(folder)
         listener = Listener(workspace)
-        found = analyze(listener, asked.start, asked.end, machines)  # type: ignore[arg-type]
+        found = analyze(listener, asked.start, asked.end, machines, cache=False)  # type: ignore[arg-type]
         known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None  # type: ignore[arg-type]
         pieces = list(plan(workspace, found, listener.heard, machines, known))
         return _fetch(workspace, folder, about, pieces, before, known)

@@ -1,5 +1,7 @@
 """KQL over a folder of exported tables, or a DuckDB file, in the embedded engine."""
 
+import hashlib
+import json
 import re
 import shutil
 import tempfile
@@ -25,6 +27,8 @@ from amakit.schemas import RECEIVED, frame_of, table_name, tables
 
 #: Seconds after which Log Analytics gives a query up, and so does the embedded engine.
 LONGEST = 600
+#: Bytes at the beginning and at the end of a file that tell whether it has changed.
+_ENDS = 4096
 
 
 class LocalEngine:
@@ -152,6 +156,21 @@ class LocalEngine:
                 path = self._files.copies.get(path, path)
                 counts[path] = counts.get(path, 0) + rows
         return counts
+
+    def state(self) -> str:
+        """Give a digest of which files there are, and of their size, time, first and last bytes."""
+        settled = [self._date_format, self._now, self._files.refused, self._files.unread, self._columns]
+        digest = hashlib.sha256(json.dumps(settled, default=str).encode())
+        files = {Path(path) for table in self._files.sources for path, _ in self.files(table)}
+        database = [] if self._path.is_dir() else [self._path, self._path.with_name(f"{self._path.name}.wal")]
+        for path in sorted([*files, *filter(Path.exists, database)]):
+            about = path.stat()
+            digest.update(json.dumps([str(path), about.st_size, about.st_mtime_ns]).encode())
+            with path.open("rb") as file:
+                digest.update(file.read(_ENDS))
+                file.seek(max(0, about.st_size - _ENDS))
+                digest.update(file.read(_ENDS))
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Let go of the files."""

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from amakit.source.files import LocalEngine
 
 _LOG = logging.getLogger("amakit")
-#: After so many parts of one question stayed without an answer, no further part of it is cut.
+#: Rows of Log Analytics that are older come late no more.
+CLOSED = pd.Timedelta(days=2)
 #: Kinds of values that an engine may hold and name in the text.
 _HELD = ("datetime", "dynamic", "datatable")
+#: After so many parts of one question stayed without an answer, no further part of it is cut.
 _HOPELESS = 3
 
 
@@ -162,6 +164,23 @@ class Workspace:
     def live(self) -> bool:
         """Whether it is a workspace of Log Analytics, whose rows come in all the time."""
         return self._engine.log_analytics
+
+    def state(self, end: str | datetime | None) -> str:
+        """Tell states of the data apart, as far as that can be done without reading it.
+
+        Parameters
+        ----------
+        end : str, datetime or None
+            Where the window ends.
+
+        Returns
+        -------
+        str
+            The same text for the same data: of files by path, size, time, first and last bytes, of a workspace of Log
+            Analytics by its name once the window has been over for two days.  Empty where nothing tells.
+        """
+        over = self.live and end and instant(end) < pd.Timestamp.now("UTC") - CLOSED
+        return self._engine.state() if self._local or over else ""
 
     @property
     def _local(self) -> "LocalEngine | None":

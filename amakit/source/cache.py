@@ -1,0 +1,221 @@
+"""Analyses kept between runs: what was found in data that has not changed is not worked out again."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from amakit.errors import AmakitError
+from amakit.output import cache_homes, is_own, make_own, save_frame
+from amakit.schemas import frame_of
+
+#: Bytes that all of them may take; those that were used last stay.
+LIMIT = 500_000_000
+#: Days after which one that nobody used goes, as it holds names of machines.
+DAYS = 30
+_LOG = logging.getLogger("amakit")
+#: The KQL type of what each dtype holds; a frame with another is not kept.
+_TYPES = {
+    "str": "string",
+    "float64": "real",
+    "int64": "long",
+    "Int64": "long",
+    "bool": "bool",
+    "boolean": "bool",
+    "datetime64[us, UTC]": "datetime",
+}
+_FOLDER, _ABOUT = "analyses", "about.json"
+
+
+def load(key: Mapping) -> tuple[dict[str, pd.DataFrame], dict] | None:
+    """Take what an earlier run kept.
+
+    Parameters
+    ----------
+    key : dict
+        Whatever the frames depend on, as JSON can hold it.
+
+    Returns
+    -------
+    tuple of (dict of str to pandas.DataFrame, dict), or None
+        The frames by name, and what was kept beside them with ``kept``, the instant of that.  None where there is
+        nothing, or something that is not whole, of another user, or of another key: a warning names it then.
+    """
+    for home in cache_homes():
+        folder = _folder(home, key)
+        if not folder.is_dir():
+            continue
+        try:
+            about = _about(folder)
+            if about["key"] != json.loads(json.dumps(key)):
+                raise ValueError("it is of another key")
+            frames = {name: _read(folder / f"{name}.parquet", kinds) for name, kinds in about["kinds"].items()}
+            os.utime(folder / _ABOUT)
+        except _BROKEN as error:
+            _LOG.warning("%s is left alone: %s", folder, error)
+        else:
+            return frames, about["beside"] | {"kept": about["made"]}
+    return None
+
+
+def keep(key: Mapping, frames: Mapping[str, pd.DataFrame], beside: Mapping) -> None:
+    """Keep frames for the next run, whole or not at all; where nothing can be written, nothing is.
+
+    Parameters
+    ----------
+    key : dict
+        Whatever the frames depend on, as JSON can hold it.
+    frames : dict of str to pandas.DataFrame
+        A frame that does not come back from a file as it was is a reason to keep none.
+    beside : dict
+        What JSON can hold, to be given back beside them.
+    """
+    for home in cache_homes():
+        with contextlib.suppress(OSError, AmakitError, *_BROKEN):
+            folder = _folder(home, key)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not make_own(folder.parent):
+                continue
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", ignore_cleanup_errors=True) as made:
+                stage = Path(made) / folder.name
+                stage.mkdir()
+                _write(stage, key, frames, beside)
+                shutil.rmtree(folder, ignore_errors=True)
+                stage.rename(folder)
+            _bound(folder.parent)
+            return
+
+
+def entries() -> pd.DataFrame:
+    """List what is kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        workspace, start, end (as they were asked for; empty for all that files hold), machines (how many were asked
+        for; 0 for all), made and used (UTC), bytes, and state: empty, or why it is left alone.
+    """
+    rows = []
+    for folder in _folders():
+        row: dict = {"bytes": _size(folder), "used": pd.Timestamp(_used(folder), unit="s", tz="UTC").floor("s")}
+        try:
+            about = _about(folder)
+            key = about["key"]
+            row |= {name: key.get(name, "") for name in ("workspace", "start", "end")}
+            row |= {"machines": len(key.get("machines", [])), "made": pd.Timestamp(about["made"]), "state": ""}
+        except _BROKEN as error:
+            row |= {"state": str(error)}
+        rows.append(row)
+    columns = ["workspace", "start", "end", "machines", "made", "used", "bytes", "state"]
+    return pd.DataFrame(rows, columns=columns).sort_values("used", ascending=False, ignore_index=True)
+
+
+@functools.cache
+def code() -> str:
+    """Give a digest of what finds out: a change of the kit or of what it computes with makes all anew."""
+    from importlib.metadata import version
+
+    package = Path(__file__).parent.parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".kql", ".json"))
+    text = b"".join(path.read_bytes() for path in files)
+    used = [version(name) for name in ("duckdb", "duckdb-kql", "numpy", "pandas", "scipy")]
+    return hashlib.sha256(text + "".join(used).encode()).hexdigest()
+
+
+def clear() -> tuple[int, int]:
+    """Take away all that is kept; give the number of analyses and of bytes."""
+    folders = list(_folders())
+    size = sum(map(_size, folders))
+    for folder in folders:
+        shutil.rmtree(folder)
+    return len(folders), size
+
+
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AmakitError)
+
+
+def _folder(home, key):
+    return home / _FOLDER / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _folders() -> Iterator[Path]:
+    for home in cache_homes():
+        with contextlib.suppress(OSError):
+            yield from (f for f in sorted((home / _FOLDER).iterdir()) if f.is_dir() and not f.name.startswith("."))
+
+
+def _about(folder):
+    """Read what stands beside the frames, of a folder that nobody else wrote and whose files have their length."""
+    if not all(map(is_own, [folder.parent, folder, *folder.iterdir()])):
+        raise ValueError("it belongs to somebody else, or everybody may write to it")
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    if {path.name: path.stat().st_size for path in folder.glob("*.parquet")} != about["bytes"]:
+        raise ValueError("it is not whole")
+    return about
+
+
+def _write(stage, key, frames, beside):
+    for name, frame in frames.items():
+        path = stage / f"{name}.parquet"
+        save_frame(frame, path)
+        if not _read(path, _kinds(frame)).equals(frame):
+            raise ValueError(f"{name} does not come back as it was")
+    about: dict = {
+        "key": key,
+        "made": pd.Timestamp.now("UTC").floor("s").isoformat().replace("+00:00", "Z"),
+        "kinds": {name: _kinds(frame) for name, frame in frames.items()},
+        "bytes": {path.name: path.stat().st_size for path in stage.iterdir()},
+        "beside": beside,
+    }
+    (stage / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _kinds(frame):
+    return {column: str(kind) for column, kind in frame.dtypes.items()}
+
+
+def _read(path, kinds):
+    import duckdb
+
+    off: dict = {"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    try:
+        with duckdb.connect(config=off) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET TimeZone = 'UTC'")
+            columns = connection.read_parquet(str(path)).fetchnumpy()
+    except duckdb.Error as error:
+        raise ValueError(f"{path.name}: {str(error).splitlines()[0]}") from error
+    frame = frame_of(columns, {column: _TYPES[kind] for column, kind in kinds.items()})
+    return frame.astype(kinds)
+
+
+def _bound(parent):
+    """Let the oldest go until the rest fits, what nobody used for a month, and what killed runs left."""
+    left = LIMIT
+    for folder in sorted(parent.iterdir(), key=_used, reverse=True):
+        age = time.time() - (folder.stat().st_mtime if folder.name.startswith(".") else _used(folder))
+        if folder.name.startswith("."):
+            gone = age > 86_400  # a younger one may be on its way
+        else:
+            left -= _size(folder)
+            gone = left < 0 or age > DAYS * 86_400
+        if gone:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _used(folder):
+    about = folder / _ABOUT
+    return about.stat().st_mtime if about.exists() else 0.0
+
+
+def _size(folder):
+    return sum(path.stat().st_size for path in folder.iterdir())
