@@ -299,6 +299,24 @@ def frame_of(columns: "Mapping[str, ArrayLike]", types: Mapping[str, str]) -> pd
     )
 
 
+def no_rows(types: Mapping[str, str]) -> pd.DataFrame:
+    """Make a frame of these columns that has no row.
+
+    Examples
+    --------
+    >>> no_rows({"n": "long"})
+    Empty DataFrame
+    Columns: [n]
+    Index: []
+    """
+    return _no_rows(tuple(types.items())).copy(deep=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _no_rows(types):
+    return frame_of({name: [] for name, _ in types}, dict(types))
+
+
 def _series(name, values, kind):
     dtype = _DTYPES.get(kind, "str")
     if isinstance(values, np.ma.MaskedArray):

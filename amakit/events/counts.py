@@ -9,7 +9,7 @@ from amakit.fetch.identity import resolved
 from amakit.fetch.requests import by_slice
 from amakit.intervals import Window
 from amakit.kql.catalog import query
-from amakit.schemas import MACHINE, frame_of, tables
+from amakit.schemas import MACHINE, no_rows, tables
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -175,7 +175,7 @@ def in_windows(
         windows = windows[[c for c in ("Key", "Source", "Window", "Start", "End", "Width", "Few") if c in windows]]
         windows = windows.drop(columns=[] if "source" in own else ["Source"], errors="ignore")
         calls.append(own | {"start": group["Start"].min(), "end": group["End"].max(), "windows": windows})
-    nothing = frame_of({column: [] for column in wanted.returns}, wanted.returns)
+    nothing = no_rows(wanted.returns)
     answer = pd.concat([nothing, *workspace.ask_all(name, calls)])
     answer = answer.astype(dict.fromkeys([c for c in combine if wanted.returns[c] != "datetime"], "float64"))
     item, side = divmod(answer["Window"].astype("int64"), 32)

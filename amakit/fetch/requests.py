@@ -7,7 +7,7 @@ import pandas as pd
 from amakit.fetch.identity import resolved
 from amakit.intervals import Window, coalesce
 from amakit.kql.catalog import query
-from amakit.schemas import MACHINE, frame_of
+from amakit.schemas import MACHINE, no_rows
 
 if TYPE_CHECKING:
     from amakit.fetch.heartbeats import Fleet
@@ -75,7 +75,7 @@ def ask_in_windows(workspace: "Workspace", name: str, windows: pd.DataFrame, **v
                 [c for c in (*KQL_MACHINE, "Start", "End", "Interval", "Usual") if c in inside]
             ].drop_duplicates()
             calls.append({"start": cut.start, "end": cut.end, "windows": table, **values})
-    nothing = frame_of({column: [] for column in columns}, columns)  # no window is no row
+    nothing = no_rows(columns)  # no window is no row
     return pd.concat([nothing, *workspace.ask_all(name, calls)]).drop_duplicates(ignore_index=True)
 
 

@@ -17,7 +17,7 @@ from amakit.fetch.requests import (
 from amakit.fetch.silences import LATE
 from amakit.intervals import Window
 from amakit.kql.catalog import query
-from amakit.schemas import MACHINE, frame_of
+from amakit.schemas import MACHINE, no_rows
 
 #: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
 STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
@@ -68,7 +68,7 @@ def samples_around(fleet: Fleet, around: pd.DataFrame) -> tuple[pd.DataFrame, pd
             parts.append(rows.merge(own, on=[*MACHINE, "stream"]))
     columns = [*MACHINE, "data_type", "stream", "TimeGenerated"]
     whole = pd.concat(parts, ignore_index=True)[columns].drop_duplicates()
-    listed = pd.concat([frame_of({column: [] for column in _LISTED}, _LISTED), *streams], ignore_index=True)
+    listed = pd.concat([no_rows(_LISTED), *streams], ignore_index=True)
     return whole.sort_values(columns, ignore_index=True), listed, heartbeats[[*MACHINE, "TimeGenerated", "Received"]]
 
 
@@ -134,7 +134,7 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
 def _of_whole_workspace(fleet, name, table):
     columns = query(name).returns
     if table not in fleet.workspace.tables:
-        return frame_of({column: [] for column in columns}, columns)
+        return no_rows(columns)
     return pd.concat(by_slice(fleet.workspace, name, _wide(fleet)), ignore_index=True)
 
 
@@ -165,7 +165,7 @@ def other_agents(fleet: Fleet, since: pd.DataFrame) -> pd.DataFrame:
 def _nothing(*columns):
     kinds = {"TimeGenerated": "datetime", "Uptime": "real"}
     types = {column: kinds.get(column, "string") for column in (*MACHINE, *columns)}
-    return frame_of({column: [] for column in types}, types)
+    return no_rows(types)
 
 
 def wide(window: Window) -> Window:

@@ -54,7 +54,8 @@ def decide(
     >>> t = pd.Timestamp("2026-03-02 10:00", tz="UTC")
     >>> outage = {"resource_id": "", "computer": "a", "start_earliest": t, "start_latest": t, "end_earliest": t,
     ...     "end_latest": t, "from_version": "1.37", "to_version": "1.38"}
-    >>> decide(pd.DataFrame([outage]), frame_of({c: [] for c in COLUMNS}, COLUMNS), set(), t).tolist()
+    >>> from amakit.schemas import no_rows
+    >>> decide(pd.DataFrame([outage]), no_rows(COLUMNS), set(), t).tolist()
     ['upgrade']
     """
     o = outages

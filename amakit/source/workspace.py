@@ -20,7 +20,7 @@ from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
 from amakit.exports.dates import checked
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
-from amakit.schemas import RECEIVED, frame_of, tables
+from amakit.schemas import RECEIVED, no_rows, tables
 from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
 
@@ -300,7 +300,7 @@ class Workspace:
             When a table that it reads is not there, or the query cannot be run.
         """
         wanted = catalog.query(name)
-        several, nothing = list(several), frame_of({column: [] for column in wanted.returns}, wanted.returns)
+        several, nothing = list(several), no_rows(wanted.returns)
         if self.hidden is None:
             answers = self._answers(wanted, several)
         else:
@@ -400,7 +400,7 @@ class Workspace:
         question = _Question(wanted, values, lacking, table, still)
         bounds = [instant(values[key]) if key in values else None for key in ("start", "end")]
         frames = self._pieces(question, *bounds)
-        empty = frame_of({column: [] for column in wanted.returns}, wanted.returns)
+        empty = no_rows(wanted.returns)
         whole = frames[0] if len(frames) == 1 else pd.concat([empty, *frames], ignore_index=True)
         return whole[list(wanted.returns)], question.records
 
