@@ -349,13 +349,12 @@ def _with_versions(cut_off, runs):
 
 def _with_causes(changes, away):
     """Give each change of version the cause of the outage in which it happened."""
-    pairs = changes.reset_index()[["index", "resource_id", "computer", "last_old", "first_new"]].merge(
-        away[["resource_id", "computer", "start_earliest", "end_latest", "cause"]], on=MACHINE
-    )
-    inside = pairs[(pairs["start_earliest"] >= pairs["last_old"]) & (pairs["end_latest"] <= pairs["first_new"])]
-    return changes.assign(cause=inside.drop_duplicates("index").set_index("index")["cause"]).assign(
-        cause=lambda frame: frame["cause"].fillna("")
-    )
+    left = changes[[*MACHINE, "last_old", "first_new"]].rename_axis("row").reset_index().sort_values("last_old")
+    right = away[[*MACHINE, "start_earliest", "end_latest", "cause"]].sort_values("start_earliest", kind="stable")
+    pairs = pd.merge_asof(
+        left, right, left_on="last_old", right_on="start_earliest", by=MACHINE, direction="forward"
+    ).set_index("row")
+    return changes.assign(cause=pairs["cause"].where(pairs["end_latest"] <= pairs["first_new"]).fillna(""))
 
 
 def _in_english(away, proof):

@@ -133,6 +133,9 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
     if broken:
         line = _broken_json_line(broken[1], int(broken[2]))
         return f"{broken[1]}, line {line}: broken JSON ({broken[3].strip(' .')}); mend or take out that row"
+    cut = re.search(r'Missing closing brace .* in file "(.+)"', message)
+    if cut:
+        return f"{cut[1]} ends within its list of rows; export or copy it again"
     damaged = re.search(r'GZIP stream: (.+)|Failed to read file "(.+?)"', message)
     if damaged:
         return f"{damaged[1] or damaged[2]} is damaged or was not copied whole; export or copy it again"
@@ -151,6 +154,11 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         for path in paths:
             if line := undecoded_line(path):
                 return f"{path}, line {line}: not text in UTF-8; save or export it again as UTF-8"
+    if message.startswith("Out of Memory"):
+        what = f"{paths[0]}{f' and {len(paths) - 1:,} more files' if paths[1:] else ''}" if paths else "this"
+        return (
+            f"there is not enough memory for {what}; ask for a shorter window or fewer machines, or export as Parquet"
+        )
     first = message.split("\n")[0]
     return one_line(re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", first))
 

@@ -396,21 +396,47 @@ def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) ->
         On the index of ``found``: the columns of the result table ``outages`` but for cause and evidence.
     """
     at = pd.Index(list(holes), dtype="int64")
-    own = found.loc[at, [*MACHINE, "last", "first"]].rename_axis("at").reset_index()
-    own = own.rename(columns={"last": "quiet", "first": "back"}).merge(runs, on=MACHINE)
-    before = own[own["first"] <= own["quiet"]].sort_values("last", kind="stable").groupby("at")["version"].last()
-    after = own[own["last"] >= own["back"]].sort_values("first", kind="stable").groupby("at")["spelled_first"].first()
+    own = found.loc[at, [*MACHINE, "last", "first"]]
+    before, after = versions_around(own, runs)
+    systems = runs.groupby(MACHINE)["os_type"].last().rename("os_type")
     edges = [np.array([getattr(hole, edge) for hole in holes.values()], dtype="float64") for edge in _EDGES]
     columns = {
         **{key: found.loc[at, key] for key in MACHINE},
-        "os_type": own.groupby("at")["os_type"].last().reindex(at),
-        "from_version": before.reindex(at).fillna(""), "to_version": after.reindex(at).fillna(""),
+        "os_type": own.join(systems, on=MACHINE)["os_type"], "from_version": before, "to_version": after,
         **dict(zip(_EDGES, map(instants, edges), strict=True)),
         **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), _downtime(*edges), strict=True)),
         "ongoing": [hole.ongoing for hole in holes.values()],
     }  # fmt: skip
     types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
+
+
+def versions_around(stretches: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Give the version of each machine before and after a stretch (last, first); empty where there was none.
+
+    Of several that report at once it is the one that reported longest, and the one that reported first.
+    """
+    past = runs.sort_values("first", kind="stable", ignore_index=True)
+    longest = past["last"] == past.groupby(MACHINE)["last"].cummax()
+    past["version"] = past["version"].where(longest).groupby([past[key] for key in MACHINE]).ffill()
+    coming = runs.sort_values("last", kind="stable", ignore_index=True)[::-1]
+    earliest = coming["first"] == coming.groupby(MACHINE)["first"].cummin()
+    named = coming["spelled_first"].where(earliest)
+    coming = coming.assign(spelled_first=named.groupby([coming[key] for key in MACHINE]).ffill())[::-1]
+    before = _beside(
+        stretches, past[[*MACHINE, "first", "version"]].rename(columns={"first": "at"}), "last", "backward"
+    )
+    after = _beside(
+        stretches, coming[[*MACHINE, "last", "spelled_first"]].rename(columns={"last": "at"}), "first", "forward"
+    )
+    return before, after
+
+
+def _beside(stretches, named, edge, direction):
+    """Give the name that stands nearest to an edge of each stretch, on its side, of the same machine."""
+    left = stretches[[*MACHINE, edge]].rename_axis("row").reset_index().dropna(subset=[edge]).sort_values(edge)
+    found = pd.merge_asof(left, named, left_on=edge, right_on="at", by=MACHINE, direction=direction)
+    return found.set_index("row").iloc[:, -1].reindex(stretches.index).fillna("")
 
 
 def disconnections(

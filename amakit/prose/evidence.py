@@ -1,5 +1,7 @@
 """Evidence in words: the statements that the cause of an outage rests on, in either language and any time zone."""
 
+from collections import defaultdict
+
 import pandas as pd
 
 from amakit.prose.language import texts
@@ -48,21 +50,22 @@ def timed(
     outages: pd.DataFrame, evidence: pd.DataFrame, language: str = "en", timezone: str = "UTC"
 ) -> list[tuple[list[str], list[pd.Timestamp]]]:
     """Tell the same as `rendered`, each with the instants of its statements, NaT for those that have none."""
-    rows = dict(list(of_outages(evidence, outages).groupby("outage")))
-    told = []
+    rows = defaultdict(list)
+    for row in of_outages(evidence, outages).sort_values("time", kind="stable").to_dict("records"):
+        rows[row["outage"]].append(row)
+    told, words = [], texts(language)
     for index, outage in zip(outages.index, outages.to_dict("records"), strict=True):
-        pairs, own = {}, rows.get(index, evidence.iloc[:0]).sort_values("time", kind="stable")
-        links = own["kind"].isin(_LINKS)
-        for row in own[~links].to_dict("records"):
-            text = _statement(row, outage, texts(language), timezone)
+        pairs = {}
+        for row in (row for row in rows[index] if row["kind"] not in _LINKS):
+            text = _statement(row, outage, words, timezone)
             pairs.setdefault(text, pd.NaT if row["kind"] == "uptime_kept" else row["time"])
         for key in _follows(outage, bool(pairs)):
-            text = texts(language)["evidence"][key].format(
+            text = words["evidence"][key].format(
                 from_version=outage["from_version"], to_version=outage["to_version"], version=outage["from_version"]
             )
             pairs.setdefault(text, pd.NaT)
-        for row in own[links].to_dict("records"):
-            pairs.setdefault(_statement(row, outage, texts(language), timezone), row["time"])
+        for row in (row for row in rows[index] if row["kind"] in _LINKS):
+            pairs.setdefault(_statement(row, outage, words, timezone), row["time"])
         told.append((list(pairs), list(pairs.values())))
     return told
 

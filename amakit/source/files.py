@@ -391,7 +391,9 @@ class LocalEngine:
             text = error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
             for copy, path in self._files.copies.items():
                 text = text.replace(copy, path)
+            quoted = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", sql)]
             paths = [path for path, _ in self.files(table)] if table else []
+            paths = paths or [path for path in quoted if path.startswith(str(self._path))]
             raise AmakitError(explain_error(text, self._columns, paths)) from error
 
 
