@@ -8,6 +8,8 @@ from amakit.schemas import MACHINE
 _OFF = 60.0
 #: Within a day of a wrong clock all heartbeats take about the same time; seconds.
 _CONSTANT = 120.0
+#: No clock is further off, in seconds (a hundred years): then it is the other time that is wrong.
+EVER = 3e9
 #: So many machines show what the region's own delay is.
 _FLEET = 3
 #: The beats on either side of a step that show the clock before and after it, and how far their delays may differ.
@@ -43,7 +45,7 @@ def clock_offsets(days: pd.DataFrame) -> pd.Series:
     common = of_machine.median().where(of_machine.size() >= _FLEET, 0.0).clip(lower=0.0)
     off = least - days["Day"].map(common).fillna(0.0).to_numpy()
     constant = days["Delay"].astype("float64") - least < _CONSTANT
-    return off.where((off < -_OFF) | ((off > _OFF) & constant), 0.0).fillna(0.0)
+    return off.where(((off < -_OFF) | ((off > _OFF) & constant)) & (off.abs() < EVER), 0.0).fillna(0.0)
 
 
 def behind_at_end(days: pd.DataFrame) -> pd.Series:

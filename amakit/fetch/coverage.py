@@ -9,6 +9,7 @@ import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.exports.table_files import LIMITS, limit_of
+from amakit.fetch.clocks import EVER
 from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
 from amakit.fetch.other_machines import heartbeat_holes, table_holes
 from amakit.fetch.survey import COSTS
@@ -23,7 +24,6 @@ LATENCY = pd.Timedelta(minutes=15)
 #: Seconds between heartbeats.
 BEAT = 60.0
 _NEAR = near_by(BEAT)
-_NO_TIME = pd.Timedelta(0)
 #: So many beats beyond the other machines' show that heartbeats were recorded: more than clocks are usually ahead.
 STEADY = 30
 #: Machines whose last beats are looked at one by one.
@@ -276,7 +276,8 @@ def known_until(workspace: "Workspace", window: Window, beats: pd.DataFrame) -> 
         than the rows of nearly every machine end.
     """
     limit = horizon(window)
-    ahead = pd.to_timedelta(beats["Delay"].clip(upper=0.0).fillna(0.0), unit="s") if "Delay" in beats else _NO_TIME
+    delay = beats["Delay"] if "Delay" in beats else pd.Series(0.0, beats.index)
+    ahead = pd.to_timedelta(delay.where(delay.between(-EVER, 0.0), 0.0), unit="s")
     ends = (beats["LastBeat"] + ahead).dt.as_unit("us").groupby([beats[key] for key in MACHINE]).max()
     end = common_end(ends, BEAT)
     if pd.isna(end) and not workspace.live and not workspace.taken:

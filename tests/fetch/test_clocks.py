@@ -29,6 +29,16 @@ def test_a_clock_that_is_off_throughout_is_named_and_nothing_else(behind, note, 
     assert dict(found.machines.set_index("computer")["note"]) == {"m": note, "n": "", "o": "", "p": ""}
 
 
+@pytest.mark.parametrize("odd", ["0001-01-01", "9999-12-31"])
+def test_a_time_of_arrival_that_cannot_be_says_nothing(odd, tmp_path):
+    beats = pd.concat([received(heartbeats("m", every(60, *DAYS, phase=11)), 5), *right()], ignore_index=True)
+    beats["_TimeReceived"] = beats["_TimeReceived"].dt.as_unit("us")
+    beats.loc[100, "_TimeReceived"] = pd.Timestamp(odd)
+    found = analyzed(tmp_path, *DAYS, Heartbeat=[beats])
+    assert found.outages.empty
+    assert set(found.machines["note"]) == {""}
+
+
 @pytest.mark.parametrize("step", [30, 91, 300, 3600, -30, -3600])
 def test_a_clock_that_is_set_makes_neither_an_outage_nor_a_loss(step, tmp_path):
     times, delays = stepped(every(60, *DAYS, phase=11), step)
