@@ -7,6 +7,8 @@ _TIME = "strftime(TRY_CAST(CAST({0} AS VARCHAR) AS TIMESTAMP), '%Y-%m-%dT%H:%M:%
 _ELEMENT = f"CASE typeof({{0}}) WHEN 'TIMESTAMP' THEN to_json({_TIME}) ELSE to_json({{0}}) END"
 #: make_set and make_list have no more elements than this.
 _MOST = 1_048_576
+#: Up to so many comparisons make_set looks for where an element came first.
+_MANY = 10_000_000
 
 
 def _list(where, most=_MOST, order=""):
@@ -20,7 +22,13 @@ def _set(where, most=_MOST, order=""):
         "CASE WHEN typeof({0}) = 'JSON' AND json_type(TRY_CAST(CAST({0} AS VARCHAR) AS JSON)) = 'ARRAY' "
         f"THEN CAST(CAST({{0}} AS VARCHAR) AS JSON[]) ELSE [{_ELEMENT}] END"
     )
-    distinct = f"list_distinct(flatten(list({inside}{order}) FILTER (WHERE {where})))"
+    whole = f"flatten(list({inside}{order}) FILTER (WHERE {where}))"
+    # in the order in which they come first, as Kusto shows them; of very many in their own, which is quicker
+    placed = "list_transform(list_distinct(kql_l), lambda kql_v: {{'at': list_position(kql_l, kql_v), 'v': kql_v}})"
+    first = f"list_transform(list_sort({placed}), lambda kql_p: kql_p.v)"
+    short = f"len(kql_l) * len(list_distinct(kql_l)) <= {_MANY}"
+    ordered = f"CASE WHEN {short} THEN {first} ELSE list_sort(list_distinct(kql_l)) END"
+    distinct = f"list_transform([{whole}], lambda kql_l: {ordered})[1]"
     return f"to_json(coalesce(list_slice({distinct}, 1, {most}), []))"
 
 

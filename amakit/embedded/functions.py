@@ -14,6 +14,15 @@ def _neighbour(sql):
     }
 
 
+_DAY = "make_timestamp(CAST({0} AS BIGINT), CAST({1} AS BIGINT), CAST({2} AS BIGINT), 0, 0, 0)"
+_DATETIME = (
+    "make_timestamp(CAST({{0}} AS BIGINT), CAST({{1}} AS BIGINT), CAST({{2}} AS BIGINT), CAST({{3}} AS BIGINT), "
+    "CAST({{4}} AS BIGINT), floor(CAST({} AS DOUBLE) * 1000000) / 1000000)"
+)
+_TIMESPAN = (
+    "(to_days(CAST({} AS INTEGER)) + to_hours(CAST({} AS BIGINT)) + to_minutes(CAST({} AS BIGINT)) "
+    "+ to_microseconds(CAST(CAST({} AS DOUBLE) * 1000000 AS BIGINT)))"
+)
 #: Function -> number of arguments -> SQL; {0} is the first argument, {all} are all of them, with commas.
 FORMS: dict[str, dict] = {
     # text
@@ -36,6 +45,12 @@ FORMS: dict[str, dict] = {
     # types
     "parse_json": {1: "coalesce(TRY_CAST({0} AS JSON), CASE WHEN CAST({0} AS VARCHAR) <> '' THEN to_json({0}) END)"},
     "todecimal": {1: "TRY_CAST({0} AS DECIMAL(38, 17))"},
+    "make_datetime": {5: _DATETIME.format("0"), 6: _DATETIME.format("{5}"), 3: _DAY},
+    "make_timespan": {
+        2: _TIMESPAN.format("0", "{0}", "{1}", "0"),
+        3: _TIMESPAN.format("0", "{0}", "{1}", "{2}"),
+        4: _TIMESPAN.format("{0}", "{1}", "{2}", "{3}"),
+    },
     "around": {3: "({0} BETWEEN {1} - {2} AND {1} + {2})"},
     "bitset_count_ones": {1: "bit_count(CAST({0} AS BIGINT))"},
     "loggamma": {1: "lgamma({0})"},

@@ -1,9 +1,8 @@
-"""Scalar functions of KQL that are Python: addresses, versions, encodings, sets and bags."""
+"""Scalar functions of KQL that are Python: versions, encodings, sets and bags."""
 
 import base64
 import csv
 import io
-import ipaddress
 import itertools
 import json
 import re
@@ -122,6 +121,19 @@ def _regex_quote(text):
 @function("s", "j", "to_utf8", "unicode_codepoints_from_string")
 def _to_utf8(text):
     return [ord(c) for c in text]
+
+
+@function("s", "s")
+def _punycode_from_string(text):
+    return text.encode("punycode").decode("ascii")
+
+
+@function("s", "s")
+def _punycode_to_string(text):
+    try:
+        return text.encode("ascii").decode("punycode")
+    except UnicodeError:
+        return ""
 
 
 @function("lL", "s")
@@ -257,90 +269,6 @@ def _unixtime(per_second):
 
 for _unit, _per in (("seconds", 1), ("milliseconds", 1000), ("microseconds", 10**6), ("nanoseconds", 10**9)):
     function("r", "d", f"unixtime_{_unit}_todatetime")(_unixtime(_per))
-
-
-# -- addresses --------------------------------------------------------------------------------------------
-
-
-def _network(text, prefix=32):
-    address, _, own = text.strip().partition("/")
-    if not re.fullmatch(r"\d+(\.\d+){3}", address):
-        return None
-    try:
-        return int(ipaddress.IPv4Address(address)), min(int(own) if own else 32, prefix)
-    except ValueError:
-        return None
-
-
-def _masked(value, prefix):
-    return value & (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF
-
-
-@function("ssL", "l")
-def _ipv4_compare(left, right, prefix=32):
-    one, two = _network(left, prefix), _network(right, prefix)
-    if one is None or two is None:
-        return None
-    common = min(one[1], two[1])
-    a, b = _masked(one[0], common), _masked(two[0], common)
-    return (a > b) - (a < b)
-
-
-@function("ssL", "b")
-def _ipv4_is_match(left, right, prefix=32):
-    compared = _ipv4_compare(left, right, prefix)
-    return None if compared is None else compared == 0
-
-
-@function("ss", "b")
-def _ipv4_is_in_range(address, network):
-    one, two = _network(address), _network(network)
-    if one is None or two is None:
-        return None
-    return _masked(one[0], two[1]) == _masked(two[0], two[1])
-
-
-@function("sjJJJ", "b")
-def _ipv4_is_in_any_range(address, *networks):
-    each = [net for part in networks for net in (part if isinstance(part, list) else [part]) if net is not None]
-    found = [_ipv4_is_in_range(address, network) for network in each]
-    return True if True in found else None if None in found and _network(address) is None else False
-
-
-@function("s", "b")
-def _ipv4_is_private(address):
-    one = _network(address)
-    if one is None:
-        return None
-    return any(_ipv4_is_in_range(address.partition("/")[0], net) for net in _PRIVATE)
-
-
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-
-
-@function("s", "l")
-def _ipv4_netmask_suffix(address):
-    one = _network(address)
-    return None if one is None else int(address.partition("/")[2] or 32)
-
-
-@function("sL", "s")
-def _format_ipv4(address, prefix=32):
-    one = _network(address, prefix)
-    return "" if one is None else str(ipaddress.IPv4Address(_masked(*one)))
-
-
-@function("ss", "b")
-def _has_ipv4(text, address):
-    return re.search(rf"(?<![\w.]){re.escape(address)}(?![\w.])", text) is not None and _network(address) is not None
-
-
-@function("ss", "b")
-def _has_ipv4_prefix(text, prefix):
-    if not prefix.endswith(".") and prefix.count(".") < 3:  # half a number is no prefix
-        return False
-    found = re.finditer(rf"(?<![\w.])({re.escape(prefix)}[\d.]*)(?![\w.])", text)
-    return any(_network(match[1]) is not None for match in found)
 
 
 # -- dynamic ----------------------------------------------------------------------------------------------

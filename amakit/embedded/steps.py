@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from amakit.errors import AmakitError, nearest
-from amakit.kql.text import bare, calls, named, operator_of, quoted, split, tokens
+from amakit.kql.text import bare, calls, named, operator_of, quoted, split, tokens, with_plain_literals
 
 #: What keeps the order of the rows, and what makes one.
 _KEEPS = {"where", "filter", "extend", "take", "limit", "project", "project-away", "project-keep", "project-rename",
@@ -65,6 +65,7 @@ class Steps:
 
     def whole(self, text: str) -> str:
         """Give the SQL of a query; its views are there until `drop`."""
+        text = with_plain_literals(text)
         self.words = frozenset(t.word for t in tokens(text) if t.kind == "name")
         return self.sql(self.statements(text))
 
@@ -248,7 +249,9 @@ class Steps:
             if not value:
                 raise AmakitError(f"{name}() needs a value for {parameter!r}; give it in the brackets")
             if table:
-                inner.bind(parameter, self.relation(self.pipeline(value)))
+                given_table = self.relation(self.pipeline(value))
+                inner.relations[given_table.name] = given_table.columns
+                inner.bind(parameter, given_table)
             elif value != parameter:
                 if any(t.word == parameter for t in tokens(value)):
                     value = f"toscalar({self.relation(f'print {value}').name})"

@@ -68,6 +68,28 @@ def without_comments(text: str) -> str:
     return _TOKEN.sub(lambda match: " " * len(match[0]) if match.lastgroup == "comment" else match[0], text)
 
 
+def with_plain_literals(text: str) -> str:
+    """Write hidden text (``h'…'``) and text of several lines between backticks or tildes as plain text in quotes.
+
+    Examples
+    --------
+    >>> print(with_plain_literals("print h'a', ```it's b```"))
+    print 'a', 'it\\'s b'
+    """
+
+    def plain(match):
+        word = match[0]
+        if match.lastgroup != "text":
+            return word
+        word = word[1:] if word[0] in "hH" else word
+        if word[:3] not in ("```", "~~~"):
+            return word
+        inside = word[3:-3].replace("\\", "\\\\").replace("'", "\\'").replace("\r", "\\r").replace("\n", "\\n")
+        return f"'{inside}'"
+
+    return _TOKEN.sub(plain, text)
+
+
 def split(text: str, sign: str) -> list[str]:
     """Cut a text at a sign that stands outside all brackets.
 

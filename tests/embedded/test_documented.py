@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -42,10 +43,8 @@ def same(value, shown):
     if pd.isna(value):
         return shown.lower() in ("", "null", "nan")
     if isinstance(value, pd.Timedelta):
-        days, _, clock = (
-            shown.rpartition(".") if shown.count(":") == 2 and "." in shown.split(":")[0] else ("0", "", shown)
-        )
-        return value == pd.Timedelta(f"{days} days {clock}")
+        days, clock = re.fullmatch(r"(?:(\d+)\.)?([\d:.]+)", shown).groups()
+        return value == pd.Timedelta(f"{days or 0} days {clock}")
     if isinstance(value, pd.Timestamp):
         return abs(value.tz_localize(None) - pd.Timestamp(shown).tz_localize(None)) < pd.Timedelta("10us")
     if isinstance(value, bool) or type(value).__name__ == "bool":
