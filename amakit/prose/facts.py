@@ -316,7 +316,6 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
     counts = outages["cause"].value_counts()
     gone = claims.silent(outages)
     others = outages[~outages["cause"].isin(ATTEMPTS)]
-    changed = (others["from_version"] != others["to_version"]) & (others["to_version"] != "")
     return {
         **attempted, "machines": len(analysis.machines),
         "upgrades": int(counts.get("upgrade", 0)), "rolled_back": int(counts.get("rolled_back", 0)),
@@ -326,7 +325,7 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
                    gone[["machine", "cause", "start_earliest"]].itertuples(index=False)],
         "streams_away": len(away),
         "others": {cause: int(n) for cause, n in others["cause"].value_counts().sort_index().items()},
-        "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": int(changed.sum()),
+        "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": len(claims.hidden_changes(outages)),
         "seen": changes["seen"],
         "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
         "back": claims.all_back(outages, analysis.gaps, analysis.machines),

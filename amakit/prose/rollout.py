@@ -11,7 +11,7 @@ from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, parameters_table, queries_table, shown_names
 from amakit.schemas import MACHINE
-from amakit.study import excess_gaps, lags, stragglers, survival
+from amakit.study import claims, excess_gaps, lags, stragglers, survival
 from amakit.study import releases as known_releases
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def rollout(
         "claim": _claim(curves["release"]), "arrived": _arrived(known, releases),
         "reasons": Counter(left["reasons"].str[0]),
         "started": len(started.drop_duplicates(MACHINE)), "effect": _effect(excess_gaps.self_controlled(analysis)),
+        "seen": claims.upgrades(analysis.transitions, analysis.outages)["seen"],
     }  # fmt: skip
     tables = {
         "lags": _lags_table(curves, words), "places": _places_table(lag["fleet"], curves["fleet"], words),

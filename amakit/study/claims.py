@@ -80,6 +80,15 @@ def upgrades(transitions: pd.DataFrame, outages: pd.DataFrame) -> dict:
             "open": int((own["to_version"] == "").sum()), "outages": len(own)}  # fmt: skip
 
 
+def hidden_changes(outages: pd.DataFrame) -> pd.DataFrame:
+    """Give the outages in which the version changed while the machine itself was stopped or restarted.
+
+    What the upgrade took of that time cannot be seen.
+    """
+    down = outages["cause"].isin([Cause.MACHINE_STOPPED, Cause.MACHINE_RESTARTED])
+    return outages[down & (outages["to_version"] != "") & (outages["to_version"] != outages["from_version"])]
+
+
 def no_upgrade_seen(transitions: pd.DataFrame, outages: pd.DataFrame) -> bool:
     """Say whether no machine changed to a newer version, and none may have begun to."""
     counts = upgrades(transitions, outages)

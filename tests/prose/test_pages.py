@@ -1,6 +1,6 @@
 """The pages: one golden text for each notebook and language, the same numbers in both, and names that stay text.
 
-`make golden` writes the golden texts anew; what changed in them is to be read before it is committed.
+`AMAKIT_GOLDEN=1 pytest tests/prose/test_pages.py` writes the golden texts anew; read what changed before it is committed.
 """
 
 import html

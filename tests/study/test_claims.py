@@ -67,6 +67,10 @@ def test_claims_hold_on_the_tables(a):
         assert a.transitions.empty
         assert "upgrade" not in set(a.outages["cause"])
 
+    changed = [o for rows in own.values() for o in rows if o["to_version"] and o["to_version"] != o["from_version"]]
+    down = [o for o in changed if o["cause"] in ("machine_stopped", "machine_restarted")]
+    assert sorted(claims.hidden_changes(a.outages)["start_earliest"]) == sorted(o["start_earliest"] for o in down)
+
     for row in claims.not_tried_again(a.outages, a.transitions).itertuples():
         later = [o for o in own[row.computer] if o["start_earliest"] > row.start_earliest]
         assert row.computer not in gone
