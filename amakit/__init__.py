@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from amakit.report.parameters import parameters
     from amakit.share.snapshot import snapshot
     from amakit.source.workspace import Workspace, connect
+    from amakit.study.mask import mask
 
 __version__ = "0.1.0"
 
-__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "parameters", "prose",
-           "snapshot", "study"]  # fmt: skip
+__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "mask", "parameters",
+           "prose", "snapshot", "study"]  # fmt: skip
 
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
+    "mask": "study.mask",
     "Workspace": "source.workspace", "connect": "source.workspace", "parameters": "report.parameters",
     "snapshot": "share.snapshot", "load_ipython_extension": "lab.magic", "unload_ipython_extension": "lab.magic",
 }  # fmt: skip

@@ -26,6 +26,7 @@ from amakit.fetch.silences import silences
 from amakit.find import causes, evidence, losses, outages, versions
 from amakit.find import machines as machine_table
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
+from amakit.find.segments import segments
 from amakit.find.unknown import (
     not_recorded,
     only_known,
@@ -110,6 +111,11 @@ class Analysis:
 
         return of_analysis(self)
 
+    @property
+    def segments(self) -> pd.DataFrame:
+        """One row per stretch without data of a machine, to mask one's own metrics with; see `amakit.mask`."""
+        return segments(self.outages, self.gaps, self.sources, self.machines, self.run.get("unknown", []))
+
     def save(self, folder: str | Path, form: str = "csv") -> list[Path]:
         """Write the result tables and ``run.json`` into a folder; each file appears whole or not at all.
 
@@ -132,11 +138,12 @@ class Analysis:
         """
         if form not in ("csv", "parquet"):
             raise UsageError(f"format {form!r} is not known; it is csv or parquet")
+        names = (*TABLES, "segments")
         with staged(folder) as stage:
-            for name in TABLES:
+            for name in names:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
             (stage / "run.json").write_text(json.dumps(self.run, indent=2) + "\n", encoding="utf-8", newline="\n")
-        return [Path(folder) / f"{name}.{form}" for name in TABLES] + [Path(folder) / "run.json"]
+        return [Path(folder) / f"{name}.{form}" for name in names] + [Path(folder) / "run.json"]
 
 
 Analysis.__doc__ = f"{Analysis.__doc__}{schemas.described()}"  # what help() tells; without docstrings there is "None"

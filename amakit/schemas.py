@@ -101,6 +101,11 @@ RESULTS = {
         "data_type": "string", "kind": "string", "operation": "string", "status": "string", "actor": "string",
         "text": "string",
     },
+    "segments": {
+        "resource_id": "string", "computer": "string", "kind": "string", "data_type": "string", "source": "string",
+        "cause": "string", "start": "datetime", "end": "datetime", "sure_start": "datetime", "sure_end": "datetime",
+        "ongoing": "bool",
+    },
 }  # fmt: skip
 
 _SHARED = {
@@ -177,6 +182,17 @@ _MEANINGS = {
         "status": "started, succeeded or failed, where the row has one",
         "actor": "who asked for it: a person, or the id of an application",
         "text": "what the row says in its own words, cut at 300 characters",
+    },
+    "segments": {
+        "kind": "outage (of the whole agent), stream or source (one of them alone), or unknown (of a table)",
+        "data_type": "the table that lacks rows; empty for all that is sampled on a clock",
+        "source": "the stream, or the source of events; empty for the whole agent or table",
+        "cause": "of an outage: " + ", ".join(Cause),
+        "start": "last row before: none is missing up to here",
+        "end": "first row afterwards: none is missing from here; empty while it goes on",
+        "sure_start": "from here on rows surely are missing; empty where perhaps none is",
+        "sure_end": "up to here rows surely are missing; empty where perhaps none is, or while it goes on",
+        "ongoing": "whether it went on at the horizon",
     },
 }  # fmt: skip
 

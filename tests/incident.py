@@ -1,5 +1,7 @@
 """Incidents made by hand, small enough to be counted on fingers."""
 
+from dataclasses import replace
+
 import pandas as pd
 from fleet import at
 
@@ -110,6 +112,25 @@ def mixed():
     acts = [act(b, "10:59:30", 1), act(c, "11:59:30", 2, status="succeeded"), act(d, "19:59:00", 3)]
     written = proof(b, ("10:59:30", "agent_write", "extensions/write", "failed", "admin@example.com", ""))
     return analysis([a, b, c, d, e], gaps, events=events, activity=acts, spare=["f", "g"], evidence=written)
+
+
+def blind():
+    """Each kind of stretch without data, and an outage in which nothing was lost."""
+    long = outage("a", "10:00:30", "10:04:30")
+    brief = outage("b", "11:00:00", "11:00:10")  # its brackets overlap: perhaps nothing was lost
+    dead = outage("d", "20:00:00", "", "rollback_failed")
+    late = outage("e", "01:00:00", "03:00:00", "disconnected")
+    gaps = [
+        gap(long, "Heartbeat", "10:00:00", "10:05:00", 4), gap(dead, "Heartbeat", "19:59:55", "", 240, ongoing=True),
+        gap(long, "Perf", "10:00:00", "", 700, stream="y \\ ", ongoing=True),
+        gap(long, "Heartbeat", "12:00:00", "12:03:00", 2) | {"outage_start": pd.NaT, "cause": ""},
+    ]  # fmt: skip
+    silence = {"resource_id": RG + "b", "computer": "b", "data_type": "Syslog", "source": "cron",
+               "silent_from": at("2026-03-02 13:00"), "silent_to": pd.NaT, "expected": 9.0, "ongoing": True,
+               "outage_start": pd.NaT}  # fmt: skip
+    hole = {"start": "2026-03-02T05:00:00Z", "end": "2026-03-02T06:00:00Z", "table": "Perf", "reason": "cut"}
+    given = analysis([long, brief, dead, late], gaps)
+    return replace(given, sources=table("sources", [silence]), run=given.run | {"unknown": [hole]})
 
 
 def pages(given, language="en", timezone="UTC", releases=None, names=("transitions", "gaps", "incident")):

@@ -445,7 +445,7 @@ def test_an_outage_that_goes_on_comes_first_and_has_no_end(found):
 
 def test_an_analysis_of_nothing_shows_itself(found):
     run = {"workspace": "logs", "synthetic": False, "unknown": [{}], "missing_tables": ["Perf"]}
-    empty = replace(found, **{name: getattr(found, name).iloc[:0] for name in RESULTS}, run=run)
+    empty = replace(found, **{name: getattr(found, name).iloc[:0] for name in amakit.analysis.TABLES}, run=run)
     assert repr(empty).splitlines()[1:] == [
         "no machine", "no change of version", "no outage", "no sample lost",
         "unknown stretches, as not recorded or not answered: 1; see run", "tables that are not there: Perf",

@@ -110,7 +110,7 @@ def test_the_pdf_is_the_page_on_a4_with_pictures_and_whole_tables(made, found):
 
 def test_tables_facts_and_the_record_lie_beside_the_page(made):
     assert {p.name for p in made.iterdir()} == {
-        *(f"{name}.csv" for name in amakit.analysis.TABLES), "run.json", "facts.json", f"{NAME}_files",
+        *(f"{name}.csv" for name in (*amakit.analysis.TABLES, "segments")), "run.json", "facts.json", f"{NAME}_files",
         *(f"{NAME}.{form}" for form in FORMS),
     }  # fmt: skip
     facts = (made / "facts.json").read_bytes()
