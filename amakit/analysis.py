@@ -198,7 +198,7 @@ def analyze(
     key = _key(workspace, start, end, machines) if cache and not os.environ.get("AMAKIT_NO_CACHE") else None
     if key and (kept := load(key)):
         frames, beside = kept
-        run = beside["run"] | ({"kept": beside["kept"]} if workspace.live else {})
+        run = beside["run"] | {"cloud": workspace.cloud} | ({"kept": beside["kept"]} if workspace.live else {})
         return Analysis(window(run["start"], run["end"]), **frames, run=run)
     found, whole = _analyze(workspace, start, end, machines, allow_unknown)
     # what a service could not give today it may give tomorrow; and a file may have changed meanwhile
@@ -389,6 +389,7 @@ def _record(workspace, asked, machines, cover, unknown, log):
     return {
         "amakit": __version__,
         "workspace": shown(workspace.name),
+        "cloud": workspace.cloud,
         "synthetic": workspace.synthetic,
         "start": iso(asked.start),
         "end": iso(asked.end),

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from amakit import __version__
-from amakit.errors import AmakitError, UsageError, say
+from amakit.errors import AmakitError, OverLimit, UsageError, say
 
 #: Of writing: a full disk, a quota, a broken disk, a limit on the size of files.
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EFBIG")}
@@ -39,7 +39,7 @@ class _Commands(click.Group):
             say(f"amakit: {error}", error=True)
             if error.place:
                 say(error.place, error=True)
-            context.exit(2 if isinstance(error, UsageError) else 1)
+            context.exit(error.status)
         except KeyboardInterrupt:
             if context.params["debug"]:
                 raise
@@ -371,7 +371,9 @@ def _plan(start, end):
 @_window
 @click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter.")
 @click.option("--out", required=True, metavar="DIR", help="Folder for the page and the result tables.")
-@click.option("--to", default="html", show_default=True, metavar="FORMS", help="html, md, pdf, ipynb, with commas.")
+@click.option(
+    "--to", default="html", show_default=True, metavar="FORMS", help="html, md, pdf, ipynb, ticket, with commas."
+)
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
 @click.option("--language", default="en", show_default=True, metavar="en|ja", help="Of the sentences.")
 @click.option("--each", type=click.Choice(["machine", "day", "week"]), help="One page for each, and an index page.")
@@ -380,6 +382,7 @@ def _plan(start, end):
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")
 @click.option("--allow-unknown", is_flag=True, help="Let what cannot be fetched be unknown, and say so.")
 @_cached
+@click.option("--fail-on", default="", metavar="LIMITS", help="End with status 3 on, for example, silent>0,doubtful>0.")
 @_dated
 @_remote
 def report(
@@ -396,9 +399,13 @@ def report(
     Beside the page lie the result tables, run.json and facts.json.  Several machines get a page each, in a
     folder each, and DIR/index.html leads to them.  For pdf there must be a Chromium, Chrome or Edge; one in an
     unusual place is named in AMAKIT_CHROMIUM.
+
+    LIMITS are keys of "counts" in facts.json with a sign and a number, as in silent>0,longest_s>=600.  Everything is
+    written, whether one is exceeded or not.
     """
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
+    from amakit.report.limits import exceeded
     from amakit.report.request import Request
 
     forms = tuple(form.strip() for form in to.split(",") if form.strip())
@@ -414,6 +421,11 @@ def report(
         paths = run(request, out, watched)
     for path in paths:
         say(path)
+    if request.limits:
+        folders = dict.fromkeys(path.parent for path in paths if not path.name.startswith("index."))
+        told = [f"{folder}: {one}" for folder in folders for one in exceeded(request.limits, folder)]
+        if told:
+            raise OverLimit(f"{'; '.join(told)}; all is written, look there")
 
 
 @main.command()

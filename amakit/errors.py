@@ -102,6 +102,8 @@ class AmakitError(Exception):
     """
 
     place = ""
+    #: With which the command line exits.
+    status = 1
 
     def __init__(self, text: str = "") -> None:
         super().__init__(printable(withheld(text)))
@@ -118,6 +120,14 @@ class AmakitError(Exception):
 
 class UsageError(AmakitError, ValueError):
     """The call itself is wrong: a value, a name or an option.  The command line exits with status 2."""
+
+    status = 2
+
+
+class OverLimit(AmakitError):
+    """All is written, and what was found exceeds a limit that was set.  The command line exits with status 3."""
+
+    status = 3
 
 
 class Unanswered(AmakitError):

@@ -20,6 +20,7 @@ exclude_patterns = [
     "_build",
     "parts",
     "_generated/columns.md",
+    "_generated/counts.md",
     "_generated/scores.md",
     "_generated/exports.md",
     "_generated/event_power.md",

@@ -25,6 +25,7 @@ from amakit.exports.dates import FORMS as DATES
 from amakit.exports.dates import INSTANTS
 from amakit.exports.forms import FORMS, REFUSED
 from amakit.kql import catalog
+from amakit.prose.counts import COUNTS
 from amakit.schemas import LOST, RESULTS, meanings
 
 HERE = Path(__file__).parent
@@ -41,7 +42,8 @@ def write(folder):
     """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
     folder.mkdir(exist_ok=True)
     pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
-             "scores": scores, "exports": exports, "embedded": embedded, "event_power": event_power}  # fmt: skip
+             "scores": scores, "exports": exports, "embedded": embedded, "event_power": event_power,
+             "counts": counts}  # fmt: skip
     for name, page in pages.items():
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -107,6 +109,11 @@ def columns():
         )
         for table, types in RESULTS.items()
     )
+
+
+def counts():
+    """Tell the numbers of ``facts.json`` that limits may be set to."""
+    return markdown([(f"`{name}`", meaning) for name, meaning in COUNTS.items()], ["name", "counts"])
 
 
 def kql():

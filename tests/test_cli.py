@@ -175,7 +175,9 @@ BAD = {
     "unknown parameter": (["report", "01_version_transitions", "{folder}", "-p", "strat", "2026-03-01"], 2, "the nearest is 'start'"),
     "unknown zone": (["report", "01_version_transitions", "{folder}", "--timezone", "Asia/Tokio"], 2, "the nearest is 'Asia/Tokyo'"),
     "unknown language": (["report", "01_version_transitions", "{folder}", "--language", "fr"], 2, "it is en or ja"),
-    "unknown form": (["report", "01_version_transitions", "{folder}", "--to", "docx"], 2, "it is html, md, pdf or ipynb"),
+    "unknown form": (["report", "01_version_transitions", "{folder}", "--to", "docx"], 2, "it is html, md, pdf, ipynb or ticket"),
+    "unknown limit": (["report", "01_version_transitions", "{folder}", "--fail-on", "upgrade>0"], 2, "the nearest is 'upgrades'"),
+    "no limit": (["report", "01_version_transitions", "{folder}", "--fail-on", "upgrades=0"], 2, "is not a name, a sign"),
     "report without data": (["report", "01_version_transitions", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "no heartbeat"),
 }  # fmt: skip
 

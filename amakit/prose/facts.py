@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.intervals import iso, isos
+from amakit.prose.counts import counts
 from amakit.prose.evidence import rendered
 from amakit.prose.situation import situation
 from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
@@ -140,6 +141,7 @@ def record(known: Facts) -> dict:
 
         - ``schema``, ``amakit``, ``workspace``, ``synthetic``, ``window`` (start, end, horizon);
         - ``situation``: what has to be done, see `amakit.prose.situation.situation`;
+        - ``counts``: the numbers that limits may be set to, see `amakit.prose.counts.COUNTS`;
         - ``verdict``: upgrades and failed attempts counted, see `verdict`;
         - ``causes``: for each cause outages, machines, blind, lost, events;
         - ``outages``: one for each outage, with its losses by data type, its events, its evidence in parts, and the
@@ -156,7 +158,7 @@ def record(known: Facts) -> dict:
     'amakit.facts/2'
     """
     analysis, run = known.analysis, known.analysis.run
-    return {
+    told = {
         "schema": SCHEMA, "amakit": run["amakit"], "workspace": run["workspace"], "synthetic": run["synthetic"],
         "window": {"start": iso(analysis.window.start), "end": iso(analysis.window.end), "horizon": run["horizon"]},
         "situation": situation(known), "verdict": known.verdict,
@@ -167,6 +169,7 @@ def record(known: Facts) -> dict:
         "actions": known.actions,
         "run": run | {"queries": [{k: v for k, v in query.items() if k != "text"} for query in run["queries"]]},
     }  # fmt: skip
+    return told | {"counts": counts(told)}
 
 
 def losses_of_outages(analysis: "Analysis") -> pd.DataFrame:

@@ -22,6 +22,7 @@ from amakit.prose.page import (
     span,
 )
 from amakit.prose.situation import situation
+from amakit.prose.ticket import ticket
 from amakit.schemas import MACHINE, Cause, Verdict
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     Returns
     -------
     str
-        JSON in ASCII, so that nothing in it is unseen.
+        JSON in ASCII, so that nothing in it is unseen: what `amakit.prose.facts.record` gives, its headline as
+        ``sentence``, and the whole in words as ``ticket``.
 
     Examples
     --------
@@ -86,6 +88,7 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     known, words = facts.gather(analysis), Language(language, timezone)
     page = Page("incident", words, _told(known, words))
     head = {"schema": facts.SCHEMA, "sentence": page.plain("headline"), "language": language, "timezone": timezone}
+    head["ticket"] = ticket(page)
     return json.dumps(head | facts.record(known), indent=1, allow_nan=False) + "\n"
 
 
@@ -107,10 +110,10 @@ def _told(known, words):
     counted = {*known.attempted["lost"], *known.others["lost"]}
     unseen = sorted(visible(name, 80) for name in {*known.attempted["unseen"], *known.others["unseen"]} - counted)
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
-    now = situation(known)
-    return common(known, words) | {
-        "now": now | {key: [_instants(one) for one in now[key]] for key in _DATED}, "urgent": _urgent(now),
-        "verdict": known.verdict, "total": _total(known.attempted), "drawn": facts.DRAWN,
+    now, shared = situation(known), common(known, words)
+    return shared | {
+        "now": now | {key: [_shown(one, shared["links"]) for one in now[key]] for key in _DATED},
+        "urgent": _urgent(now), "verdict": known.verdict, "total": _total(known.attempted), "drawn": facts.DRAWN,
         "longest": None if blind is None else _longest(outages, blind),
         "outages": {"n": len(outages), "machines": machines_of(outages), "causes": causes(outages),
                     "longest": None if longest is None else _longest(outages, longest)},
@@ -121,8 +124,10 @@ def _told(known, words):
     }  # fmt: skip
 
 
-def _instants(entry):
-    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in ("since", "until")}
+def _shown(entry, links):
+    """Give an entry of the situation with instants that a template can tell, and where the portal shows its machine."""
+    instants = {name: value and pd.Timestamp(value) for name, value in entry.items() if name in ("since", "until")}
+    return entry | instants | {"address": links.get(entry["machine"], "")}
 
 
 def _urgent(now):

@@ -30,9 +30,11 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e
 #: What Markdown reads as markup: anywhere, at the start of a line, and in what becomes a link or a picture by itself.
 _MARKUP = [
     re.compile(pattern)
-    for pattern in (r"()([\\`*_\[\]|~$])", r"^()([-+#=])", r"^(\d+)([.)](?=\s|$))", r"()(:(?=[/A-Za-z])|@)",
+    for pattern in (r"()([\\`*\[\]|~$])", r"^()([-+#=])", r"^(\d+)([.)](?=\s|$))", r"()(:(?=[/A-Za-z])|@)",
                     r"(?i)(\bwww)(\.)")
 ]  # fmt: skip
+#: Between letters or digits this sign is none of Markdown's; elsewhere it may be.
+_BETWEEN = re.compile(r"((?<=[^\W_])_+(?=[^\W_]))|_")
 
 
 @functools.cache
@@ -98,7 +100,7 @@ def plain(text: str, limit: int | None = None) -> str:
     shown = html.escape(visible(text, limit), quote=False)
     for pattern in _MARKUP:
         shown = pattern.sub(r"\1\\\2", shown)
-    return shown
+    return _BETWEEN.sub(lambda found: found[1] or r"\_", shown)
 
 
 def zone(name: str) -> str:
@@ -301,9 +303,9 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
     Returns
     -------
     jinja2.Environment
-        Its filters are methods of `Language`, and ``cut`` (to a length), ``cap`` (begins a sentence), ``counted`` and
-        ``some`` (of pairs of a number and a thing, or a phrase with braces for the number, those of which there are
-        any) and ``phrased`` (rows as a phrase that names their keys).
+        Its filters are methods of `Language`, and ``cut`` (to a length), ``linked`` (a machine, to the portal), ``cap``
+        (begins a sentence), ``counted`` and ``some`` (of pairs of a number and a thing, or a phrase with braces for the
+        number, those of which there are any) and ``phrased`` (rows as a phrase that names their keys).
     """
     import jinja2
     from markupsafe import Markup
@@ -314,6 +316,9 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
         text = words.number(value) if isinstance(value, (int, float)) else str(value)
         safe = plain(text) if markdown else visible(text)
         return Markup(" " * text.startswith(" ") + safe + " " * text.endswith(" "))
+
+    def linked(name, address):
+        return Markup(f"[{shown(name)}]({address})") if address else name
 
     def source(name):
         text = (
@@ -330,6 +335,7 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
     made.filters |= {name: getattr(words, name) for name in named}
     made.filters |= {
         "cut": visible,
+        "linked": lambda one: linked(visible(one["machine"], 80), one["address"] if markdown else ""),
         "cap": lambda text: text[:1].upper() + text[1:],
         "counted": lambda pairs: [words.count(n, thing) for n, thing in pairs if n],
         "some": lambda pairs: [phrase.format(words.number(n)) for n, phrase in pairs if n],

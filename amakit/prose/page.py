@@ -12,6 +12,7 @@ import pandas as pd
 from amakit.prose import facts
 from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
+from amakit.prose.links import portal_links
 from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import MACHINE, Cause
 
@@ -57,7 +58,16 @@ class Page:
 
     def __getitem__(self, section: str) -> str:
         """Give a section in Markdown."""
-        return self._rendered(self._markdown, section)
+        return self.told(section)
+
+    def told(self, section: str, *about: object) -> str:
+        """Give a section in Markdown that is told about something."""
+        return self._rendered(self._markdown, section, *about)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Where the portal shows each machine, by its name as tables show it."""
+        return {visible(name, 80): address for name, address in self.facts["links"].items()}
 
     def plain(self, section: str) -> str:
         """Give a section as plain text."""
@@ -76,9 +86,9 @@ class Page:
         names = (f"{self.name}.md.j2", "common.md.j2")
         return [templates.get_template(name).make_module({"f": self.facts}) for name in names]
 
-    def _rendered(self, modules, section):
+    def _rendered(self, modules, section, *about):
         told = next(getattr(module, section) for module in modules if hasattr(module, section))
-        return reflow(str(told()), self.words.joiner)
+        return reflow(str(told(*about)), self.words.joiner)
 
 
 def common(known: facts.Facts, words: Language) -> dict:
@@ -99,7 +109,7 @@ def common(known: facts.Facts, words: Language) -> dict:
     analysis, run = known.analysis, known.analysis.run
     total = {name: sum(query[name] for query in run["queries"]) for name in ("rows", "bytes", "seconds")}
     return {
-        "synthetic": run["synthetic"], "heartbeats": int(analysis.runs["beats"].sum()),
+        "links": portal_links(known), "synthetic": run["synthetic"], "heartbeats": int(analysis.runs["beats"].sum()),
         "machines": len(analysis.machines), "start": analysis.window.start, "end": analysis.window.end,
         "horizon": known.horizon, "zone": words.timezone, "lookback": LOOKBACK.days,
         "run": {**total, "amakit": run["amakit"], "workspace": run["workspace"], "queries": len(run["queries"]),

@@ -15,7 +15,7 @@ from amakit.fetch import coverage, heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.report.execute import displaced
-from amakit.report.pages import index, title
+from amakit.report.pages import file_of, index, title
 from amakit.report.request import Request
 from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
@@ -200,7 +200,7 @@ def _made(out, folder, request, before):
     if not new and (out / folder).is_dir() and not any((out / folder).iterdir()):
         (out / folder).rmdir()  # it would look as if something were in it
     name = request.path.stem
-    files = {form: f"{folder}/{name}.{form}" for form in request.forms if f"{name}.{form}" in new}
+    files = {form: f"{folder}/{file_of(name, form)}" for form in request.forms if file_of(name, form) in new}
     facts = json.loads((out / folder / "facts.json").read_text(encoding="utf-8")) if "facts.json" in new else {}
     return {"files": files, "sentence": facts.get("sentence", "")}
 

@@ -22,7 +22,8 @@ from amakit.report.tables import page_texts
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-FORMS = ("html", "md", "pdf", "ipynb")
+#: The ticket is of the facts that the notebook keeps, all others of the notebook as it was executed.
+FORMS = ("html", "md", "pdf", "ipynb", "ticket")
 _CHART = "application/vnd.plotly.v1+json"
 #: Of the forms in which a cell gives its result, the first of these is shown.
 _SHOWN = [_CHART, "text/html", "text/markdown", "text/plain"]
@@ -129,7 +130,7 @@ def write(
         Folder for the files.
     name : str
         Of each file, before its ending.
-    forms : iterable of {'html', 'md', 'pdf', 'ipynb'}
+    forms : iterable of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
     language : {'en', 'ja'}
 
     Returns
@@ -149,9 +150,23 @@ def write(
         for file, content in drawn.items():
             (stage / f"{name}_files").mkdir(exist_ok=True)
             (stage / f"{name}_files" / file).write_bytes(content)
+    if "ticket" in forms:
+        facts = json.loads((stage / "facts.json").read_text(encoding="utf-8"))
+        (stage / file_of(name, "ticket")).write_text(facts["ticket"], encoding="utf-8", newline="\n")
     if "ipynb" in forms:
         nbformat.write(notebook, stage / f"{name}.ipynb")
     return failed
+
+
+def file_of(name: str, form: str) -> str:
+    """Give the name of a form's file.
+
+    Examples
+    --------
+    >>> file_of("03_incident_writeup", "html"), file_of("03_incident_writeup", "ticket")
+    ('03_incident_writeup.html', '03_incident_writeup.ticket.md')
+    """
+    return f"{name}.{form}.md" if form == "ticket" else f"{name}.{form}"
 
 
 def index(entries: list[dict], about: dict, language: str = "en") -> str:

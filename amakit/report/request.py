@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from amakit.errors import UsageError, nearest
 from amakit.intervals import instant, window
 from amakit.prose.language import texts, zone
+from amakit.report.limits import Limit, limits
 from amakit.report.pages import FORMS
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ class Request:
         The window; empty for everything that a folder holds.
     machines : tuple of str
         Computer names or resource ids; empty for all.
-    forms : tuple of {'html', 'md', 'pdf', 'ipynb'}
+    forms : tuple of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
         The page, which is one file that asks nothing of any other place; Markdown with a folder of pictures beside it;
-        the page in print, for which there must be a Chromium; the executed notebook.
+        the page in print, for which there must be a Chromium; the executed notebook; the most urgent in at most 4,000
+        characters of Markdown.
     timezone, language : str
         Zone in which times are told; ``en`` or ``ja``.
     extra : dict of str to str
@@ -48,6 +50,8 @@ class Request:
         How a service is reached, and in which order files write dates; see `amakit.connect`.
     cache : bool
         Whether an analysis may be taken from an earlier run, and kept for a later one; see `amakit.analyze`.
+    fail_on : str
+        Limits to numbers of ``facts.json``, as in ``silent>0,longest_s>=600``; see `amakit.report.limits.exceeded`.
 
     Raises
     ------
@@ -58,7 +62,7 @@ class Request:
     --------
     >>> Request("01_version_transitions", forms=("docx",))
     Traceback (most recent call last):
-    amakit.errors.UsageError: form 'docx' is not known; it is html, md, pdf or ipynb
+    amakit.errors.UsageError: form 'docx' is not known; it is html, md, pdf, ipynb or ticket
     """
 
     notebook: str
@@ -77,6 +81,7 @@ class Request:
     credential: str = ""
     date_format: str = ""
     cache: bool = True
+    fail_on: str = ""
 
     def __post_init__(self) -> None:
         plain = {"workspace": str(self.workspace), "start": str(self.start), "end": str(self.end),
@@ -87,6 +92,7 @@ class Request:
         for form in self.forms:
             if form not in FORMS:
                 raise UsageError(f"form {form!r} is not known; it is {', '.join(FORMS[:-1])} or {FORMS[-1]}")
+        self.limits  # noqa: B018 - refuses what is none
         check(self.start, self.end, self.timezone, self.language)
         object.__setattr__(self, "anonymise", self.further.get("anonymise", False))
         if self.key is not None and not self.anonymise:
@@ -103,6 +109,11 @@ class Request:
         declared = declared_parameters(self.path)
         refuse_unknown(self.extra, declared)
         return {name: _value(name, text, declared[name]) for name, text in self.extra.items()}
+
+    @cached_property
+    def limits(self) -> list[Limit]:
+        """The limits that are set to numbers of the facts."""
+        return limits(self.fail_on)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amakit.errors import AmakitError
 from amakit.output import staged
 from amakit.report.execute import execute, for_others, silenced
-from amakit.report.pages import write
+from amakit.report.pages import file_of, write
 from amakit.report.parameters import NAMELESS
 from amakit.report.request import Request
 from amakit.share.pseudonyms import owner_key, pseudonym
@@ -39,7 +39,7 @@ def report(
         Folder for the files, which appear whole or not at all.
     **options
         Further fields of `Request`: timezone, language, extra, anonymise, key, cloud, endpoint, credential,
-        date_format, cache.
+        date_format, cache, fail_on.
 
     Returns
     -------
@@ -93,11 +93,15 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
         if error is not None:
             nbformat.write(silenced(executed) if request.anonymise else executed, left)
             raise AmakitError(f"{path.stem} failed in {error}; the cell is marked in {left}")
+        if ("ticket" in request.forms or request.limits) and not (stage / "facts.json").exists():
+            raise AmakitError(
+                f"{path.stem} keeps no facts, which a ticket and limits rest on; call keep() as the kit's notebooks do"
+            )
         failed = write(executed, stage, path.stem, list(request.forms), request.language)
         left.unlink(missing_ok=True)
     if failed is not None:
         raise failed
-    return [Path(out) / f"{path.stem}.{form}" for form in request.forms]
+    return [Path(out) / file_of(path.stem, form) for form in request.forms]
 
 
 def translated(notebook: "NotebookNode", language: str) -> "NotebookNode":

@@ -3,8 +3,10 @@
 import functools
 import html
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from numbers import Integral
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -46,6 +48,8 @@ class Table:
         Its index heads the rows; the name of its column axis heads the index.  One without rows shows nothing.
     language : {'en', 'ja'}
         In which the Markdown says how many rows it leaves out.
+    links : mapping of str to str
+        Addresses by the heading of a row.
 
     Examples
     --------
@@ -57,8 +61,10 @@ class Table:
     | &lt;b&gt; | 0 |
     """
 
-    def __init__(self, frame: pd.DataFrame, language: str = "en") -> None:
-        self._frame, self._more = frame, page_texts(language)["more"]
+    def __init__(
+        self, frame: pd.DataFrame, language: str = "en", links: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._frame, self._more, self._links = frame, page_texts(language)["more"], links
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/html": self._html(), "text/markdown": self._markdown(), "text/plain": self._text()}
@@ -74,7 +80,7 @@ class Table:
         head = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>'
                        for (name, _), kind in zip(self._columns(), kinds, strict=True))  # fmt: skip
         body = "\n".join(
-            f'<tr><th scope="row"{kinds[0]}>{html.escape(heading)}</th>'
+            f'<tr><th scope="row"{kinds[0]}>{self._linked(heading)}</th>'
             + "".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(cells, kinds[1:], strict=True))
             + "</tr>"
             for heading, *cells in rows
@@ -87,10 +93,17 @@ class Table:
         names, numbers = zip(*self._columns(), strict=True)
         shown = self._frame.head(_MARKDOWN_ROWS)
         lines = [list(map(plain, names)), ["--:" if number else "---" for number in numbers]]
-        lines += [list(map(plain, row)) for row in self._rows(shown)]
+        lines += [[self._linked_plain(heading), *map(plain, cells)] for heading, *cells in self._rows(shown)]
         if left := len(self._frame) - len(shown):
             lines.append(["… " + self._more.format(n=f"{left:,}")] + [""] * (len(names) - 1))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _linked(self, heading):
+        text, address = html.escape(heading), self._links.get(heading)
+        return f'<a href="{html.escape(address)}" rel="noreferrer">{text}</a>' if address else text
+
+    def _linked_plain(self, heading):
+        return f"[{plain(heading)}]({self._links[heading]})" if heading in self._links else plain(heading)
 
     def _text(self):
         names = [name for name, _ in self._columns()]

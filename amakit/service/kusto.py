@@ -83,10 +83,10 @@ class KustoEngine:
             cloud_of(cloud)
         self.cluster, self._database = endpoint(workspace, cloud_of(cloud) if arm and not host else "public", host)
         self.log_analytics = is_log_analytics(self.cluster)
-        self._cloud = trusted(self.cluster, cloud or (cloud_of() if arm and not host else ""))
+        self.cloud = trusted(self.cluster, cloud or (cloud_of() if arm and not host else ""))
         self._credential = None
-        if self._cloud:
-            self._credential = CachedCredential(sign_in, self._cloud)
+        if self.cloud:
+            self._credential = CachedCredential(sign_in, self.cloud)
         self._workspace, self._sign_in = workspace, sign_in
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._making, self._made, self._reached = threading.Lock(), None, False
@@ -103,7 +103,7 @@ class KustoEngine:
         """
         if self._credential is not None:
             self._guarded(self._client)
-            yield "endpoint", f"{self.cluster.host} is trusted in the cloud {self._cloud!r}"
+            yield "endpoint", f"{self.cluster.host} is trusted in the cloud {self.cloud!r}"
             self._guarded(lambda: self._credential.get_token(f"{self._audience}/.default"))
             yield "credential", f"{self._credential!r} has a token for {self._audience}"
         else:
@@ -292,7 +292,7 @@ class KustoEngine:
 
         bounded = SimpleNamespace(get=lambda url, **options: requests.get(url, timeout=30, **options))
         found = CloudSettings.get_cloud_info_for_cluster(str(self.cluster), None, bounded)  # type: ignore[arg-type]
-        own = CLOUDS[self._cloud]
+        own = CLOUDS[self.cloud]
         if found is CloudSettings.DEFAULT_CLOUD:
             plain = {name: getattr(found, name) for name in ("login_mfa_required", "kusto_client_app_id",
                      "kusto_client_redirect_uri", "first_party_authority_url")}  # fmt: skip
@@ -300,11 +300,11 @@ class KustoEngine:
             CloudSettings.add_to_cache(str(self.cluster), found)
         if found.login_endpoint.rstrip("/").lower() != own.authority:
             raise AmakitError(
-                f"{self._workspace} wants a sign-in at {found.login_endpoint}, which is not the cloud {self._cloud!r}; "
+                f"{self._workspace} wants a sign-in at {found.login_endpoint}, which is not the cloud {self.cloud!r}; "
                 "check the address and --cloud"
             )
         try:
-            trusted(address(found.kusto_service_resource_id), self._cloud)
+            trusted(address(found.kusto_service_resource_id), self.cloud)
         except UsageError as error:
             raise AmakitError(
                 f"{self._workspace} wants a token for {found.kusto_service_resource_id!r}, which is none of Azure Data "

@@ -34,6 +34,8 @@ class Cloud:
         Answers for Azure Resource Manager, the control plane.
     manager_audience : str
         For whom a token must be made out there.
+    portal : str
+        Shows people their resources.
     """
 
     host: str
@@ -41,21 +43,24 @@ class Cloud:
     audience: str
     manager: str
     manager_audience: str
+    portal: str
 
 
 #: The clouds by the name that ``--cloud`` takes.
 CLOUDS = {
     "public": Cloud(
         "ade.loganalytics.io", "https://login.microsoftonline.com", "https://kusto.kusto.windows.net",
-        "management.azure.com", "https://management.azure.com",
+        "management.azure.com", "https://management.azure.com", "https://portal.azure.com",
     ),
     "usgov": Cloud(
         "adx.monitor.azure.us", "https://login.microsoftonline.us", "https://kusto.kusto.usgovcloudapi.net",
         "management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net",
+        "https://portal.azure.us",
     ),
     "china": Cloud(
         "adx.monitor.azure.cn", "https://login.partner.microsoftonline.cn", "https://kusto.kusto.chinacloudapi.cn",
         "management.chinacloudapi.cn", "https://management.chinacloudapi.cn",
+        "https://portal.azure.cn",
     ),
 }  # fmt: skip
 #: The ways of signing in by the name that ``--credential`` takes.

@@ -141,6 +141,18 @@ class Workspace:
         return self._patiently("the list of its tables", self._engine.tables)
 
     @property
+    def cloud(self) -> str:
+        """The cloud of its machines: that of the service, for files what the environment says; empty if not known."""
+        if self.kind == "kusto":
+            return self._engine.cloud  # type: ignore[union-attr]
+        from amakit.service.sign_in import cloud_of
+
+        try:
+            return cloud_of(os.environ.get("AMAKIT_CLOUD", ""))
+        except UsageError:  # an authority of one's own
+            return ""
+
+    @property
     def known(self) -> dict[str, dict[str, str]]:
         """KQL type of each column of each table, as far as it is known without asking: of a service what was asked."""
         return self._engine.known()

@@ -52,6 +52,21 @@ def made(small, logs, tmp_path_factory):
     return CliRunner().invoke(main, asked + machines + ["--to", "html,md"]), out
 
 
+def test_a_limit_that_one_page_exceeds_is_status_3_and_everything_is_written(small, logs, tmp_path):
+    asked = ["report", str(small), str(logs), "--start", "2026-03-02", "--end", "2026-03-03", "--to", "ticket",
+             "--machine", "db<b>", "--out", str(tmp_path)]  # fmt: skip
+    over = CliRunner().invoke(main, [*asked, "--machine", "app", "--fail-on", "upgrades>1, machines>1"])
+    assert over.exit_code == 3
+    assert len(over.stdout.splitlines()) == 4  # the index in two forms, and both pages
+    place = str(tmp_path / "app")
+    assert over.stderr == (
+        f"amakit: {place}: upgrades is 2 (upgrades>1); {place}: machines is 2 (machines>1); all is written, look there\n"
+    )
+    assert (tmp_path / "db-b" / "small.ticket.md").read_text().startswith("**Nothing is to be done")
+    within = CliRunner().invoke(main, [*asked, "--fail-on", "upgrades>1"])
+    assert (within.exit_code, within.stderr) == (0, "")
+
+
 def test_one_that_fails_does_not_stop_the_others_and_is_told_at_the_end(made):
     outcome, out = made
     assert outcome.exit_code == 1

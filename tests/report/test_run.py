@@ -15,7 +15,7 @@ from nbconvert.filters import markdown2html
 from pypdf import PdfReader
 
 import amakit
-from amakit.report.pages import FORMS, page, write
+from amakit.report.pages import FORMS, file_of, page, write
 from amakit.report.parameters import parameters
 from amakit.report.pdf import chromium
 from amakit.report.request import notebooks
@@ -111,11 +111,23 @@ def test_the_pdf_is_the_page_on_a4_with_pictures_and_whole_tables(made, found):
 def test_tables_facts_and_the_record_lie_beside_the_page(made):
     assert {p.name for p in made.iterdir()} == {
         *(f"{name}.csv" for name in (*amakit.analysis.TABLES, "segments")), "run.json", "facts.json", f"{NAME}_files",
-        *(f"{NAME}.{form}" for form in FORMS),
+        *(file_of(NAME, form) for form in FORMS),
     }  # fmt: skip
     facts = (made / "facts.json").read_bytes()
     assert json.loads(facts)["schema"].startswith("amakit.facts/")
     assert facts.isascii()
+    ticket = (made / f"{NAME}.ticket.md").read_text(encoding="utf-8")
+    assert ticket == json.loads(facts)["ticket"]
+
+
+@pytest.mark.parametrize("asked", [{"to": ["ticket"]}, {"fail_on": "silent>0"}])
+def test_a_notebook_that_keeps_no_facts_can_be_no_ticket_and_exceed_no_limit(tmp_path, asked):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
+        "workspace = start = end = timezone = language = out_dir = ''\nmachines = []", metadata={"tags": ["parameters"]})])  # fmt: skip
+    nbformat.write(book, tmp_path / "own.ipynb")
+    (tmp_path / "facts.json").write_text('{"ticket": "of another run", "counts": {"silent": 9}}')
+    with pytest.raises(amakit.AmakitError, match="own keeps no facts, which a ticket and limits rest on; call"):
+        report(tmp_path / "own.ipynb", "demo", out=tmp_path, **asked)
 
 
 def undated(path):
@@ -156,7 +168,7 @@ def test_without_a_chromium_all_other_forms_are_written_and_a_sentence_says_what
         "workspace = start = end = timezone = language = out_dir = ''\nmachines = []", metadata={"tags": ["parameters"]})])  # fmt: skip
     nbformat.write(book, tmp_path / "small.ipynb")
     with pytest.raises(amakit.AmakitError, match=r"AMAKIT_CHROMIUM names '.*nowhere', which is no program; give"):
-        report(tmp_path / "small.ipynb", "demo", out=tmp_path / "out", to=FORMS)
+        report(tmp_path / "small.ipynb", "demo", out=tmp_path / "out", to=("html", "md", "pdf", "ipynb"))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"small.html", "small.md", "small.ipynb"}
     monkeypatch.delenv("AMAKIT_CHROMIUM")
     monkeypatch.setenv("PATH", str(tmp_path))
