@@ -30,6 +30,8 @@ _SHOWN = [_CHART, "text/html", "text/markdown", "text/plain"]
 #: A table on paper cannot be searched.
 _PRINTED_ROWS = 200
 _FOLDER = Path(__file__).parent
+#: Characters of a query on paper; the page has more of it, and run.json all.
+_PRINTED_QUERY = 900
 #: What the page lets run.
 _SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
 
@@ -72,11 +74,15 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
             "chart_json": _for_script,
             "chart_title": functools.partial(_title, says=says),
             "uncoloured": _uncoloured,
+            "heading": lambda text: text.partition("</h2>")[0] + "</h2>",
+            "below_heading": lambda text: text.partition("</h2>")[2],
+            "anchored": lambda text, anchor: re.sub("^<h3>", f'<h3 id="{anchor}">', text) if anchor else text,
         },
     )
     shown = {
         "language": language, "title": title(notebook), "version": __version__, "says": says,
         "for_script": _for_script({"search": says["search"], "shown": says["shown"], "language": language}),
+        "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
         "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
     }  # fmt: skip
     body, _ = exporter.from_notebook_node(notebook, resources={"page": shown})
@@ -222,6 +228,7 @@ def _arranged(notebook):
         if "notebook" in cell.metadata.get("tags", []):  # prose for whoever runs it
             continue
         if cell.cell_type == "markdown":
+            _anchor(cell, len(cells), not any("part" in before.metadata for before in cells))
             heading = next((re.sub(r"[*_`\\]", "", line.lstrip("# ")) for line in reversed(cell.source.split("\n"))
                             if line.startswith("#")), heading)  # fmt: skip
         outputs = cell.get("outputs", [])
@@ -241,6 +248,20 @@ def _arranged(notebook):
         cells.append(cell)
     notebook.cells = cells
     return notebook
+
+
+def _anchor(cell, number, first):
+    """Give a cell that begins a part of the page its place in the contents, and one with a lesser heading an anchor."""
+    begins = re.match("(##|###) +(.+)", cell.source)
+    if begins is None:
+        return
+    anchor = re.sub(r"[^\w-]+", "-", cell.get("id", "")).removesuffix("-read") or f"part-{number}"
+    if begins[1] == "###":
+        cell.metadata["anchor"] = anchor
+        return
+    title = re.sub(r"[*_`\\]", "", begins[2])
+    cell.metadata["part"] = {"id": anchor, "title": title, "first": first,
+                             "folded": "folded" in cell.metadata.get("tags", [])}  # fmt: skip
 
 
 def _charts(notebook):
@@ -274,6 +295,7 @@ def _pictured(output, drawn, folder, says):
 
 def _print(sheet, target, says):
     """Print the page with its scripts shut out, so that still pictures stand in it."""
+    sheet = sheet.replace("<details>", "<details open>")  # nobody can unfold what is on paper
     sheet = _shortened(sheet.replace(_SCRIPTS, "script-src 'none'", 1), says["more"])
     with tempfile.TemporaryDirectory(prefix="amakit-") as folder:
         copy = Path(folder) / "page.html"
@@ -292,7 +314,7 @@ def _uncoloured(page):
 
 
 def _shortened(page, more):
-    """Leave out the rows of a table on paper that nobody will read there, and say how many."""
+    """Leave out the rows of a table and the ends of queries that nobody will read on paper, and say so."""
 
     def shorten(table):
         rows = re.findall(r"<tr.*?</tr>", table[0], re.DOTALL)
@@ -304,6 +326,12 @@ def _shortened(page, more):
         ]
         return "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
 
+    def cut(query):  # in the middle, where its rows of values are; at spaces and line ends, so that no entity is halved
+        begins, ends = query[1][: _PRINTED_QUERY // 3].rpartition(" ")[0], query[1][-2 * _PRINTED_QUERY // 3 :]
+        whole = len(query[1]) <= _PRINTED_QUERY
+        return query[0] if whole else f"<pre>{begins} … // run.json\n{ends.partition(chr(10))[2]}</pre>"
+
+    page = re.sub(r"<pre>(.*?)</pre>", cut, page, flags=re.DOTALL)
     return re.sub(r"<tbody>.*?</tbody>", shorten, page, flags=re.DOTALL)
 
 

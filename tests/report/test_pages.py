@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from fleet import at, beats, write
 from nbconvert.filters import markdown2html
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pypdf import PdfReader
 
 import amakit
 from amakit.analysis import TABLES
 from amakit.report.execute import displaced
 from amakit.report.pages import FORMS
+from amakit.report.pages import write as write_page
 from amakit.report.request import notebooks
 from amakit.report.run import report, shown
 
@@ -87,9 +89,57 @@ def test_the_write_up_on_its_page_says_what_its_facts_say(tmp_path, opened):
     assert facts["verdict"]["rolled_back"] == 3
     assert facts["situation"]["recovered"]["rolled_back"] == 3
     queries = json.loads((out / "run.json").read_text(encoding="utf-8"))["queries"]
-    assert sheet.locator("details").count() == len(queries)
+    assert sheet.locator("details details").count() == len(queries)
     assert sheet.locator("figure").count() == sheet.locator("figcaption").count() == 3
     assert len(sheet.locator("h2").all()) == 7
+
+
+@pytest.fixture
+def parted(tmp_path):
+    """A page with three parts, the last of which is folded, and a table, a long query and a lesser heading in it."""
+    kql = f"let A = datatable(a:int) [{'1,' * 900}];\nA\n| take 5"
+    query = f"<details><summary>1. rows</summary>\n\n```kql\n{kql}\n```\n\n</details>"
+    cells = [
+        new_markdown_cell("# Why?", id="title"),
+        new_markdown_cell("## What *happened*\n\nThis.", id="happened-read"),
+        new_markdown_cell("## And <b>then</b>", id="then"),
+        new_markdown_cell("## Appendix", id="appendix-read", metadata={"tags": ["folded"]}),
+        new_markdown_cell("### Every query", id="queries-read"),
+        new_code_cell(outputs=[new_output("display_data", {"text/markdown": query})]),
+    ]
+    assert write_page(new_notebook(cells=cells), tmp_path, "parted", ["html", "pdf"]) is None
+    return tmp_path / "parted.html"
+
+
+def test_a_page_has_contents_that_lead_to_its_parts_and_unfold_them(parted, opened):
+    sheet = opened(parted)
+    links = sheet.locator("nav[aria-label=Contents] a")
+    assert links.all_inner_texts() == ["What happened", "And <b>then</b>", "Appendix"]
+    assert [link.get_attribute("href") for link in links.all()] == ["#happened", "#then", "#appendix"]
+    folds = "[...document.querySelectorAll('.part > details')].map(fold => fold.open)"
+    assert sheet.evaluate(folds) == [True, True, False]
+    links.last.click()
+    assert sheet.evaluate(folds) == [True, True, True]
+    assert sheet.locator("#appendix h3#queries").count() == 1
+    assert sheet.locator("h2").all_inner_texts() == ["What happened", "And then", "Appendix"]
+    assert sheet.complaints == []
+    inside = opened(parted)
+    inside.goto(f"{parted.as_uri()}#queries")
+    assert inside.evaluate(folds) == [True, True, True]
+    assert opened(parted, scripts=False).locator("#happened > details[open] > p").inner_text() == "This."
+
+
+def test_on_paper_nothing_is_folded_and_a_query_is_cut_in_the_middle(parted, opened):
+    text = "".join(sheet.extract_text() for sheet in PdfReader(parted.with_suffix(".pdf")).pages)
+    assert "let A = datatable(a:int)" in text
+    assert "// run.json" in text
+    assert "| take 5" in text
+    assert "Contents" not in text
+    sheet = opened(parted)
+    sheet.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert sheet.locator("details:not([open])").count() == 0
+    sheet.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert sheet.locator("details:not([open])").count() == 2
 
 
 def test_no_folder_of_this_machine_is_told(tmp_path):
@@ -139,7 +189,7 @@ def test_with_pseudonyms_no_name_is_in_any_file(tmp_path, name):
     out = tmp_path / "out"
     report(name, logs, "2026-03-02", "2026-03-03", names, out, FORMS, anonymise=True, key=tmp_path / "key")
     leak = re.compile(r"zebra|quokka|okapi|secret|11111111-2222|" + re.escape(str(tmp_path)), re.IGNORECASE)
-    assert len(files(out)) == len(TABLES) + 6
+    assert len(files(out)) == len(TABLES) + 8
     for path in files(out):
         assert not leak.search(read(path)), path.name
         assert not leak.search(path.name)
