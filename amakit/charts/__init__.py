@@ -7,12 +7,12 @@
 """
 
 from amakit.charts.gaps import alerts, around, causes, downtimes
-from amakit.charts.incident import incident
+from amakit.charts.incident import absent, durations, incident
 from amakit.charts.rollout import arrivals, behind, rollout
 from amakit.charts.style import live, redraw, row_names, theme
 from amakit.charts.transitions import adoption, clock, fleet, inventory, timeline
 
 __all__ = [
-    "adoption", "alerts", "around", "arrivals", "behind", "causes", "clock", "downtimes", "fleet", "incident",
-    "inventory", "live", "redraw", "rollout", "row_names", "theme", "timeline",
+    "absent", "adoption", "alerts", "around", "arrivals", "behind", "causes", "clock", "downtimes", "durations",
+    "fleet", "incident", "inventory", "live", "redraw", "rollout", "row_names", "theme", "timeline",
 ]  # fmt: skip

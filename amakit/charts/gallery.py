@@ -45,6 +45,8 @@ def gallery(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -
         ("timeline", charts.timeline(analysis, *zone), versions["changes"]),
         ("adoption", charts.adoption(analysis, *zone), versions["adoption"]),
         ("clock", charts.clock(analysis, *zone), versions["timing"]),
+        ("durations", charts.durations(analysis, language), writeup["timeline"]),
+        ("absent", charts.absent(analysis, *zone), writeup["absent"]),
         ("incident", charts.incident(analysis, *zone), writeup["timeline"]),
         ("fleet", charts.fleet(analysis, None, None, *zone), writeup["timeline"]),
         ("around", charts.around(analysis, None, *zone), losses["around"]),

@@ -27,6 +27,8 @@ PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
 MOST_ROWS = 60
+#: Nothing but what still is down has this colour.
+STILL_DOWN = "#C62828"
 #: Colour and symbol of each cause; what went wrong for good is the warmest, what lost nothing is green.
 CAUSE_LOOKS = {
     Cause.UPGRADE: (COLOURS[0], "circle"),

@@ -24,6 +24,7 @@ from amakit.prose.page import (
 from amakit.prose.situation import situation
 from amakit.prose.ticket import ticket
 from amakit.schemas import MACHINE, Cause, Verdict
+from amakit.study.absences import absences, peak
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -113,7 +114,7 @@ def _told(known, words):
     now, shared = situation(known), common(known, words)
     return shared | {
         "now": now | {key: [_shown(one, shared["links"]) for one in now[key]] for key in _DATED},
-        "urgent": _urgent(now), "verdict": known.verdict, "total": _total(known.attempted), "drawn": facts.DRAWN,
+        "urgent": _urgent(now), "verdict": known.verdict, "total": _total(known.attempted), "peak": _peak(known),
         "longest": None if blind is None else _longest(outages, blind),
         "outages": {"n": len(outages), "machines": machines_of(outages), "causes": causes(outages),
                     "longest": None if longest is None else _longest(outages, longest)},
@@ -122,6 +123,12 @@ def _told(known, words):
         "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()), "attempts": _attempts(known.attempts),
         "limits": known.limits, "actions": [one | _to_attach(known, one) for one in known.actions],
     }  # fmt: skip
+
+
+def _peak(known):
+    """Give the hour with the most machines without an agent."""
+    worst = peak(absences(known.analysis.outages, known.analysis.window, known.horizon))
+    return None if worst is None else worst.to_dict()
 
 
 def _shown(entry, links):

@@ -74,6 +74,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
             "chart_json": _for_script,
             "chart_title": functools.partial(_title, says=says),
             "uncoloured": _uncoloured,
+            "chart_text": lambda text: visible(html.unescape(text)),
             "heading": lambda text: text.partition("</h2>")[0] + "</h2>",
             "below_heading": lambda text: text.partition("</h2>")[2],
             "anchored": lambda text, anchor: re.sub("^<h3>", f'<h3 id="{anchor}">', text) if anchor else text,

@@ -90,7 +90,7 @@ def test_the_write_up_on_its_page_says_what_its_facts_say(tmp_path, opened):
     assert facts["situation"]["recovered"]["rolled_back"] == 3
     queries = json.loads((out / "run.json").read_text(encoding="utf-8"))["queries"]
     assert sheet.locator("details details").count() == len(queries)
-    assert sheet.locator("figure").count() == sheet.locator("figcaption").count() == 3
+    assert sheet.locator("figure").count() == sheet.locator("figcaption").count() == 4
     assert len(sheet.locator("h2").all()) == 7
 
 
