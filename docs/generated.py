@@ -18,8 +18,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 import amakit
+from amakit.charts.colours import COLOURS
 from amakit.charts.stills import picture
-from amakit.charts.style import COLOURS
 from amakit.events import verdicts as sources
 from amakit.exports.dates import FORMS as DATES
 from amakit.exports.dates import INSTANTS

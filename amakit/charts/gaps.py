@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
+from amakit.charts.colours import COLOURS
 from amakit.charts.style import (
     CAUSE_LOOKS,
-    COLOURS,
     GREY,
     PATTERNS,
     cause_label,

@@ -8,10 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
+from amakit.charts.colours import COLOURS, STILL_DOWN
 from amakit.charts.style import (
     CAUSE_LOOKS,
-    COLOURS,
-    STILL_DOWN,
     cause_label,
     chart_words,
     downtimes_in_words,

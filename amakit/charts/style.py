@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
+from amakit.charts.colours import COLOURS, DARK, INK, ramp
 from amakit.find.versions import version_key
 from amakit.prose.language import texts, visible
 from amakit.schemas import MACHINE, Cause, machine_labels
@@ -19,16 +20,10 @@ from amakit.schemas import MACHINE, Cause, machine_labels
 #: A column of instants, or the index of one.
 Instants = TypeVar("Instants", pd.Series, pd.DatetimeIndex)
 
-COLOURS = [
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F",
-    "#004A75", "#8F6200", "#00614A", "#8A4A6F", "#2A77A3", "#8A3C00", "#6E6600", "#4D4D4D",
-]  # fmt: skip
 PATTERNS = ["", "/", ".", "x", "-", "|", "\\", "+"]
 GREY = "rgba(128,128,128,0.25)"
 #: Up to here each machine gets bars in the map of a fleet, which has to fit a screen.
 MOST_ROWS = 60
-#: Nothing but what still is down has this colour.
-STILL_DOWN = "#C62828"
 #: Colour and symbol of each cause; what went wrong for good is the warmest, what lost nothing is green.
 CAUSE_LOOKS = {
     Cause.UPGRADE: (COLOURS[0], "circle"),
@@ -68,8 +63,7 @@ def theme(dark: bool = False) -> go.layout.Template:
     >>> shown.update_layout(template=theme(dark=True)).layout.template.layout.font.color
     '#A4ADB8'
     """
-    # the lighter of greys that can be read on white, so that a figure which knows no paper can be read on black, too
-    ink = "#A4ADB8" if dark else "#737373"
+    ink = INK["dark" if dark else "light"]
     axis = {"gridcolor": GREY, "zeroline": False, "automargin": True}
     return go.layout.Template(layout={
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink}, "colorway": COLOURS[:8],
@@ -179,12 +173,16 @@ def _rgba(shade):
 
 def empty_figure(title: str, height: int) -> go.Figure:
     """Make an empty figure in the one style of the kit: dark where plotly's own default template is a dark one."""
-    from plotly.io import templates
-
     return go.Figure(layout={
-        "template": theme("dark" in (templates.default or "")), "height": height, "title": {"text": title},
+        "template": theme(_on_dark()), "height": height, "title": {"text": title},
         "barmode": "overlay", "margin": {"l": 20, "r": 20, "t": 50, "b": 50},
     })  # fmt: skip
+
+
+def _on_dark():
+    from plotly.io import templates
+
+    return "dark" in (templates.default or "")
 
 
 def figure_without_data(figure: go.Figure, words: dict) -> go.Figure:
@@ -225,20 +223,16 @@ def hatch(figure: go.Figure, analysis: Analysis, labels: Collection[str], words:
 
 
 def version_styles(analysis: Analysis) -> dict[str, dict]:
-    """Give each product line and version its colour and pattern, the same in every chart."""
+    """Give each product line and version its colour, the same in every chart: the newer, the more it stands out."""
     pairs = pd.concat([analysis.runs, analysis.machines])[["os_type", "version"]].drop_duplicates()
     keys = sorted({(os, version_key(version)) for os, version in pairs.itertuples(index=False)})
     spelled = {(os, version_key(v)): v for os, v in sorted(pairs.itertuples(index=False, name=None), reverse=True)}
+    lines = list(dict.fromkeys(os for os, _ in keys))
+    shades = [shade for line in lines for shade in ramp(line, sum(os == line for os, _ in keys))]
     return {
-        escaped(f"{key[0]} {spelled[key]}".strip()): {
-            "key": key,
-            "colour": COLOURS[n % len(COLOURS)],
-            "pattern": {"shape": PATTERNS[(n + n // len(COLOURS)) % len(PATTERNS)],  # no pair comes twice before 128
-                        "fgcolor": "white", "fgopacity": 0.45, "size": 8,
-                        "fillmode": "overlay"},
-        }
-        for n, key in enumerate(keys)
-    }  # fmt: skip
+        escaped(f"{key[0]} {spelled[key]}".strip()): {"key": key, "colour": DARK[shade] if _on_dark() else shade}
+        for key, shade in zip(keys, shades, strict=True)
+    }
 
 
 def version_labels(frame: pd.DataFrame, styles: dict[str, dict]) -> pd.Series:
@@ -341,7 +335,7 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
     if len(starts) < len(rows):
         votes = [np.add.reduceat(cells == n, starts, axis=0, dtype="uint16") for n in range(len(styles) + 1)]
         cells = np.argmax(votes, axis=0).astype("uint8")
-    shades = ["rgba(128,128,128,0.12)", *(COLOURS[(n - 1) % len(COLOURS)] for n in number.values())]
+    shades = ["rgba(128,128,128,0.12)", *(style["colour"] for style in styles.values())]
     steps = np.repeat(np.linspace(0, 1, len(shades) + 1), 2)[1:-1]
     moments = wall_clock(analysis.window.start + pd.to_timedelta((edges[:-1] + edges[1:]) / 2, unit="s"), timezone)
     figure.add_heatmap(
@@ -355,7 +349,7 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
 
 def marker_of(style: dict) -> dict:
     """Give the marker of a bar that shows a version."""
-    return {"color": style["colour"], "pattern": style["pattern"], "line": {"width": 0}}
+    return {"color": style["colour"], "pattern": style.get("pattern"), "line": {"width": 0}}
 
 
 def under_title(height: int) -> dict:

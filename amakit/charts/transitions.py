@@ -242,7 +242,7 @@ def adoption(analysis: Analysis, language: str = "en", timezone: str = "UTC", po
             figure.add_scatter(
                 x=wall_clock(moments, timezone), y=count, name=name, stackgroup="all",
                 line={"shape": "hv", "width": 1, "color": style["colour"]},
-                fillcolor=style["colour"], fillpattern=style["pattern"],
+                fillcolor=style["colour"],
                 hovertemplate=f"{name}: %{{y}}<extra></extra>",
             )  # fmt: skip
     hatch(figure, analysis, [], words, timezone)

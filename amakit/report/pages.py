@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from amakit.charts.colours import DARK
 from amakit.charts.stills import picture
 from amakit.errors import AmakitError
 from amakit.prose.language import plain, visible
@@ -84,7 +85,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
         "language": language, "title": title(notebook), "version": __version__, "says": says,
         "for_script": _for_script({"search": says["search"], "shown": says["shown"], "language": language}),
         "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
-        "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
+        "shades": _for_script(DARK), "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
     }  # fmt: skip
     body, _ = exporter.from_notebook_node(notebook, resources={"page": shown})
     return body

@@ -8,7 +8,7 @@ import pytest
 from incident import analysis, mixed, outage
 
 from amakit import charts
-from amakit.charts.style import STILL_DOWN
+from amakit.charts.colours import STILL_DOWN
 from amakit.prose import facts
 from amakit.prose.situation import situation
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from fleet import at, beats, write
 from nbconvert.filters import markdown2html
@@ -14,6 +15,7 @@ from pypdf import PdfReader
 
 import amakit
 from amakit.analysis import TABLES
+from amakit.charts.colours import PAPER, contrast, ramp
 from amakit.report.execute import displaced
 from amakit.report.pages import FORMS
 from amakit.report.pages import write as write_page
@@ -225,3 +227,19 @@ def test_pseudonyms_need_a_notebook_that_knows_them_and_a_key_needs_pseudonyms(t
     with pytest.raises(amakit.UsageError, match="of use with anonymise only"):
         report("01_version_transitions", out=tmp_path / "out", key="k")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_charts_have_the_colours_of_the_paper_that_they_stand_on(tmp_path, opened, scheme):
+    bar = go.Figure(go.Bar(x=[3], y=["a"], orientation="h", marker_color=ramp("Windows", 1)[0])).to_plotly_json()
+    cell = new_code_cell(outputs=[new_output("display_data", {"application/vnd.plotly.v1+json": bar})])
+    write_page(new_notebook(cells=[cell]), tmp_path, "bars", ["html"])
+    sheet = opened(tmp_path / "bars.html", scheme)
+    fill = sheet.evaluate("getComputedStyle(document.querySelector('.drawn .bars path')).fill")
+    drawn = "#" + "".join(f"{int(part):02X}" for part in re.findall(r"\d+", fill)[:3])
+    paper = sheet.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert "#" + "".join(f"{int(part):02X}" for part in re.findall(r"\d+", paper)[:3]) == PAPER[scheme]
+    assert contrast(drawn, PAPER[scheme]) >= 4.5
+    bare = opened(tmp_path / "bars.html", scheme, scripts=False)
+    still = bare.evaluate("getComputedStyle(document.querySelector('.still')).backgroundColor")
+    assert still == {"light": "rgba(0, 0, 0, 0)", "dark": "rgb(255, 255, 255)"}[scheme]  # drawn for light paper
