@@ -4,17 +4,13 @@ import fnmatch
 import re
 from collections.abc import Callable
 
-from amakit.embedded.steps import ROW, Relation, Steps, refuse, sql_name
+from amakit.embedded.steps import Relation, Steps, refuse
+from amakit.embedded.windows import ROW_FUNCTIONS, windows
 from amakit.errors import AmakitError, nearest
 from amakit.kql.text import arguments, bare, calls, clauses, named, parameters, quoted, split, tokens
 
 #: Name -> what takes the steps, the text before, the operator's own text, and whether rows have an order.
 OPERATORS: dict[str, Callable[[Steps, str, str, bool], str]] = {}
-#: Functions that read rows before or after theirs.
-ROW_FUNCTIONS = {
-    "next", "prev", "row_cumsum", "row_number", "row_rank", "row_rank_dense", "row_rank_min",
-    "row_window_session",
-}  # fmt: skip
 #: Functions that give several columns -> the names of these, and where in the dynamic value they are.
 SEVERAL = {
     "series_fit_line": "rsquare slope variance rvariance interception line_fit",
@@ -272,7 +268,7 @@ def _by_rows(steps, text, name, rest, ordered):
     if several_columns(rest):
         rest = ", ".join(piece for part in split(rest, ",") for piece in _several(part))
     if any(calls(rest, ROW_FUNCTIONS)):
-        return _windows(steps, text, name, rest, ordered)
+        return windows(steps, text, name, rest, ordered)
     return f"{text}\n| {name} {rest}"
 
 
@@ -328,51 +324,6 @@ def _several(part):
         if wanted and i >= len(wanted):
             break
         yield f"{column} = {kind}({value})" if kind else f"{column} = {value}"
-
-
-def _windows(steps, text, name, rest, ordered):
-    """Compute what reads other rows in columns of their own, in the order of the rows, before the operator."""
-    used = sorted({n for n, *_ in calls(rest, ROW_FUNCTIONS)})
-    if not ordered:
-        raise AmakitError(f"{used[0]}() needs rows in an order; put '| sort by …' or '| serialize' before it")
-    current, hidden = quoted(steps.in_order(text).name), []
-
-    def column(expression):
-        nonlocal current
-        hidden.append(f"kql_window_{len(hidden) + 1}")
-        current += f"\n| extend {hidden[-1]} = {expression}"
-        return hidden[-1]
-
-    while True:
-        for function, given, start, end in calls(rest, ROW_FUNCTIONS):
-            made = column(_window(function, arguments(given), column))
-            rest = rest[:start] + made + rest[end:]
-            break
-        else:
-            break
-    if name == "project":
-        rest = f"{rest}, {quoted(ROW)}"
-    relation = steps.relation(f"{current}\n| {name} {rest}")
-    away = [c for c in (*hidden, ROW) if c in relation.columns]
-    sql = f'SELECT * EXCLUDE ({", ".join(map(sql_name, away))}) FROM "{relation.name}" ORDER BY "{ROW}"'
-    return steps.without_null_text(steps.relation_of_sql(sql).name)
-
-
-def _window(function, given, column):
-    match function:
-        case "row_cumsum" if len(given) == 2:
-            return f"row_cumsum({given[0]}, {column(f'kql_restarts({given[1]})')})"
-        case "row_number" if len(given) == 2:
-            return f"row_number({given[0]}, {column(f'kql_restarts({given[1]})')})"
-        case "row_rank_dense" | "row_rank_min" | "row_rank":
-            part = f", {column(f'kql_restarts({given[1]})')}" if len(given) == 2 else ""
-            change = column(f"kql_changes({given[0]}{part})")
-            if function != "row_rank_min":
-                return f"kql_adds_up({change}{part})"
-            return f"kql_first_of({column(f'row_number(1{part})')}, {column(f'kql_adds_up({change}{part})')}{part})"
-        case "row_window_session":
-            raise refuse("row_window_session()")
-    return f"{function}({', '.join(given)})"
 
 
 # -- parse, expand ----------------------------------------------------------------------------------------

@@ -209,3 +209,20 @@ for _name, _compute in {
     "acos": np.arccos, "tan": np.tan, "atan": np.arctan, "log": np.log, "floor": np.floor, "ceiling": np.ceil,
 }.items():  # fmt: skip
     _each(f"series_{_name}", _compute)
+
+
+# -- rows -------------------------------------------------------------------------------------------------
+
+
+@_series("jllj")
+def _kql_sessions(times, from_first, between, anew):
+    """Give the beginning of the session of each time, in microseconds, as row_window_session() counts them."""
+    begun, before, found = None, None, []
+    for at, restart in zip(times or [], anew or [], strict=True):
+        if at is None:
+            begun = None
+        elif begun is None or restart or at >= begun + from_first or at >= before + between:
+            begun = at
+        before = at
+        found.append(begun)
+    return found

@@ -3,8 +3,9 @@
 from amakit.embedded import grouping, plugins, time_series  # noqa: F401 - each adds its operators
 from amakit.embedded.names import AGGREGATES, FUNCTIONS, PLUGINS
 from amakit.embedded.names import OPERATORS as KQL_OPERATORS
-from amakit.embedded.operators import NOT_HERE, OPERATORS, ROW_FUNCTIONS, SEVERAL
+from amakit.embedded.operators import NOT_HERE, OPERATORS, SEVERAL
 from amakit.embedded.tables import SOURCES
+from amakit.embedded.windows import ROW_FUNCTIONS
 
 __all__ = ["OPERATORS", "SOURCES", "refused", "supported"]
 
@@ -14,8 +15,6 @@ _WRITTEN = {"pack_all", "column_ifexists", "columnifexists", "iscolumnexists", "
 #: Operators that duckdb-kql has and nothing here changes.
 _ALONE = {"count", "mv-expand", "mvexpand", "project-rename", "render", "range", "make-graph", "graph-match",
           "graph-to-table", "graph-mark-components", "graph-shortest-paths"}  # fmt: skip
-#: Row functions that are refused where they are met.
-_ROWS_NOT_HERE = {"row_window_session"}
 
 
 def supported() -> dict[str, set[str]]:
@@ -37,7 +36,7 @@ def supported() -> dict[str, set[str]]:
     from amakit.embedded.library import extend_library
 
     extend_library()
-    here = set(registry.SCALAR_FUNCTIONS) | _WRITTEN | ROW_FUNCTIONS - _ROWS_NOT_HERE
+    here = set(registry.SCALAR_FUNCTIONS) | _WRITTEN | ROW_FUNCTIONS
     return {
         "operators": ((set(OPERATORS) | set(SOURCES) | _ALONE) - NOT_HERE - {"externaldata", "external_table"})
         & KQL_OPERATORS | {"evaluate"},
