@@ -376,7 +376,9 @@ def _plan(start, end):
 )
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
 @click.option("--language", default="en", show_default=True, metavar="en|ja", help="Of the sentences.")
-@click.option("--each", type=click.Choice(["machine", "day", "week"]), help="One page for each, and an index page.")
+@click.option(
+    "--each", type=click.Choice(["machine", "group", "day", "week"]), help="One page for each, and an index page."
+)
 @click.option("--together", is_flag=True, help="One page about all --machine instead of one for each.")
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")

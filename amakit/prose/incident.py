@@ -188,7 +188,7 @@ def _timeline_table(known, words):
         "back at": pd.Series(back, outages.index, dtype="str"), "lost": pd.Series(lost, outages.index, dtype="str"),
     })  # fmt: skip
     utc = [] if words.timezone == "UTC" else ["when utc"]
-    return words.table(cells, ["computer", "when", *utc, "back at", "cause", "pair", "downtime", "lost"])
+    return words.table(cells, ["computer", "place", "when", *utc, "back at", "cause", "pair", "downtime", "lost"])
 
 
 def _periodic_table(known, words):

@@ -14,6 +14,7 @@ from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
 from amakit.prose.links import portal_links
 from amakit.prose.silent_sources import stayed_away
+from amakit.prose.situation import group_of
 from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def outage_cells(known: facts.Facts, outages: pd.DataFrame, words: Language) -> 
     pair = outages["from_version"] + " → " + outages["to_version"].replace("", "–")
     cells = {
         "computer": shown_names(outages["machine"]),
+        "place": outages["resource_id"].map(lambda resource: visible(group_of(resource), 60)),
         "pair": outages["from_version"].where(same, pair).map(lambda text: visible(text, 80)),
         "began": outages["start_earliest"].map(words.moment),
         "cause": outages["cause"].map(words.cause),

@@ -14,6 +14,8 @@ from amakit.errors import AmakitError, UsageError
 from amakit.fetch import coverage, heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
+from amakit.prose.language import texts
+from amakit.prose.situation import group_of
 from amakit.report.execute import displaced
 from amakit.report.pages import file_of, index, title
 from amakit.report.request import Request
@@ -23,7 +25,7 @@ from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
-EACH = ("machine", "day", "week")
+EACH = ("machine", "group", "day", "week")
 #: Grows when a key of ``index.json`` changes its meaning or goes away.
 SCHEMA = "amakit.index/1"
 #: What Windows keeps for itself, whatever the ending.
@@ -65,9 +67,9 @@ def reports(
         What each page is to be; its machines and its window are cut into parts.
     out : path-like
         Folder for the index and the folders of the pages.
-    each : {'machine', 'day', 'week'}
-        Machines are those asked for, or all of the window; days and weeks, which begin on Monday, are those of
-        the request's zone.
+    each : {'machine', 'group', 'day', 'week'}
+        Machines are those asked for, or all of the window, and so are their resource groups; days and weeks, which
+        begin on Monday, are those of the request's zone.
     tell : callable, optional
         Called with a line of text before each page.
 
@@ -79,7 +81,7 @@ def reports(
     Raises
     ------
     UsageError
-        When ``each`` is none of the three, or the window cannot be told; then nothing runs.
+        When ``each`` is none of these, or the window cannot be told; then nothing runs.
     AmakitError
         When pages failed, after all others were written.
     """
@@ -144,6 +146,8 @@ def _parts(request, each, secret):
     """Give the pages to be made, those of machines in the order of what they are called."""
     if each not in EACH:
         raise UsageError(f"each {each!r} is not known; it is {', '.join(EACH[:-1])} or {EACH[-1]}")
+    if each == "group" and request.machines:
+        raise UsageError("each group takes all machines of a group; leave the machines out, or ask for each machine")
     if each == "machine" and request.machines:
         parts = [Part(_called(name, secret), (name,), request.start, request.end)
                  for name in dict.fromkeys(request.machines)]  # fmt: skip
@@ -155,9 +159,10 @@ def _parts(request, each, secret):
         else:
             span = coverage.data_span(ws)
             asked = window(request.start or span.start, request.end or span.end)
-        if each == "machine":
+        if each in ("machine", "group"):
             everybody = heartbeats.everybody(heartbeats.fleet(ws, asked)).drop_duplicates(MACHINE)
-            return _machines(everybody, request.start, request.end, secret)
+            cut = _machines if each == "machine" else _groups
+            return cut(everybody, request, secret)
     return [
         Part(name, request.machines, iso(first), iso(last))
         for name, first, last in _stretches(asked, request.timezone, each)
@@ -168,14 +173,28 @@ def _called(name, secret):
     return pseudonym(secret, "resource" if "/" in name else "machine", name) if secret else name
 
 
-def _machines(fleet, start, end, secret):
+def _asked(fleet):
     """Ask for each machine by its name; by its resource id where two share the name."""
     twins = fleet["computer"].duplicated(keep=False) | (fleet["computer"] == "")
-    asked = fleet["computer"].where(~twins, fleet["resource_id"])
+    return fleet["computer"].where(~twins, fleet["resource_id"])
+
+
+def _groups(fleet, request, secret):
+    """Give the machines of each resource group, and last those of none."""
+    by_group = _asked(fleet).groupby(fleet["resource_id"].map(group_of))
+    groups = {pseudonym(secret, "group", name) if secret and name else name: rows for name, rows in by_group}
+    nowhere = texts(request.language)["charts"]["no place"]
+    return [Part(name or nowhere, tuple(sorted(set(groups[name]))), request.start, request.end)
+            for name in sorted(groups, key=lambda name: (name == "", name))]  # fmt: skip
+
+
+def _machines(fleet, request, secret):
+    """Give each machine."""
+    asked = _asked(fleet)
     told = fleet.assign(**{column: fleet[column].map(lambda name: _called(name, secret)) for column in fleet})
     labels = machine_labels(told).where(told["computer"] != "", told["resource_id"])
     pairs = sorted(set(zip(labels, asked, strict=True)))
-    return [Part(label, (one,), start, end) for label, one in pairs]
+    return [Part(label, (one,), request.start, request.end) for label, one in pairs]
 
 
 def _stretches(asked, timezone, each):

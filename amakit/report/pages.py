@@ -83,7 +83,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
     )
     shown = {
         "language": language, "title": title(notebook), "version": __version__, "says": says,
-        "for_script": _for_script({"search": says["search"], "shown": says["shown"], "language": language}),
+        "for_script": _for_tables(says, language),
         "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
         "shades": _for_script(DARK), "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
     }  # fmt: skip
@@ -203,7 +203,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     template.filters |= {"address": quote, "visible": visible}
     return template.get_template("pages.html.j2").render(
         language=language, says=says, version=__version__, entries=entries, failed=failed,
-        for_script=_for_script({"search": says["search"], "shown": says["shown"], "language": language}), **about,
+        for_script=_for_tables(says, language), **about,
     )  # fmt: skip
 
 
@@ -345,6 +345,12 @@ def _indented(text):
 def _for_script(value):
     """Write a value as JSON that can stand inside a script element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _for_tables(says, language):
+    return _for_script(
+        {name: says[name] for name in ("search", "shown", "copy", "copied", "save")} | {"language": language}
+    )
 
 
 @functools.cache

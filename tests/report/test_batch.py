@@ -105,6 +105,22 @@ def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
     ]
 
 
+def test_each_group_is_asked_for_with_all_of_its_machines(logs):
+    app = "/subscriptions/0/resourcegroups/{}/vm/app"
+    parts = batch._parts(Request(NAME, logs), "group", None)
+    assert [(part.name, part.machines) for part in parts] == [
+        ("east", (app.format("east"),)), ("rg", ("db<b>",)), ("west", (app.format("west"),)),
+    ]  # fmt: skip
+    hidden = batch._parts(Request(NAME, logs), "group", b"k" * 32)
+    assert all(re.fullmatch("group-[0-9a-f]{12}", part.name) for part in hidden)
+    assert [part.name for part in hidden] == sorted(part.name for part in hidden)
+    fleet = pd.DataFrame({"resource_id": ["/subscriptions/0/resourcegroups/a/x", ""], "computer": ["x", "y"]})
+    names = [part.name for part in batch._groups(fleet, Request(NAME, logs, language="ja"), None)]
+    assert names == ["a", "リソース グループなし"]
+    with pytest.raises(amakit.UsageError, match="each group takes all machines of a group; leave the machines out"):
+        batch._parts(Request(NAME, logs, machines=("app",)), "group", None)
+
+
 def test_with_pseudonyms_machines_are_neither_named_nor_in_the_order_of_their_names(logs):
     for asked in ((), ("zebra", "app", "db<b>", "quokka")):
         parts = batch._parts(Request(NAME, logs, machines=asked), "machine", b"k" * 32)

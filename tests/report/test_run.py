@@ -1,5 +1,6 @@
 """Notebooks and their pages: run for real, in every form."""
 
+import csv
 import json
 import os
 import re
@@ -273,7 +274,8 @@ def test_tables_are_searched_and_sorted_by_keyboard(made, found, opened):
     sheet.keyboard.press("ControlOrMeta+a")
     sheet.keyboard.press("Delete")
     before = changes.locator(column(1)).all_inner_texts()
-    sheet.keyboard.press("Tab")  # the table itself, which can be scrolled
+    for _ in ("copy", "save", "the table itself, which can be scrolled"):
+        sheet.keyboard.press("Tab")
     for _ in range(4):
         sheet.keyboard.press("Tab")
     assert sheet.evaluate("document.activeElement.innerText") == "to"
@@ -290,6 +292,29 @@ def test_tables_are_searched_and_sorted_by_keyboard(made, found, opened):
     sheet.keyboard.press("Enter")
     assert changes.locator(column(1)).all_inner_texts() == before
     assert changes.locator("[aria-sort]").count() == 0
+
+
+def test_what_a_table_shows_can_be_copied_and_saved(tmp_path, opened):
+    names = ["web-1", "db,2", '"x"', "=cmd()", "-12", "-x", "a\tb", "web-3", "web-10"]
+    frame = pd.DataFrame({"n": range(9)}, index=names).rename_axis(columns="machine")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A/B: costs"), nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    (tmp_path / "copy.html").write_text(page(book), encoding="utf-8")
+    sheet = opened(tmp_path / "copy.html", permissions=["clipboard-read", "clipboard-write"], accept_downloads=True)
+    with sheet.expect_download() as saved:
+        sheet.get_by_role("button", name="CSV").click()
+    assert saved.value.suggested_filename == "A-B-costs.csv"
+    with saved.value.path().open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["machine", "n"]
+    assert [row[0] for row in rows[1:]] == ["web-1", "db,2", '"x"', "'=cmd()", "-12", "'-x", "a b", "web-3", "web-10"]
+    sheet.get_by_role("searchbox").fill("web")
+    for _ in range(2):
+        sheet.locator("thead button").last.click()
+    sheet.get_by_role("button", name="Copy").click()
+    assert sheet.get_by_role("status").inner_text() == "copied"
+    assert sheet.evaluate("navigator.clipboard.readText()") == "machine\tn\nweb-10\t8\nweb-3\t7\nweb-1\t0"
+    assert sheet.complaints == []
 
 
 def test_sorting_knows_thousands_minutes_versions_and_what_is_missing(tmp_path, opened):

@@ -1,6 +1,6 @@
-// A table of more than a few rows gets a search box, and headings that sort it.
+// A table of more than a few rows gets a search box, headings that sort it, and buttons that copy or save what is shown.
 (() => {
-  const {search, shown, language} = JSON.parse(document.getElementById("says").textContent);
+  const {search, shown, copy, copied, save, language} = JSON.parse(document.getElementById("says").textContent);
   const collator = new Intl.Collator(language, {numeric: true, sensitivity: "base"});
   const make = (tag, more, ...inside) => { const e = Object.assign(document.createElement(tag), more); e.append(...inside); return e; };
   const key = row => column => row.cells[column].textContent.trim().replace(/(\d),(?=\d{3})/g, "$1");
@@ -20,7 +20,25 @@
       for (const row of rows) row.hidden = !words.every(word => texts.get(row).includes(word));
       tell(band());
     });
-    box.before(make("div", {className: "tools"}, make("label", {}, search, input), status));
+    // as a spreadsheet takes it: what is searched for, in the order on the screen; text that it would reckon with is text
+    const inert = text => /^[=+@\t\r]|^-(?![\d.,: –()]*$)/.test(text) ? `'${text}` : text;
+    const lines = () => [table.tHead.rows[0], ...body.rows].filter(row => !row.hidden)
+      .map(row => [...row.cells].map(cell => inert(cell.textContent.trim())));
+    const copier = make("button", {type: "button", textContent: copy}), saver = make("button", {type: "button", textContent: save});
+    for (const button of [copier, saver]) button.setAttribute("aria-label", `${button.textContent}: ${box.getAttribute("aria-label")}`);
+    copier.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(lines().map(row => row.map(cell => cell.replace(/\s/g, " ")).join("\t")).join("\n"));
+      status.textContent = copied;
+    });
+    saver.addEventListener("click", () => {
+      const quoted = cell => /[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+      const text = "\ufeff" + lines().map(row => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+      const link = make("a", {href: URL.createObjectURL(new Blob([text], {type: "text/csv"}))});
+      link.download = box.getAttribute("aria-label").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) + ".csv";
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+    box.before(make("div", {className: "tools"}, make("label", {}, search, input), copier, saver, status));
     tell(rows.length);
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
