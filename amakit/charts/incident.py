@@ -33,6 +33,8 @@ from amakit.study.absences import REASONS, absences, peak
 _TICKS = (1, 10, 60, 600, 3600, 36_000, 86_400, 864_000)
 #: Outages in the list that takes the place of a chart where there is no room for one.
 _LISTED = 12
+#: Hours in such a list.
+_HOURS = 5
 
 
 def durations(analysis: Analysis, language: str = "en") -> go.Figure:
@@ -126,7 +128,7 @@ def absent(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> g
     Returns
     -------
     plotly.graph_objects.Figure
-        Its title names the worst hour.
+        Its title names the worst hour; ``layout.meta`` lists the worst.
 
     Examples
     --------
@@ -151,7 +153,10 @@ def absent(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> g
                 showlegend=True, hovertemplate=f"%{{x}}<br>{words[f'absent {reason}']} %{{y}}<extra></extra>",
             )  # fmt: skip
     hatch(figure, analysis, [], words, timezone)
-    figure.update_layout(margin_t=80, legend=under_title(280))
+    total = counted[list(REASONS)].sum(axis=1)
+    most = total[total > 0].sort_values(ascending=False, kind="stable").head(_HOURS)
+    lines = [f"{tongue.time(counted['start'][step])}: {tongue.count(int(n), 'machine')}" for step, n in most.items()]
+    figure.update_layout(margin_t=80, legend=under_title(280), meta={"list": lines})
     figure.update_yaxes(title=words["machines"], rangemode="tozero", tickformat=",d",
                         dtick=tick_step(int(worst["machines"])))  # fmt: skip
     return time_axis(figure, words, timezone)

@@ -81,4 +81,5 @@ def test_machines_without_an_agent_are_counted_once_in_each_hour_for_the_worst_r
     assert figure.layout.title.text == (
         "At most 1 of 6 machines were without an agent in 1 hour: that from 2026-03-02 01:00"
     )
+    assert figure.layout.meta["list"] == [f"2026-03-02 {hour}:00: 1 machine" for hour in ("01", "02", "03", "10", "11")]
     assert json.loads(charts.absent(analysis([])).to_json())["layout"]["annotations"][0]["text"] == "nothing to show"
