@@ -56,7 +56,7 @@ class Part:
 def reports(
     request: Request, out: str | Path, each: str = "machine", tell: Callable[[str], object] | None = None
 ) -> list[Path]:
-    """Write one page for each machine, day or week, each into a folder of its own, and the page that leads to them.
+    """Write one page for each machine, group, day or week into a folder of its own, and the page that leads to them.
 
     One that fails does not stop the others.  Each runs in a kernel of its own, so what one took is given back
     before the next begins.

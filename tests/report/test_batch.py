@@ -1,4 +1,4 @@
-"""Many pages: one for each machine, day or week, whatever happens to some of them, and the page that leads to them."""
+"""Many pages: one for each machine, group, day or week, whatever happens to some of them, and the page that leads to them."""
 
 import json
 import re
@@ -160,14 +160,14 @@ def test_wrong_use_is_told_before_anything_runs(tmp_path, small):
     for more, sentence in [
         (["--each", "machine", "--together"], "opposite things"),
         (["--each", "day", "-p", "strat", "x"], "the nearest is 'start'"),
-        (["--each", "hour"], "'machine', 'day', 'week'"),
-        (["--machine", "a", "--machine", "b", "--to", "docx"], "it is html, md, pdf or ipynb"),
+        (["--each", "hour"], "'machine', 'group', 'day', 'week'"),
+        (["--machine", "a", "--machine", "b", "--to", "docx"], "it is html, md, pdf, ipynb or ticket"),
     ]:
         outcome = run(main, base + more)
         assert outcome.exit_code == 2
         assert sentence in outcome.stderr
     assert not (tmp_path / "out").exists()
-    with pytest.raises(amakit.UsageError, match="it is machine, day or week"):
+    with pytest.raises(amakit.UsageError, match="it is machine, group, day or week"):
         reports(Request(small), tmp_path / "out", each="hour")
 
 
