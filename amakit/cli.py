@@ -398,6 +398,7 @@ def report(
 ) -> None:
     """Run a notebook with nobody watching; write a page that needs no network and shows no code.
 
+    NOTEBOOK may be all: each in a folder of its own, and DIR/index.html leads to them.
     Beside the page lie the result tables, run.json and facts.json.  Several machines get a page each, in a
     folder each, and DIR/index.html leads to them.  For pdf there must be a Chromium, Chrome or Edge; one in an
     unusual place is named in AMAKIT_CHROMIUM.
@@ -407,6 +408,12 @@ def report(
     """
     if each == "machine" and together:
         raise UsageError("--each machine and --together ask for opposite things; leave one of them out")
+    if asked["notebook"] == "all":
+        if each:
+            raise UsageError(
+                f"all asks for each notebook once, about everything; ask for one notebook with --each {each}"
+            )
+        asked["notebook"], each = "03_incident_writeup", "notebook"
     from amakit.report.limits import exceeded
     from amakit.report.request import Request
 

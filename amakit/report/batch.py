@@ -18,14 +18,14 @@ from amakit.prose.language import texts
 from amakit.prose.situation import group_of
 from amakit.report.execute import displaced
 from amakit.report.pages import file_of, index, title
-from amakit.report.request import Request
+from amakit.report.request import Request, notebooks
 from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.workspace import shown
 
-EACH = ("machine", "group", "day", "week")
+EACH = ("machine", "group", "day", "week", "notebook")
 #: Grows when a key of ``index.json`` changes its meaning or goes away.
 SCHEMA = "amakit.index/1"
 #: What Windows keeps for itself, whatever the ending.
@@ -45,12 +45,20 @@ class Part:
         What is asked for; empty for all.
     start, end : str
         The window; empty for everything that a folder holds.
+    notebook : str
+        Empty for the one that is asked for.
     """
 
     name: str
     machines: tuple
     start: str
     end: str
+    notebook: str = ""
+
+    def of(self, request: Request) -> Request:
+        """Give the request for this page."""
+        notebook = self.notebook or request.notebook
+        return replace(request, notebook=notebook, machines=self.machines, start=self.start, end=self.end)
 
 
 def reports(
@@ -67,9 +75,10 @@ def reports(
         What each page is to be; its machines and its window are cut into parts.
     out : path-like
         Folder for the index and the folders of the pages.
-    each : {'machine', 'group', 'day', 'week'}
+    each : {'machine', 'group', 'day', 'week', 'notebook'}
         Machines are those asked for, or all of the window, and so are their resource groups; days and weeks, which
-        begin on Monday, are those of the request's zone.
+        begin on Monday, are those of the request's zone.  ``notebook`` is each notebook of the kit, about the same
+        machines and window, in the place of the one that is asked for.
     tell : callable, optional
         Called with a line of text before each page.
 
@@ -89,21 +98,21 @@ def reports(
     check_writable(out)
     parts = _parts(request, each, secret)
     entries, failures = [], []
-    for number, (folder, part) in enumerate(zip(folders([p.name for p in parts]), parts, strict=True), 1):
+    for number, (folder, part) in enumerate(zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1):
         if tell:
             tell(f"{number}/{len(parts)} {part.name}")
         entry = {"name": part.name, "folder": folder, "start": part.start, "end": part.end,
                  "sentence": "", "failed": None, "files": {}}  # fmt: skip
         before = _written(Path(out) / folder)
         try:
-            run(replace(request, machines=part.machines, start=part.start, end=part.end), Path(out) / folder)
+            run(part.of(request), Path(out) / folder)
         except AmakitError as error:
             failures.append(f"{part.name}: {error}")
             places = {str(out): ".", request.workspace: shown(request.workspace), str(Path.home()): "~"}
             entry["failed"] = (
                 page_texts(request.language)["told to the terminal"] if secret else displaced(str(error), places)
             )
-        entries.append(entry | _made(Path(out), folder, request, before))
+        entries.append(entry | _made(Path(out), folder, part.of(request), before))
     _write_index(entries, Path(out), request, each, secret)
     if failures:
         raise AmakitError(
@@ -148,6 +157,9 @@ def _parts(request, each, secret):
         raise UsageError(f"each {each!r} is not known; it is {', '.join(EACH[:-1])} or {EACH[-1]}")
     if each == "group" and request.machines:
         raise UsageError("each group takes all machines of a group; leave the machines out, or ask for each machine")
+    if each == "notebook":
+        titles = {name: title(_read(path, request.language)) for name, path in notebooks().items()}
+        return [Part(told, request.machines, request.start, request.end, name) for name, told in titles.items()]
     if each == "machine" and request.machines:
         parts = [Part(_called(name, secret), (name,), request.start, request.end)
                  for name in dict.fromkeys(request.machines)]  # fmt: skip
@@ -224,16 +236,22 @@ def _made(out, folder, request, before):
     return {"files": files, "sentence": facts.get("sentence", "")}
 
 
-def _write_index(entries, out, request, each, secret):
+def _read(path, language):
     import nbformat
 
-    book = translated(nbformat.read(request.path, as_version=4), request.language)
+    return translated(nbformat.read(path, as_version=4), language)
+
+
+def _write_index(entries, out, request, each, secret):
+    name, heading = request.path.stem, title(_read(request.path, request.language))
+    if each == "notebook":
+        name, heading = "all", page_texts(request.language)["all notebooks"]
     workspace = shown(request.workspace)
     workspace = pseudonym(secret, "workspace", workspace) if secret else workspace
-    about = {"notebook": request.path.stem, "workspace": workspace, "timezone": request.timezone, "each": each}
+    about = {"notebook": name, "workspace": workspace, "timezone": request.timezone, "each": each}
     told = {"schema": SCHEMA} | about | {"language": request.language, "pages": entries}
     with staged(out) as stage:
         (stage / "index.html").write_text(
-            index(entries, about | {"title": title(book)}, request.language), encoding="utf-8", newline="\n"
+            index(entries, about | {"title": heading}, request.language), encoding="utf-8", newline="\n"
         )
         (stage / "index.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8", newline="\n")

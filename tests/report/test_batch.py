@@ -52,6 +52,35 @@ def made(small, logs, tmp_path_factory):
     return CliRunner().invoke(main, asked + machines + ["--to", "html,md"]), out
 
 
+def test_all_notebooks_are_about_one_window_and_the_index_leads_to_each(small, logs, tmp_path, monkeypatch):
+    book = nbformat.read(small, as_version=4)
+    for number in (1, 2):
+        book.cells[0].source = f"# Question {number}"
+        book.cells[0].metadata.pop("ja", None)
+        nbformat.write(book, tmp_path / f"book{number}.ipynb")
+    monkeypatch.setattr(batch, "notebooks", lambda: {f"book{n}": tmp_path / f"book{n}.ipynb" for n in (1, 2)})
+    monkeypatch.setattr("amakit.report.request.notebooks", batch.notebooks)
+    request = Request("book1", logs, "2026-03-02", "2026-03-03")
+    files = reports(request, tmp_path / "out", "notebook")
+    assert [str(path.relative_to(tmp_path / "out")) for path in files] == [
+        "index.html", "index.json", "book1/book1.html", "book2/book2.html"]  # fmt: skip
+    told = json.loads((tmp_path / "out" / "index.json").read_text(encoding="utf-8"))
+    assert (told["notebook"], told["each"]) == ("all", "notebook")
+    assert [page["name"] for page in told["pages"]] == ["Question 1", "Question 2"]
+    assert len({page["sentence"] for page in told["pages"]}) == 1
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count(told["pages"][0]["sentence"]) == 1  # of all of them alike
+    assert "2 pages about one window of logs" in page
+    both = [(tmp_path / "out" / name / "outages.csv").read_bytes() for name in ("book1", "book2")]
+    assert both[0] == both[1]
+
+
+def test_all_and_each_ask_for_different_things(logs, tmp_path):
+    done = CliRunner().invoke(main, ["report", "all", str(logs), "--each", "day", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "ask for one notebook with --each day" in done.stderr
+
+
 def test_a_limit_that_one_page_exceeds_is_status_3_and_everything_is_written(small, logs, tmp_path):
     asked = ["report", str(small), str(logs), "--start", "2026-03-02", "--end", "2026-03-03", "--to", "ticket",
              "--machine", "db<b>", "--out", str(tmp_path)]  # fmt: skip
