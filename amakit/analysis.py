@@ -5,7 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
@@ -82,9 +82,9 @@ class Analysis:
         The operations of the control plane that may have to do with an outage; see
         `amakit.find.evidence.operations_beside`.
     run : dict
-        The record of the run: version of amakit, window, horizon, unknown intervals, missing tables,
-        workspace, each query with its text, rows, bytes, seconds, retries and the hash of its answer, and the hash of
-        all answers; ``kept`` is when, where an earlier run kept what a service answered.
+        The record of the run: version of amakit, workspace, window, horizon, unknown intervals, missing tables, those
+        of them that were refused and why, each query with its text, rows, bytes, seconds, retries and the hash of its
+        answer, and the hash of all answers; ``kept`` is when, where an earlier run kept what a service answered.
     """
 
     window: Window
@@ -237,8 +237,10 @@ def _analyze(workspace, start, end, machines, allow_unknown):
                                        fleet.everybody if fleet.asked else None)  # fmt: skip
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
-        verdicts, quiet, unread = events.check(workspace, away, asked, everybody, machines, unknown)
-        whole = not unknown and not workspace.hidden
+        verdicts, quiet = events.check(workspace, away, asked, everybody, machines, unknown)
+        refused = dict(workspace.hidden or {})
+        cover = replace(cover, missing=refused | cover.missing)
+        whole = not unknown and not refused
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
@@ -269,7 +271,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"unread_tables": unread},
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"refused": refused},
     )
     return found, whole
 

@@ -303,7 +303,10 @@ def analyze(
 
     check_writable(out)
     with _connected(workspace, cloud, endpoint, credential) as ws:
-        for path in run(ws, start, end, machines, allow_unknown, cache).save(out, form):
+        found = run(ws, start, end, machines, allow_unknown, cache)
+        for table, why in found.run["refused"].items():
+            say(f"amakit: {table} is missing evidence: {why}", error=True)
+        for path in found.save(out, form):
             say(path)
     return None
 

@@ -178,6 +178,9 @@ class Faulty(ThreadingHTTPServer):
         For how many seconds every answer is held back.
     token : str
         Must stand in every request, when there is one.
+    listed : dict of str to dict
+        Tables, and the KQL type of each column, that the list of a workspace has beside those of the file: whoever asks
+        them is told that there is no such table.
     """
 
     daemon_threads = True
@@ -194,7 +197,7 @@ class Faulty(ThreadingHTTPServer):
     def renew(self):
         """Forget what was asked, and be good again."""
         self.fault, self.cap, self.delay, self.token = (lambda number, text: None), None, 0.0, ""
-        self.asked, self.paths, self.headers, self.now, self.busiest = [], [], [], 0, 0
+        self.asked, self.paths, self.headers, self.now, self.busiest, self.listed = [], [], [], 0, 0, {}
         return self
 
     @property
@@ -221,6 +224,8 @@ class Faulty(ThreadingHTTPServer):
             _, frames = self.right(f"['{name}'] | getschema | project ColumnName, ColumnType", False)
             columns = [{"Name": column, "CslType": kind} for column, kind in results(frames)["Rows"]]
             tables[name] = {"Name": name, "OrderedColumns": columns}
+        for name, columns in self.listed.items():
+            tables[name] = {"Name": name, "OrderedColumns": [{"Name": c, "CslType": k} for c, k in columns.items()]}
         text = json.dumps({"Databases": {"Ops": {"Name": "Ops", "Tables": tables}}})
         columns = [{"ColumnName": "DatabaseSchema", "DataType": "String"}]
         return {"Tables": [{"TableName": "Table_0", "Columns": columns, "Rows": [[text]]}]}

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.errors import AmakitError
 from amakit.events import counts as event_counts
 from amakit.events.continuity import continuity
 from amakit.events.rhythm import ALPHA, Hours, cells_of, evenly, expected, none_probability, silences
@@ -36,7 +35,7 @@ _EVIDENCE = [*RESULTS["events"], "outage", "spread", "inside_probability", "hour
 def check(
     workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame,
     asked: "Sequence[str]" = (), unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Say for each outage and source of events whether the rows came after all, and which sources fell silent.
 
     Parameters
@@ -56,8 +55,8 @@ def check(
 
     Returns
     -------
-    tuple of (pandas.DataFrame, pandas.DataFrame, dict of str to str)
-        The result tables ``events`` and ``sources``, and the tables that could not be read, with the reason.
+    tuple of (pandas.DataFrame, pandas.DataFrame)
+        The result tables ``events`` and ``sources``.
 
     Examples
     --------
@@ -66,16 +65,16 @@ def check(
     >>> nobody = pd.DataFrame(columns=["resource_id", "computer"], dtype="str")
     >>> none = pd.DataFrame(columns=list(RESULTS["outages"]))
     >>> [len(part) for part in check(connect("demo"), none, window("2026-03-02", "2026-03-03"), nobody)]
-    [0, 0, 0]
+    [0, 0]
     """
-    found, silent, unread = evidence(workspace, outages, window, machines, asked, unknown)
-    return result("events", found), result("sources", silent), unread
+    found, silent = evidence(workspace, outages, window, machines, asked, unknown)
+    return result("events", found), result("sources", silent)
 
 
 def evidence(
     workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame,
     asked: "Sequence[str]" = (), unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
@@ -89,15 +88,9 @@ def evidence(
         names = everybody.merge(chosen, on=MACHINE)
         names = pd.concat([names["ResourceId"], names["Computer"], short_name(names["Computer"])]).to_numpy()
         asked, keys = sorted({*asked, *names[~np.isin(names, ["", *shared])]}), keys.merge(chosen, on=MACHINE)
-    events, silent, unread = [], [], {}
+    events, silent = [], []
     for table in event_counts.log_tables(workspace):
-        try:
-            hours = event_counts.hours(workspace, table, window, shared, asked)
-        except AmakitError as error:
-            if "Basic or Auxiliary" not in str(error):
-                raise
-            unread[table] = str(error)
-            continue
+        hours = event_counts.hours(workspace, table, window, shared, asked)
         own = event_counts.with_short_names(keys, hours["Key"], everybody)
         own = own.merge(keys[MACHINE].drop_duplicates(), on=MACHINE)
         if len(hours) and len(own):
@@ -107,7 +100,7 @@ def evidence(
             silent.append(one.silences(events[-1]))
     found = pd.concat([e for e in events if len(e)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
     quiet = [s for s in silent if len(s)] or [pd.DataFrame(columns=list(RESULTS["sources"]))]
-    return found[_EVIDENCE], pd.concat(quiet, ignore_index=True), unread
+    return found[_EVIDENCE], pd.concat(quiet, ignore_index=True)
 
 
 class _Table:

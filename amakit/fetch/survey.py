@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit import schemas
-from amakit.errors import AmakitError
+from amakit.errors import Refused
 from amakit.exports.table_files import LIMITS, is_table, limit_of
 from amakit.kql import catalog
 
@@ -37,7 +37,8 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     -------
     tuple of (pandas.DataFrame, dict of str to str)
         One row per table: Table, Rows, First, Last (of TimeGenerated), PerHour, and of a folder Files and Form; and
-        for each table that the analysis would use but that is not there or cannot be read, what its absence costs.
+        for each table that the analysis would use but that is not there or cannot be read, what its absence costs; of a
+        service also why any other table is refused.
 
     Notes
     -----
@@ -56,14 +57,12 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
     for table in workspace.tables:
         if workspace.live and not (table in schemas.tables() or table.lower().endswith("_cl")):
             continue
-        timed = "TimeGenerated" in workspace.columns(table)
-        recent = " | where TimeGenerated >= ago(15d)" if workspace.live and timed else ""
-        span = ", First = min(TimeGenerated), Last = max(TimeGenerated)" if timed else ""
         try:
+            timed = "TimeGenerated" in workspace.columns(table)
+            recent = " | where TimeGenerated >= ago(15d)" if workspace.live and timed else ""
+            span = ", First = min(TimeGenerated), Last = max(TimeGenerated)" if timed else ""
             row = workspace.query(f"['{table}']{recent} | summarize Rows = count(){span}")
-        except AmakitError as error:
-            if "Basic or Auxiliary" not in str(error):
-                raise
+        except Refused as error:
             unread[table] = str(error)
             continue
         if row["Rows"].iloc[0] or not workspace.live:
@@ -79,7 +78,8 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
         found["Form"] = [", ".join(sorted({form for _, form in files[table]})) for table in found["Table"]]
     there = set(found["Table"])
     missing = {table: cost for table, cost in COSTS.items() if table not in there}
-    return found, {table: f"{unread[table]}; {cost}" if table in unread else cost for table, cost in missing.items()}
+    told = {table: f"{unread[table]}; {cost}" if table in unread else cost for table, cost in missing.items()}
+    return found, told | ({t: why for t, why in unread.items() if t not in told} if workspace.kind == "kusto" else {})
 
 
 def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:

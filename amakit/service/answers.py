@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
-from amakit.errors import Unanswered
+from amakit.errors import AmakitError, Refused, Unanswered
 from amakit.service.sign_in import first_line
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _TOO_LARGE = {
     ),
 }  # fmt: skip
 #: What the service says, and what a person can do about it; the first that fits.
-REFUSED = {
+_REFUSED = {
     r"status=3": "sends you elsewhere, where no token follows; check the address and the proxy",
     r"status=40[134].*(private ?link|public ?network|network ?security ?perimeter|Nsp(Validation|Access)|FromPublic)":
         "is open to a private link only, which this way in does not serve; export its tables into a folder from "
@@ -53,7 +53,9 @@ REFUSED = {
 
 
 #: Those of them that may hold for one table alone.
-OF_A_TABLE = re.compile(r"Basic or Auxiliary plan|does not let you read it")
+_OF_A_TABLE = re.compile(r"Basic or Auxiliary plan|does not let you read it")
+#: Said of a name that stands where a table must; of a column in an expression the service says "scalar expression".
+_NO_TABLE = re.compile(r"Failed to resolve table [\w ]*expression named \\*'([^'\\]+)")
 #: Columns that say when a row is of: they have a value in each row, and it lies in the slice that was asked for.
 _INSTANTS = ("TimeGenerated", "Day", "Hour")
 
@@ -130,6 +132,23 @@ def check_answer(
                 raise Unanswered(f"the column {name!r} of its answer has rows without a time")
             if start is not None and (column.min() < start.floor("D") or column.max() >= end):
                 raise Unanswered(f"its answer has rows of {column.min()} to {column.max()}, which was not asked for")
+
+
+def refusal(workspace: str, status: int, told: str) -> AmakitError | None:
+    """Say what a person can do about a refusal; nothing where it is none that is known.
+
+    Examples
+    --------
+    >>> refusal("Ops", 400, "'where' operator: Failed to resolve table or column expression named 'App_CL'")
+    Refused("Ops has no table 'App_CL'; 'amakit check' lists those that it has")
+    """
+    if unknown := _NO_TABLE.search(told):
+        return Refused(f"{workspace} has no table {unknown[1]!r}; 'amakit check' lists those that it has")
+    for pattern, sentence in _REFUSED.items():
+        if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
+            kind = Refused if _OF_A_TABLE.search(sentence) else AmakitError
+            return kind(f"{workspace} {sentence} ({error_code(told) or f'status {status}'})")
+    return None
 
 
 def too_large(words: str) -> str:

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.errors import AmakitError, Refused, Unanswered, UsageError
+from amakit.errors import AmakitError, Unanswered, UsageError
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of
 from amakit.service.address import address
 from amakit.service.answers import (
-    OF_A_TABLE,
-    REFUSED,
     WRONG_TENANT,
     check_frames,
     error_code,
     innermost_message,
     pause,
+    refusal,
     request_properties,
     too_large,
 )
@@ -354,10 +353,8 @@ class KustoEngine:
             return Unanswered(
                 f"it answered with status {status} ({innermost_message(error, response)[:200]})", pause(response)
             )
-        for pattern, sentence in REFUSED.items():
-            if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
-                kind = Refused if OF_A_TABLE.search(sentence) else AmakitError
-                return kind(f"{self._workspace} {sentence} ({error_code(told) or f'status {status}'})")
+        if known := refusal(self._workspace, status, told):
+            return known
         if 200 <= status < 300:
             return Unanswered("it answered with nothing, or with what is no answer of a Kusto service")
         if status == 0 and not re.search(r"Semantic|Syntax|BadRequest|SEM0|SYN0", told):

@@ -108,8 +108,9 @@ def snapshot(
         listener = Listener(workspace)
         found = analyze(listener, asked.start, asked.end, machines, cache=False)  # type: ignore[arg-type]
         known = Pseudonyms.of(SimpleNamespace(heard=listener.heard, **vars(found) | {"run": {}}), key) if key else None  # type: ignore[arg-type]
-        pieces = list(plan(workspace, found, listener.heard, machines, known))
-        return _fetch(workspace, folder, about, pieces, before, known)
+        with workspace.leaving_out(False):  # a table that is refused has no rows
+            pieces = list(plan(workspace, found, listener.heard, machines, known))
+            return _fetch(workspace, folder, about, pieces, before, known)
     except OSError as error:
         raise _unwritable(folder, error.strerror or error) from error
 
@@ -202,7 +203,7 @@ def _fetch(workspace, folder, about, pieces, before, known):
             for piece, rows in zip(part, answers, strict=True):
                 done[piece.file] = _stored(folder, piece, rows, known)
                 _note(folder, PARTIAL, about | {"planned": len(pieces), "files": list(done.values())})
-    missing = sorted({*KEYS, *LOGS} - set(workspace.tables))
+    missing = sorted(({*KEYS, *LOGS} - set(workspace.tables)) | set(workspace.hidden or ()))
     taken = iso(pd.Timestamp.now("UTC").floor("s"))
     manifest = about | {"taken": taken, "missing_tables": missing, "files": [done[piece.file] for piece in pieces]}
     _note(folder, MANIFEST, manifest)

@@ -232,7 +232,11 @@ class Workspace:
             if table in self.refused:
                 raise AmakitError(self.refused[table])
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
-        return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
+        try:
+            return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
+        except AmakitError as error:
+            self._leave_out(table, error)
+            return {}
 
     def query(self, kql: str) -> pd.DataFrame:
         """Run any KQL.
@@ -321,12 +325,19 @@ class Workspace:
             try:
                 answers = [(nothing, [])] * len(several) if table in self.hidden else self._answers(wanted, several)
             except Refused as error:
-                if table == "Heartbeat":
-                    raise
-                self.hidden[table] = str(error)
+                self._leave_out(table, error)
                 answers = [(nothing, [])] * len(several)
         self._note([record for _, records in answers for record in records])
         return [frame for frame, _ in answers]
+
+    def _leave_out(self, table, error):
+        """Go on without a table that is refused, or of which nothing can be known where that is allowed."""
+        unknown = self.unknown is not None and isinstance(error.__cause__, Unanswered)
+        if self.hidden is None or not (isinstance(error, Refused) or unknown):
+            raise error
+        if table == "Heartbeat":
+            raise type(error)(f"{error}; Heartbeat is the one table that an analysis cannot do without") from error
+        self.hidden[table] = str(error).replace(self.name, "the workspace")  # as others may see it
 
     def _answers(self, wanted, several):
         questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
@@ -400,6 +411,8 @@ class Workspace:
             if table not in self.tables:
                 raise AmakitError(f"{self.name} has no table {table}; it holds {', '.join(self.tables) or 'nothing'}")
             present = self.columns(table)
+            if self.hidden and table in self.hidden:
+                raise Refused(self.hidden[table])
             if self.live:
                 present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
             missing = {c: tables()[reads][c] for c in columns if c not in present}

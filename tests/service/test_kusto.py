@@ -7,120 +7,28 @@ import os
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from functools import partial
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from azure.core.credentials import AccessToken
-from click.testing import CliRunner
-from faulty import FAULTS, LIES, api_error, said, served
-from fleet import beats, write
+from faulty import FAULTS, LIES, api_error, said
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from served_fleet import ARM, END, OPS, SLOTS, START, TOKEN, FakeCredential, analyzed, la_error, one_sentence, run, same
 
 import amakit
-from amakit import cli
-from amakit.analysis import TABLES
 from amakit.errors import AmakitError, UsageError
 from amakit.service import kusto, retry, sign_in
 from amakit.service.address import address
 from amakit.service.kusto import KustoEngine
 
-START, END = "2026-03-02", "2026-03-06"
-SLOTS = [("web-01", 10), ("web-02", 13), ("db-01", 17)]
-
-
-def fleet_of():
-    """Three machines that upgrade, one that only beats; counters every minute, and events."""
-    parts, counters, events = [], [], []
-    for number, (name, hour) in enumerate(SLOTS):
-        day = f"2026-03-0{3 + number}"
-        stop, back = f"{day} {hour}:00:20", f"{day} {hour}:04:40"
-        version = [("1.37.0", "2026-03-02", stop), ("1.38.1", back, "2026-03-06")]
-        parts.append(beats(name, version))
-        ticks = pd.date_range("2026-03-02", "2026-03-06", freq="60s", tz="UTC", inclusive="left").as_unit("us")
-        away = (ticks >= pd.Timestamp(stop, tz="UTC")) & (ticks < pd.Timestamp(back, tz="UTC"))
-        common = {"Computer": name, "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{name}"}
-        counters.append(pd.DataFrame({"TimeGenerated": ticks[~away], "ObjectName": "Processor", "CounterValue": 1.0,
-                                      "CounterName": "% Processor Time", "InstanceName": "_Total"}).assign(**common))  # fmt: skip
-        spread = pd.to_timedelta(np.random.default_rng(number).uniform(0, 4 * 86400, 4000), unit="s").round("ms")
-        written = (pd.Timestamp("2026-03-02", tz="UTC") + spread.sort_values()).as_unit("us")
-        events.append(pd.DataFrame({"TimeGenerated": written, "EventID": 4, "Source": "x", "RenderedDescription": "",
-                                    "EventLog": "System"}).assign(**common))  # fmt: skip
-    parts.append(beats("app-01", [("1.38.1", "2026-03-02", "2026-03-06")]))
-    tables = {"Heartbeat": pd.concat(parts), "Perf": pd.concat(counters), "Event": pd.concat(events)}
-    received = {"_TimeReceived": lambda rows: (rows["TimeGenerated"] + pd.Timedelta(seconds=1)).dt.tz_localize(None)}
-    return {name: rows.assign(**received) for name, rows in tables.items()}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("logs"), **fleet_of())
-
-
-@pytest.fixture(scope="module")
-def running(folder, tmp_path_factory):
-    path = tmp_path_factory.mktemp("served") / "Ops.duckdb"
-    with duckdb.connect(str(path)) as database:
-        for table in ("Heartbeat", "Perf", "Event"):
-            database.execute(f"CREATE TABLE {table} AS FROM '{folder}/{table}.parquet'")
-    with served(path) as server:
-        yield server
-
-
-@pytest.fixture
-def service(running):
-    return running.renew()
-
-
-@pytest.fixture(scope="module")
-def expected(folder):
-    with amakit.connect(folder) as workspace:
-        found = amakit.analyze(workspace, START, END)
-    assert list(found.transitions["cause"]) == ["upgrade"] * 3
-    assert len(found.gaps) >= 6
-    assert len(found.events) == 3
-    return found
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """No test waits: pauses are noted instead."""
-    pauses = []
-    quick = retry.Patience(sleep=pauses.append)
-    monkeypatch.setattr("amakit.source.workspace.Patience", lambda: quick)
-    monkeypatch.setattr(kusto, "pace", retry.Pace(10**9))
-    return pauses
-
-
-def same(found, expected):
-    for table in TABLES:
-        pd.testing.assert_frame_equal(getattr(found, table), getattr(expected, table), obj=table)
-
-
-def analyzed(service, **options):
-    with amakit.connect(service.address) as workspace:
-        return amakit.analyze(workspace, START, END, **options)
-
-
-def one_sentence(text):
-    assert "\n" not in text
-    assert 20 < len(text) < 900
-    assert "Traceback" not in text
-    return text
-
-
 # -- where a workspace is --------------------------------------------------------------------------------------
 
-ARM = "/subscriptions/01234567-89ab-cdef-0123-456789abcdef/resourceGroups/rg-1/providers/Microsoft.OperationalInsights/workspaces/Ops-1"
 
 ENDPOINTS = {
     "public": (ARM, "public", "", "https://ade.loganalytics.io" + ARM, "Ops-1"),
@@ -733,80 +641,6 @@ def test_nothing_at_all_is_a_sentence_even_so(service):
 
 # -- a workspace as Azure has it, on this machine --------------------------------------------------------------
 
-TOKEN = "eyJ0eXAi.very-secret-token.x9"
-
-
-class FakeCredential:
-    def __init__(self, error=None):
-        self.error, self.scopes = error, []
-
-    def get_token(self, *scopes, **_):
-        self.scopes += scopes
-        if self.error:
-            raise self.error
-        return AccessToken(TOKEN, int(time.time()) + 3600)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    hosts = x509.SubjectAlternativeName([x509.DNSName(h) for h in ("ade.loganalytics.io", "adx.monitor.azure.us")])
-    now = pd.Timestamp.now("UTC").to_pydatetime()
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - pd.Timedelta(days=1)).not_valid_after(now + pd.Timedelta(days=1))
-        .add_extension(hosts, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("tls") / "test.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@pytest.fixture
-def cloud(running, certificate, monkeypatch):
-    """The service under the true names of Azure's hosts, with encryption, and a credential of ours."""
-    from azure.kusto.data._cloud_settings import CloudSettings
-
-    running.renew().token = TOKEN
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with served(running.path) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.token, plain = TOKEN, socket.getaddrinfo
-
-        def here(host, port, *rest, **options):
-            known = host in ("ade.loganalytics.io", "adx.monitor.azure.us")
-            return (
-                plain("127.0.0.1", server.server_port, *rest, **options)
-                if known
-                else plain(host, port, *rest, **options)
-            )
-
-        monkeypatch.setattr(socket, "getaddrinfo", here)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(CloudSettings, "_cloud_cache", {})
-        server.credential = FakeCredential()
-        monkeypatch.setattr(sign_in, "credential", lambda *_: server.credential)
-        yield server
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
-
-
-OPS = ARM.replace("Ops-1", "Ops")
-
 
 def test_a_workspace_is_reached_by_its_id_and_the_token_is_nowhere(cloud, expected, tmp_path, caplog):
     out = tmp_path / "out"
@@ -852,13 +686,6 @@ def test_one_credential_is_asked_once_for_a_run(cloud):
         for _ in range(3):
             workspace.query("print 1")
     assert len(cloud.credential.scopes) == 1
-
-
-def la_error(code, words, inner=""):
-    body = {"error": {"message": words, "code": code, "correlationId": "x"}}
-    if inner:
-        body["error"]["innererror"] = {"code": inner, "message": words}
-    return json.dumps(body)
 
 
 REFUSALS = {
