@@ -83,8 +83,9 @@ class Analysis:
         `amakit.find.evidence.operations_beside`.
     run : dict
         The record of the run: version of amakit, workspace, window, horizon, unknown intervals, missing tables, those
-        of them that were refused and why, each query with its text, rows, bytes, seconds, retries and the hash of its
-        answer, and the hash of all answers; ``kept`` is when, where an earlier run kept what a service answered.
+        of them that were refused and why, notes on how the service was asked, each query with its text, rows, bytes,
+        seconds, retries and the hash of its answer, and the hash of all answers; ``kept`` is when, where an earlier run
+        kept what a service answered.
     """
 
     window: Window
@@ -271,7 +272,8 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:]) | {"refused": refused},
+        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:])
+        | {"refused": refused, "notes": workspace.notes},
     )
     return found, whole
 
@@ -386,7 +388,7 @@ def _record(workspace, asked, machines, cover, unknown, log):
 
     from amakit import __version__
 
-    used = ["duckdb", "duckdb-kql"] if workspace.kind != "kusto" else ["azure-kusto-data", "azure-identity"]
+    used = [workspace.client, "duckdb" if workspace.kind != "kusto" else "azure-identity"]
 
     return {
         "amakit": __version__,

@@ -91,12 +91,19 @@ def _window(command):
 
 
 def _remote(command):
+    return _signing(
+        click.option("--transport", default="", metavar="auto|kusto|logs", help="Way to the service.")(command)
+    )
+
+
+def _signing(command):
     for option in (
         click.option("--endpoint", default="", metavar="HOST", help="Ask HOST, not the cloud's own, for an ARM id."),
         click.option("--cloud", default="", metavar="public|usgov|china", help="Else as AZURE_AUTHORITY_HOST says."),
+        click.option("--tenant", default="", metavar="ID", help="Sign in to this tenant; else AZURE_TENANT_ID."),
         click.option(
             "--credential", default="", metavar="HOW",
-            help="Sign in by default (a chain), cli, managed, device, browser, workload or environment.",
+            help="Sign in by default (a chain), cli, managed, device, browser, workload, environment or pipelines.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -126,12 +133,12 @@ def _cached(command):
 
 
 @contextmanager
-def _connected(workspace, cloud, endpoint, credential):
+def _connected(workspace, **remote):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
     from amakit.source.workspace import connect
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
-    with connect(workspace, cloud, endpoint, credential) as ws:
+    with connect(workspace, **remote) as ws:
         for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
             say(f"amakit: not read: {reason}", error=True)
         if ws.kind == "kusto" and not sys.stderr.isatty():
@@ -142,8 +149,16 @@ def _connected(workspace, cloud, endpoint, credential):
         finally:
             log.removeHandler(lines)
             ws.rest()
+            for note in ws.notes:
+                say(f"amakit: {note}", error=True)
             if ws.kind == "kusto" and ws.log:
                 say(ws.total(), error=True)
+
+
+def _control_plane(subscription, *, cloud, endpoint, credential, tenant, transport=""):
+    from amakit.control_plane.resource_manager import ControlPlane
+
+    return ControlPlane(subscription, cloud, endpoint, credential, tenant)
 
 
 def _pairs(_context, _parameter, values):
@@ -172,7 +187,7 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
 @click.argument("workspace")
 @_dated
 @_remote
-def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
+def check(workspace: str, **remote: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
@@ -188,7 +203,7 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
             f"{workspace} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
             "put them right, or take it again with the same `amakit snapshot`"
         )
-    with _connected(workspace, cloud, endpoint, credential) as ws:
+    with _connected(workspace, **remote) as ws:
         say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
         if ws.taken:
             say(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
@@ -210,7 +225,7 @@ def check(workspace: str, cloud: str, endpoint: str, credential: str) -> None:
 @click.option("--out", metavar="FILE", help="Write to FILE.csv or .parquet; with | render also .html or .png.")
 @_dated
 @_remote
-def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, credential: str) -> None:
+def query(workspace: str, kql: str, out: str | None, **remote: str) -> None:
     """Run any KQL.  KQL may be '-' to read it from standard input.
 
     The answer is a table on a terminal, CSV in a pipe.  A query that ends in | render, such as | render timechart, is
@@ -226,7 +241,7 @@ def query(workspace: str, kql: str, out: str | None, cloud: str, endpoint: str, 
         raise UsageError(f"{out} is a chart, and the query asks for none; end it in | render timechart, for example")
     if out:
         check_writable(Path(out).parent)
-    with _connected(workspace, cloud, endpoint, credential) as ws:
+    with _connected(workspace, **remote) as ws:
         try:
             frame = ws.query(text)
         except AmakitError as error:
@@ -289,9 +304,7 @@ def analyze(
     allow_unknown: bool,
     dry_run: bool,
     cache: bool,
-    cloud: str,
-    endpoint: str,
-    credential: str,
+    **remote: str,
 ) -> None:
     """Write the result tables machines, transitions, outages, gaps, events, sources and evidence, and run.json."""
     if dry_run:
@@ -302,8 +315,11 @@ def analyze(
     from amakit.output import check_writable
 
     check_writable(out)
-    with _connected(workspace, cloud, endpoint, credential) as ws:
+    with _connected(workspace, **remote) as ws:
         found = run(ws, start, end, machines, allow_unknown, cache)
+        for note in found.run["notes"]:
+            if note not in ws.notes:  # of an analysis that was kept
+                say(f"amakit: {note}", error=True)
         for table, why in found.run["refused"].items():
             say(f"amakit: {table} is missing evidence: {why}", error=True)
         for path in found.save(out, form):
@@ -334,9 +350,7 @@ def snapshot(
     machines: tuple[str, ...],
     anonymise: bool,
     key: str | None,
-    cloud: str,
-    endpoint: str,
-    credential: str,
+    **remote: str,
 ) -> None:
     """Copy what an analysis needs into DIR, a workspace of its own, with a manifest.
 
@@ -347,7 +361,7 @@ def snapshot(
     from amakit.share.pseudonyms import owner_key
     from amakit.share.snapshot import snapshot as run
 
-    with _connected(workspace, cloud, endpoint, credential) as ws:
+    with _connected(workspace, **remote) as ws:
         taken = run(ws, folder, start, end, machines, owner_key(key) if anonymise else None)
     rows, size = (sum(file[what] for file in taken["files"]) for what in ("rows", "bytes"))
     say(f"{len(taken['files'])} files, {rows:,} rows, {size / 1e6:,.1f} MB in {folder}, of {_origin(taken)}")
@@ -455,9 +469,7 @@ def releases(
     location: str | None,
     subscription: str,
     out: str | None,
-    cloud: str,
-    endpoint: str,
-    credential: str,
+    **remote: str,
 ) -> None:
     """List the releases of the agent that are known.
 
@@ -469,12 +481,10 @@ def releases(
         raise UsageError("--workspace and --location ask for different lists; leave one of them out")
     found = known(extra)
     if workspace:
-        with _connected(workspace, cloud, endpoint, credential) as ws:
+        with _connected(workspace, **remote) as ws:
             found = seen(ws.query(_VERSIONS.format("| where TimeGenerated > ago(30d)" if ws.live else "")), found)
     elif location is not None:
-        from amakit.control_plane.resource_manager import ControlPlane
-
-        with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
+        with closing(_control_plane(subscription, **remote)) as plane:
             found = plane.deployed(location, found)
     if system:
         found = found[found["os_type"].str.lower() == system.lower()]
@@ -495,7 +505,7 @@ def releases(
 )
 @click.option("--group", "groups", multiple=True, metavar="RG", help="A resource group only; again for more.")
 @click.option("--resource", "resources", multiple=True, metavar="ID", help="A resource only; again for more.")
-@_remote
+@_signing
 def activity(
     folder: str,
     start: str,
@@ -503,9 +513,7 @@ def activity(
     subscriptions: tuple[str, ...],
     groups: tuple[str, ...],
     resources: tuple[str, ...],
-    cloud: str,
-    endpoint: str,
-    credential: str,
+    **remote: str,
 ) -> None:
     """Fetch the activity log into the folder DIR of exported tables, as its table AzureActivity.
 
@@ -514,14 +522,14 @@ def activity(
     """
     import pandas as pd
 
-    from amakit.control_plane.resource_manager import ControlPlane, save
+    from amakit.control_plane.resource_manager import save
     from amakit.intervals import window
     from amakit.output import check_writable
 
     wanted, parts = window(start, end), []
     check_writable(folder)
     for subscription in subscriptions:
-        with closing(ControlPlane(subscription, cloud, endpoint, credential)) as plane:
+        with closing(_control_plane(subscription, **remote)) as plane:
             parts.append(plane.activity(wanted, groups, resources))
     rows = pd.concat(parts, ignore_index=True)
     path = save(rows, folder)

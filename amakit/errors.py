@@ -150,6 +150,10 @@ class Refused(AmakitError):
     """The service does not let this user read a table, or not in this way; others may well be read."""
 
 
+class Closed(AmakitError):
+    """One way to the service is closed to this user, or from here; another may be open."""
+
+
 def nearest(name: str, known: "Iterable[str]", limit: int = 3) -> str:
     """Say which of the known names are closest to one that is not known.
 

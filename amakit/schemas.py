@@ -199,6 +199,9 @@ _MEANINGS = {
 #: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
 #: list it; every table has it.
 RECEIVED = {"_TimeReceived": "datetime"}
+#: Standard columns that a list of columns may leave out although they are there; see "Standard columns in Azure Monitor
+#: Logs" at learn.microsoft.com.
+STANDARD = {"_ResourceId", "_SubscriptionId", "_IsBillable", "_BilledSize", "Type", "TenantId"}
 
 _DTYPES = {
     "string": "str", "guid": "str", "datetime": "datetime64[us, UTC]", "timespan": "timedelta64[us]",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import threading
@@ -181,6 +182,14 @@ class Faulty(ThreadingHTTPServer):
     listed : dict of str to dict
         Tables, and the KQL type of each column, that the list of a workspace has beside those of the file: whoever asks
         them is told that there is no such table.
+    commands : set of str
+        What a workspace answers beside queries, as its strict parser of commands: of schema, tables and databases.
+    permissions : dict
+        What the query API tells of the permissions of whoever asks.
+    metadata : dict or None
+        Where to sign in, as the endpoint tells it.
+    unlisted : set of str
+        Columns that the lists of columns of a workspace leave out.
     """
 
     daemon_threads = True
@@ -198,6 +207,8 @@ class Faulty(ThreadingHTTPServer):
         """Forget what was asked, and be good again."""
         self.fault, self.cap, self.delay, self.token = (lambda number, text: None), None, 0.0, ""
         self.asked, self.paths, self.headers, self.now, self.busiest, self.listed = [], [], [], 0, 0, {}
+        self.commands, self.unlisted, self.metadata = {"schema"}, set(), None
+        self.permissions = {}
         return self
 
     @property
@@ -216,13 +227,31 @@ class Faulty(ThreadingHTTPServer):
         status, body = self._answers[text, command]
         return status, json.loads(body)
 
+    def commanded(self, text):
+        """Answer a command as Log Analytics does, whose parser knows few of them and no operator behind one."""
+        name = next((n for n, form in {"schema": r"\.show database \['\w+'\] schema as json", "tables": r"\.show tables",
+                    "databases": r"\.show databases"}.items() if re.fullmatch(form, text)), "")  # fmt: skip
+        if name not in self.commands:
+            words = (
+                f'management command parsing failed: Expected "(", "identity" or end of input but {text[-1]!r} found.'
+            )
+            return 400, {"error": {"message": words, "code": "BadArgumentError"}}
+        if name == "databases":
+            columns = [
+                {"ColumnName": c, "DataType": "String"} for c in ("DatabaseName", "PersistentStorage", "PrettyName")
+            ]
+            return 200, {
+                "Tables": [{"TableName": "Table_0", "Columns": columns, "Rows": [[self.path.stem, "", "Ops"]]}]
+            }
+        return 200, self.schema() if name == "schema" else self.right(".show tables", True)[1]
+
     def schema(self):
         """Answer as Log Analytics lists its tables."""
         _, listed = self.right(".show tables | project TableName", True)
         tables = {}
         for (name,) in listed["Tables"][0]["Rows"]:
             _, frames = self.right(f"['{name}'] | getschema | project ColumnName, ColumnType", False)
-            columns = [{"Name": column, "CslType": kind} for column, kind in results(frames)["Rows"]]
+            columns = [{"Name": c, "CslType": kind} for c, kind in results(frames)["Rows"] if c not in self.unlisted]
             tables[name] = {"Name": name, "OrderedColumns": columns}
         for name, columns in self.listed.items():
             tables[name] = {"Name": name, "OrderedColumns": [{"Name": c, "CslType": k} for c, k in columns.items()]}
@@ -239,11 +268,18 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self._send(404, {}, "{}")
+        told = self.server.metadata if self.path.endswith("/v1/rest/auth/metadata") else None
+        self._send(200 if told else 404, {}, json.dumps(told or {}))
+
+    @property
+    def _logs(self):
+        """Whether the query API of Azure Monitor Logs is meant."""
+        return self.path.startswith("/v1/")
 
     def do_POST(self):
         server = self.server
-        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["csl"]
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = body["query" if self._logs else "csl"]
         with server._lock:
             number = len(server.asked)
             server.asked.append(text)
@@ -253,28 +289,53 @@ class _Handler(BaseHTTPRequestHandler):
             server.busiest = max(server.busiest, server.now)
         try:
             time.sleep(server.delay)
-            self._answer(number, text)
+            self._answer(number, text, body.get("db", server.path.stem))
         finally:
             with server._lock:
                 server.now -= 1
 
-    def _answer(self, number, text):
+    def _answer(self, number, text, database):
         server, command = self.server, self.path.endswith("/mgmt")
+        azure = self.path.startswith(("/subscriptions/", "/v1/subscriptions/"))
         if server.token and self.headers.get("Authorization") != f"Bearer {server.token}":
             return self._send(401, {}, json.dumps(api_error("AuthenticationFailed", "no such token")))
         fault = server.fault(number, text)
         fault = FAULTS.get(fault, fault) if isinstance(fault, str) else fault
-        if text.startswith(".show database") and self.path.startswith("/subscriptions/"):
-            status, right = 200, server.schema()
+        if azure and command:
+            status, right = server.commanded(text)
+        elif azure and database != server.path.stem:
+            words = f"Entity ID '{database}' of kind 'Database' was not found."
+            status, right = 400, api_error("BadRequest_EntityNotFound", words, True)
         else:
             status, right = server.right(text, command)
+        if azure and status == 400 and "unknown table" in json.dumps(right):
+            name = re.search(r"(?m)^(let Answer = materialize\()?(\[')?(\w+)", text)[3]
+            words = f"'where' operator: Failed to resolve table or column expression named '{name}'"
+            right = {
+                "error": {
+                    "message": "x",
+                    "code": "BadArgumentError",
+                    "innererror": {"code": "SEM0100", "message": words},
+                }
+            }
+        if status == 200 and "getschema" in text and server.unlisted:
+            table = results(right)
+            kept = [row for row in table["Rows"] if row[0] not in server.unlisted]
+            lost = len(table["Rows"]) - len(kept)
+            table["Rows"] = [[*row[:-1], row[-1] and row[-1] - lost] for row in kept]
         if callable(fault) and (status != 200 or command) and fault(v2_answer())[0] == 200:
             fault = None  # it would spoil frames, and here are none
         if status == 200 and not command and server.cap is not None:
             results(right)["Rows"] = results(right)["Rows"][: server.cap]
+        headers, text = {}, None
         if callable(fault):
-            return self._send(*fault(right if not command else v2_answer()))
-        return self._send(status, {}, json.dumps(right), fault)
+            status, headers, text = fault(right if not command else v2_answer())
+            fault = None
+        text = json.dumps(right) if text is None else text
+        if self._logs and status == 200 and text.startswith("[{"):
+            text = as_logs(json.loads(text), server.permissions if "permissions" in self.headers["Prefer"] else None)
+            fault = fault or ("cut" if text is None else None)
+        return self._send(status, headers, text or "{}", fault)
 
     def _send(self, status, headers, body, broken=None):
         data = body.encode()
@@ -296,6 +357,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2] if broken == "cut" else data)
         if broken == "cut":
             self.close_connection = True
+
+
+def as_logs(frames, permissions=None):
+    """Give what the query API of Azure Monitor Logs makes of an answer; nothing of one that has no end."""
+    if frames[-1].get("FrameType") != "DataSetCompletion":
+        return None
+    found = [f for f in frames if f.get("TableKind") == "PrimaryResult" and f["FrameType"] == "DataTable"]
+    tables = []
+    for frame in found:
+        columns = [{"name": c["ColumnName"], "type": c["ColumnType"]} for c in frame["Columns"]]
+        rows, errors = [], [row for row in frame["Rows"] if isinstance(row, dict)]
+        for row in (row for row in frame["Rows"] if isinstance(row, list)):
+            rows.append([json.dumps(cell) if isinstance(cell, (dict, list)) else cell for cell in row])
+        tables.append({"name": "PrimaryResult", "columns": columns, "rows": rows})
+    told = [f for f in frames if f.get("TableKind") == "QueryCompletionInformation"]
+    bad = [row for f in told for row in f["Rows"] if 2 in row]
+    body = {"tables": tables} | ({"permissions": permissions} if permissions is not None else {})
+    if frames[-1].get("HasErrors") or bad or (found and errors):
+        words = json.dumps([frames[-1].get("OneApiErrors"), bad, errors])
+        body["error"] = {"code": "PartialError", "message": "There were some errors when processing your query.", "details": [
+            {"code": "EngineError", "message": words}]}  # fmt: skip
+    return json.dumps(body)
 
 
 class _Nothing:

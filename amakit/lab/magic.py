@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-_WAYS = ("cloud", "endpoint", "credential")
+_WAYS = ("cloud", "endpoint", "credential", "tenant", "transport")
 
 
 @magics_class
@@ -45,6 +45,8 @@ class KqlMagics(Magics):
     @argument("--cloud", help="public, usgov or china; as for amakit.connect")
     @argument("--endpoint", help="the host to ask for an ARM id; as for amakit.connect")
     @argument("--credential", help="how to sign in, for example cli; as for amakit.connect")
+    @argument("--tenant", help="in which to sign in; as for amakit.connect")
+    @argument("--transport", help="kusto, logs or auto; as for amakit.connect")
     @argument("-l", "--list", nargs="?", const="", metavar="QUERY", help="list the packaged queries, or print one")
     @line_cell_magic
     def kql(self, line: str, cell: str | None = None) -> "pd.DataFrame | Workspace | None":

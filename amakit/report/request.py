@@ -46,7 +46,7 @@ class Request:
         Replace names and ids by pseudonyms in every file.
     key : path-like, optional
         The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
-    cloud, endpoint, credential, date_format : str
+    cloud, endpoint, credential, tenant, transport, date_format : str
         How a service is reached, and in which order files write dates; see `amakit.connect`.
     cache : bool
         Whether an analysis may be taken from an earlier run, and kept for a later one; see `amakit.analyze`.
@@ -79,6 +79,8 @@ class Request:
     cloud: str = ""
     endpoint: str = ""
     credential: str = ""
+    tenant: str = ""
+    transport: str = ""
     date_format: str = ""
     cache: bool = True
     fail_on: str = ""
@@ -127,6 +129,7 @@ class Request:
         key = str(Path(self.key).expanduser().resolve()) if self.key else ""
         given = {
             "CLOUD": self.cloud, "ENDPOINT": self.endpoint, "CREDENTIAL": self.credential,
+            "TENANT": self.tenant, "TRANSPORT": self.transport,
             "DATE_FORMAT": self.date_format, "KEY_FILE": key, "NO_CACHE": "" if self.cache else "1",
         }  # fmt: skip
         return {f"AMAKIT_{name}": value for name, value in given.items() if value}
@@ -135,7 +138,9 @@ class Request:
         """Open the workspace."""
         from amakit.source.workspace import connect
 
-        return connect(self.workspace, self.cloud, self.endpoint, self.credential, self.date_format)
+        return connect(self.workspace, self.cloud, self.endpoint, self.credential, self.date_format, self.tenant,
+            self.transport,
+        )  # fmt: skip
 
 
 def notebooks() -> dict[str, Path]:

@@ -3,31 +3,33 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
-from amakit.errors import AmakitError, Refused, Unanswered
-from amakit.service.sign_in import first_line
+from amakit.errors import AmakitError, Closed, Refused, Unanswered
+from amakit.service.sign_in import WRONG_TENANT, first_line
 
 if TYPE_CHECKING:
     from azure.kusto.data import ClientRequestProperties
-    from requests import Response
 
 
-WRONG_TENANT = (
-    "belongs to another tenant than your sign-in; sign in to its own, for example with 'az login --tenant TENANT'"
-)
+#: So long may the service work on a query: the most that Log Analytics allows; unasked it gives three minutes.
+SERVER_SECONDS = 600
 _TOO_LARGE = {
+    "text": re.compile(r"status=413|RequestEntityTooLarge|too complex|maximum (query )?text length", re.IGNORECASE),
     "rows": re.compile(
         r"E_QUERY_RESULT_SET_TOO_LARGE|0x80DA0001|0x80DA0003|ResponseSizeError|result set.{0,40} exceeded"
         r"|exceeded the .{0,40}(record|row|size)|truncat",
         re.IGNORECASE,
     ),
     "work": re.compile(
-        r"E_RUNAWAY_QUERY|0x80DA0007|E_QUERY_TIMEOUT|E_LOW_MEMORY|QueryTimeout|Request_(Execution)?Timeout|GatewayTimeout",
+        r"E_RUNAWAY_QUERY|0x80DA0007|E_QUERY_TIMEOUT|E_LOW_MEMORY|QueryTimeout|Request_(Execution)?Timeout|GatewayTimeout"
+        r"|query.{0,40}(timed out|execution time ?out)|QueryExecutionTimeout",
         re.IGNORECASE,
     ),
 }  # fmt: skip
@@ -35,8 +37,8 @@ _TOO_LARGE = {
 _REFUSED = {
     r"status=3": "sends you elsewhere, where no token follows; check the address and the proxy",
     r"status=40[134].*(private ?link|public ?network|network ?security ?perimeter|Nsp(Validation|Access)|FromPublic)":
-        "is open to a private link only, which this way in does not serve; export its tables into a folder from "
-        "inside that network and analyse the folder",
+        "is open to a private link only, which this way in does not serve; ask from inside that network with "
+        "--transport logs, or export its tables into a folder there and analyse the folder",
     r"status=40[134].*(TokenTenant|wrong (issuer|tenant)|(different|another) tenant|InvalidTenant|cross-?tenant)":
         WRONG_TENANT,
     r"status=40[0-4].*(\b(basic|auxiliary)\b.{0,60}\b(plan|tier|logs?|table)|\b(plan|tier)\b.{0,40}\b(basic|auxiliary)\b)":
@@ -48,7 +50,8 @@ _REFUSED = {
     r"status=404|status=40[03].*(PathNotFound|(Workspace|Resource|ResourceGroup|Subscription|Database)NotFound)":
         "is not there: deleted, or in another subscription or cloud; check the id and --cloud (a deleted workspace "
         "can be recovered for 14 days)",
-    r"status=403": "does not let you read it; ask its owner for the role Log Analytics Reader",
+    r"status=403": "does not let you read it; ask its owner for the role Log Analytics Data Reader or Log Analytics "
+        "Reader, and where tables are protected for Privileged Monitoring Data Reader",
 }  # fmt: skip
 
 
@@ -56,6 +59,33 @@ _REFUSED = {
 _OF_A_TABLE = re.compile(r"Basic or Auxiliary plan|does not let you read it")
 #: Said of a name that stands where a table must; of a column in an expression the service says "scalar expression".
 _NO_TABLE = re.compile(r"Failed to resolve table [\w ]*expression named \\*'([^'\\]+)")
+
+
+@dataclass(frozen=True)
+class Said:
+    """An error of the service, whichever client brought it.
+
+    Attributes
+    ----------
+    status : int
+        0 where it came in the midst of an answer.
+    told : str
+        All of its words.
+    line : str
+        What a person may want to read of them.
+    pause : float
+        For so many seconds the service wants to be left alone.
+    passing : bool
+        Whether the service says that it will pass.
+    """
+
+    status: int
+    told: str
+    line: str
+    pause: float = 0.0
+    passing: bool = False
+
+
 #: Columns that say when a row is of: they have a value in each row, and it lies in the slice that was asked for.
 _INSTANTS = ("TimeGenerated", "Day", "Hour")
 
@@ -65,6 +95,8 @@ def request_properties() -> "ClientRequestProperties":
     from azure.kusto.data import ClientRequestProperties
 
     wanted = ClientRequestProperties()
+    # the client sets four minutes of its own, and waits half a minute longer than what is set here
+    wanted.set_option(ClientRequestProperties.request_timeout_option_name, timedelta(seconds=SERVER_SECONDS))
     wanted.set_option("results_progressive_enabled", False)  # such an answer is parsed to nothing
     return wanted
 
@@ -146,13 +178,13 @@ def refusal(workspace: str, status: int, told: str) -> AmakitError | None:
         return Refused(f"{workspace} has no table {unknown[1]!r}; 'amakit check' lists those that it has")
     for pattern, sentence in _REFUSED.items():
         if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
-            kind = Refused if _OF_A_TABLE.search(sentence) else AmakitError
+            kind = Refused if _OF_A_TABLE.search(sentence) else Closed if "--transport" in sentence else AmakitError
             return kind(f"{workspace} {sentence} ({error_code(told) or f'status {status}'})")
     return None
 
 
 def too_large(words: str) -> str:
-    """Say which limit of size an error names: one of ``rows``, ``bytes`` and the like, or nothing."""
+    """Say which limit of size an error names: ``text`` of the query, ``rows`` of the answer, ``work``, or nothing."""
     return next((kind for kind, pattern in _TOO_LARGE.items() if pattern.search(words)), "")
 
 
@@ -162,9 +194,30 @@ def _level(frame, row):
     return 4 if level is None else level
 
 
-def pause(response: object) -> float:
+def meaning(workspace: str, said: Said) -> AmakitError:
+    """Read an error of the service: ask again, ask for less, or what a person can do."""
+    status, told = said.status, said.told
+    if large := too_large(f"status={status} {told}"):
+        return Unanswered("the query was too long for it" if large == "text" else "the answer was too large for it",
+                          large=large)  # fmt: skip
+    if status == 429 or "throttl" in told.lower():
+        return Unanswered("it was asked too often", said.pause)
+    if status in (408, 504):
+        return Unanswered("it did not answer in time", said.pause, large="work")
+    if status >= 500 or said.passing:
+        return Unanswered(f"it answered with status {status} ({said.line[:200]})", said.pause)
+    if known := refusal(workspace, status, told):
+        return known
+    if 200 <= status < 300:
+        return Unanswered("it answered with nothing, or with what is no answer of such a service")
+    if status == 0 and not re.search(r"Semantic|Syntax|BadRequest|SEM0|SYN0", told):
+        return Unanswered(f"it broke off in the midst of its answer ({said.line[:200]})")
+    return AmakitError(f"{workspace} did not answer the query: {said.line}; check the query and the address")
+
+
+def pause(headers: Mapping[str, str]) -> float:
     """Read for how many seconds the service wants to be left alone."""
-    text = getattr(response, "headers", {}).get("Retry-After", "").strip()
+    text = (headers.get("Retry-After") or "").strip()
     if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         return float(text)
     try:
@@ -181,15 +234,25 @@ def error_code(text: str) -> str:
     return found[found.lastindex or 0] if found else ""
 
 
-def innermost_message(error: Exception, response: "Response | None") -> str:
-    """Give the innermost message: Log Analytics nests them, and its client prints none."""
-    line = first_line(error)
-    if response is None or not line.startswith("Unknown Kusto service error"):
-        return line
+def innermost_message(body: str) -> str:
+    """Give the innermost message of an error's body: Log Analytics nests them, and its clients print the outermost.
+
+    Examples
+    --------
+    >>> innermost_message('{"error": {"code": "Bad", "innererror": {"code": "SEM0100", "message": "no x"}}}')
+    'SEM0100 no x'
+    """
     try:
-        told = response.json()["error"]
-        while isinstance(told.get("innererror"), dict):
-            told = told["innererror"]
-        return first_line(f"{told.get('code', '')} {told.get('message', '')}".strip()) or line
+        told = json.loads(body)["error"]
+        while isinstance(inner := _inner(told), dict):
+            told = inner
+        return first_line(f"{told.get('code', '')} {told.get('message', '')}".strip())
     except (ValueError, LookupError, TypeError, AttributeError):
-        return line
+        return ""
+
+
+def _inner(told):
+    if "innererror" in told:
+        return told["innererror"]
+    details = (told.get("information") or {}).get("details")  # the engine's own error, as JSON in a text
+    return json.loads(details)["error"] if isinstance(details, str) else None

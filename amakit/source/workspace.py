@@ -20,12 +20,15 @@ from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
 from amakit.exports.dates import checked
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
-from amakit.schemas import RECEIVED, no_rows, tables
+from amakit.schemas import RECEIVED, STANDARD, no_rows, tables
 from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
 
 if TYPE_CHECKING:
-    from amakit.service.kusto import KustoEngine, TokenCredential
+    from azure.core.credentials import TokenCredential
+
+    from amakit.service.engine import Engine
+    from amakit.service.transport import Auto
     from amakit.source.files import LocalEngine
 
 _LOG = logging.getLogger("amakit")
@@ -107,7 +110,7 @@ class Workspace:
         self,
         name: str,
         kind: str,
-        engine: "LocalEngine | KustoEngine",
+        engine: "LocalEngine | Engine | Auto",
         synthetic: bool = False,
         taken: dict | None = None,
     ) -> None:
@@ -208,6 +211,16 @@ class Workspace:
         """Files of a folder that make no table, and why."""
         return self._local.unread() if self._local else {}
 
+    @property
+    def notes(self) -> list[str]:
+        """What whoever reads the answers of a service must know of how they came: by which way, and what is hidden."""
+        return [] if self._local else list(cast("Engine", self._engine).notes)
+
+    @property
+    def client(self) -> str:
+        """The package that asks: the embedded engine, or the official client of a service."""
+        return "duckdb-kql" if self._local else cast("Engine", self._engine).package
+
     def files(self, table: str) -> list[tuple[str, str]]:
         """Files of a table, each with the form that was recognised; of a service none."""
         return self._local.files(table) if self._local else []
@@ -233,7 +246,9 @@ class Workspace:
                 raise AmakitError(self.refused[table])
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
         try:
-            return self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
+            found = self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
+            # without it a machine has no id
+            return found | ({"_ResourceId": "string"} if self._unlisted(table, "_ResourceId", found) else {})
         except AmakitError as error:
             self._leave_out(table, error)
             return {}
@@ -339,6 +354,13 @@ class Workspace:
             raise type(error)(f"{error}; Heartbeat is the one table that an analysis cannot do without") from error
         self.hidden[table] = str(error).replace(self.name, "the workspace")  # as others may see it
 
+    def _unlisted(self, table, column, found):
+        """Whether a table has a standard column that the list of its columns leaves out."""
+        if not self.live or column in found or column not in STANDARD:
+            return False
+        engine = cast("Engine", self._engine)
+        return self._patiently(f"the column {column} of {table}", partial(engine.has, table, column))
+
     def _answers(self, wanted, several):
         questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
         return together(questions, self._engine.at_once)
@@ -384,8 +406,8 @@ class Workspace:
             self.unknown = self.hidden = None
 
     def proof(self) -> Iterator[tuple[str, str]]:
-        """Prove the way to the data step by step; see `amakit.service.kusto.KustoEngine.proof`.  Files need none."""
-        return iter(()) if self._local else cast("KustoEngine", self._engine).proof()
+        """Prove the way to the data step by step; see `amakit.service.engine.Engine.proof`.  Files need none."""
+        return iter(()) if self._local else cast("Engine", self._engine).proof()
 
     def rest(self) -> None:
         """Take the progress bar away; nothing is asked for a while."""
@@ -415,7 +437,8 @@ class Workspace:
                 raise Refused(self.hidden[table])
             if self.live:
                 present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
-            missing = {c: tables()[reads][c] for c in columns if c not in present}
+            missing = {c: tables()[reads][c] for c in columns
+                       if c not in present and not self._unlisted(table, c, present)}  # fmt: skip
             if missing:
                 lacking[table] = missing
         return lacking, table
@@ -429,8 +452,8 @@ class Workspace:
         whole = frames[0] if len(frames) == 1 else pd.concat([empty, *frames], ignore_index=True)
         return whole[list(wanted.returns)], question.records
 
-    def _pieces(self, question, start, end, bits=()):
-        wanted, values, begun = question.wanted, dict(question.values), time.perf_counter()
+    def _pieces(self, question, start, end, bits=(), given=None):
+        wanted, values, begun = question.wanted, dict(given or question.values), time.perf_counter()
         if start is not None:
             values |= {"start": start, "end": end}
         # what cannot be written is refused before anything is held for it
@@ -443,11 +466,15 @@ class Workspace:
         try:
             frame = patience.call(
                 partial(self._checked, wanted, asked, start, end),
-                lambda error: question.still() and not (error.large and cut(error.large == "rows")),
+                lambda error: (
+                    question.still() and not (error.large and (cut(error.large == "rows") or error.large == "text"))
+                ),
                 lambda error: self._again(question, wanted.name, error),
             )
         except Unanswered as error:
             question.retries += 1
+            if error.large == "text" and question.still() and (parts := _with_half_the_windows(wanted, values)):
+                return [frame for part in parts for frame in self._pieces(question, start, end, bits, part)]
             halved = cut(error.large == "rows") if error.large else []
             if not halved and self.unknown is not None and not bits and wanted.parts[0] != "none":
                 self._worn = True
@@ -456,7 +483,7 @@ class Workspace:
                 tries = question.retries - before
                 raise self._given_up(f"{wanted.name} on {question.table}", error, tries, start, end) from error
             if halved and question.failed < _HOPELESS:
-                return [frame for part in halved for frame in self._pieces(question, *part)]
+                return [frame for part in halved for frame in self._pieces(question, *part, given)]
             question.failed += 1
             lost = {"start": iso(start), "end": iso(end), "table": question.table, "reason": str(error)}
             if self.unknown is not None and lost not in self.unknown:
@@ -526,6 +553,16 @@ class Workspace:
                 _LOG.info("%s: %s rows in %.1f s, %s retries", name, f"{rows:,}", seconds, again)
 
 
+def _with_half_the_windows(wanted, values):
+    """Cut the longest table that a query carries in two, as whoever asks cuts windows; nothing if it has one row."""
+    carried = [key for key, (kind, _) in wanted.parameters.items() if kind == "datatable"]
+    longest = max(carried, key=lambda key: len(values[key]), default=None)
+    if longest is None or len(values[longest]) < 2:
+        return []
+    rows, middle = values[longest], len(values[longest]) // 2
+    return [values | {longest: part} for part in (rows.iloc[:middle], rows.iloc[middle:])]
+
+
 def _record(name, text, frame, begun, retries):
     size = int(frame.memory_usage(index=False).sum())
     return Record(name, text, len(frame), size, round(time.perf_counter() - begun, 3), retries, _digest(frame))
@@ -573,6 +610,8 @@ def connect(
     endpoint: str = "",
     credential: "str | TokenCredential" = "",
     date_format: str = "",
+    tenant: str = "",
+    transport: str = "",
 ) -> "Workspace":
     """Open a workspace.
 
@@ -580,7 +619,7 @@ def connect(
     ----------
     workspace : str or path-like
         ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
-        Kusto endpoint; or the ARM id of a Log Analytics workspace.
+        Kusto endpoint; or the ARM id of a Log Analytics workspace, of a machine, a resource group or a subscription.
     cloud : str
         ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
         says.
@@ -589,10 +628,18 @@ def connect(
         default ``AMAKIT_ENDPOINT``.
     credential : str or azure.core.credentials.TokenCredential
         How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
-        ``workload`` or ``environment``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the chain.
+        ``workload``, ``environment`` or ``pipelines``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the
+        chain.
     date_format : str
         ``day-first`` or ``month-first``: how dates of exported text are read that fit both, where no row and no
         other file shows which it is.  By default ``AMAKIT_DATE_FORMAT``.
+    tenant : str
+        In which to sign in: its id or a domain.  By default ``AMAKIT_TENANT``, ``AZURE_TENANT_ID``, or the
+        credential's own.
+    transport : str
+        ``kusto`` for the Kusto endpoint of a Log Analytics workspace, ``logs`` for the query API of Azure Monitor Logs
+        (with ``amakit[logs]``), or ``auto``: the first, and where it is closed to you or from here the second.  By
+        default ``AMAKIT_TRANSPORT``, or ``auto``.
 
     Returns
     -------
@@ -615,14 +662,19 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     name = str(workspace)
     remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
     if remote:
-        from amakit.service.kusto import KustoEngine
+        from amakit.service.transport import engine
 
         told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
-            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"))]  # fmt: skip
-        return Workspace(name, "kusto", KustoEngine(name, str(told[0]), str(told[1]), told[2] or "default"))
+            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"), (tenant, "TENANT"),
+            (transport, "TRANSPORT"))]  # fmt: skip
+        asked = engine(name, str(told[0]), str(told[1]), told[2] or "default", str(told[3]), str(told[4]) or "auto")
+        return Workspace(name, "kusto", asked)
     checked(date_format)
-    if cloud or endpoint or credential:
-        raise UsageError(f"workspace {name!r} is on this machine; cloud, endpoint and credential are for remote ones")
+    if cloud or endpoint or credential or tenant or transport:
+        raise UsageError(
+            f"workspace {name!r} is on this machine; cloud, endpoint, credential, tenant and transport are for remote "
+            "ones"
+        )
     if name == "demo":
         from amakit import demo
         from amakit.source.files import LocalEngine

@@ -16,8 +16,9 @@ note               what it changes about how a gap looks, or about who gets it; 
 source             where that is written; may be left out
 =================  ===================================================================================================
 
-The dates are those of Microsoft's page, which prints months and is edited when somebody gets to it: a version may have
-been there somewhat earlier, and reaches a region weeks later.
+Up to October 2025 the dates are those of Microsoft's page, which prints months and is edited when somebody gets to it: a
+version may have been there somewhat earlier, and reaches a region weeks later.  Later versions are those that were seen
+elsewhere in public, mostly with months between the two dates; there may be others between them.
 """
 
 import csv
@@ -78,7 +79,7 @@ def known(extra: str | Path | None = None) -> pd.DataFrame:
     --------
     >>> found = known()
     >>> found.groupby("os_type").size().to_dict()
-    {'Linux': 46, 'Windows': 49}
+    {'Linux': 50, 'Windows': 49}
     >>> found[found["known_bad"]]["version"].tolist()
     ['1.10.7', '1.15.1', '1.25.2', '1.1.3.1', '1.1.5.0', '1.25.0']
     """

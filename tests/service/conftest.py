@@ -11,7 +11,16 @@ from fleet import write
 from served_fleet import END, START, TOKEN, FakeCredential, fleet_of
 
 import amakit
-from amakit.service import kusto, retry, sign_in
+from amakit.service import engine, retry, sign_in
+
+#: Of Azure's hosts these are on this machine, for the tests that ask for ``cloud``.
+HOSTS = (
+    "ade.loganalytics.io",
+    "adx.monitor.azure.us",
+    "api.loganalytics.io",
+    "api.loganalytics.us",
+    "api.loganalytics.azure.cn",
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +59,7 @@ def no_waiting(monkeypatch):
     pauses = []
     quick = retry.Patience(sleep=pauses.append)
     monkeypatch.setattr("amakit.source.workspace.Patience", lambda: quick)
-    monkeypatch.setattr(kusto, "pace", retry.Pace(10**9))
+    monkeypatch.setattr(engine, "pace", retry.Pace(10**9))
     return pauses
 
 
@@ -62,7 +71,7 @@ def certificate(tmp_path_factory):
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    hosts = x509.SubjectAlternativeName([x509.DNSName(h) for h in ("ade.loganalytics.io", "adx.monitor.azure.us")])
+    hosts = x509.SubjectAlternativeName([x509.DNSName(h) for h in HOSTS])
     now = pd.Timestamp.now("UTC").to_pydatetime()
     made = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -92,7 +101,7 @@ def cloud(running, certificate, monkeypatch):
         server._answers = running._answers  # the same file gives the same
 
         def here(host, port, *rest, **options):
-            known = host in ("ade.loganalytics.io", "adx.monitor.azure.us")
+            known = host in HOSTS
             return (
                 plain("127.0.0.1", server.server_port, *rest, **options)
                 if known
@@ -105,5 +114,5 @@ def cloud(running, certificate, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(CloudSettings, "_cloud_cache", {})
         server.credential = FakeCredential()
-        monkeypatch.setattr(sign_in, "credential", lambda *_: server.credential)
+        monkeypatch.setattr(sign_in, "credential", lambda *_, **__: server.credential)
         yield server

@@ -23,7 +23,7 @@ from served_fleet import ARM, END, OPS, SLOTS, START, TOKEN, FakeCredential, ana
 
 import amakit
 from amakit.errors import AmakitError, UsageError
-from amakit.service import kusto, retry, sign_in
+from amakit.service import engine, kusto, retry, sign_in
 from amakit.service.address import address
 from amakit.service.kusto import KustoEngine
 
@@ -139,7 +139,7 @@ def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
      "api.loganalytics.io", "10.0.0.4", "localhost.example.com", "127.0.0.1.example.com"],
 )  # fmt: skip
 def test_nobody_signs_in_for_another_host(host, monkeypatch):
-    monkeypatch.setattr(sign_in, "credential", lambda *_: pytest.fail("a credential was made"))
+    monkeypatch.setattr(sign_in, "credential", lambda *_, **__: pytest.fail("a credential was made"))
     with pytest.raises(UsageError, match="no token is sent there"):
         amakit.connect(f"https://{host}/logs")
     with pytest.raises(UsageError, match="no token is sent there"):
@@ -414,7 +414,7 @@ def test_a_cap_of_400_rows_gives_the_same_tables(service, expected, right):
 
 @pytest.mark.parametrize("name", ["heartbeat_machines", "heartbeat_days", "perf_streams", "heartbeat_late"])
 def test_machines_are_halved_where_time_does_not_help(service, name, monkeypatch):
-    monkeypatch.setattr(kusto, "FEW", 1)
+    monkeypatch.setattr(engine, "FEW", 1)
     values = {"start": pd.Timestamp(START, tz="UTC"), "end": pd.Timestamp("2026-03-03", tz="UTC"), "machines": []}
     values |= {"delay": -pd.Timedelta(seconds=1)} if name == "heartbeat_late" else {}
     wanted = amakit.kql.catalog.query(name).parameters
@@ -445,7 +445,7 @@ def test_every_packaged_query_may_be_cut_by_columns_that_it_returns():
 
 
 def test_a_service_that_hangs_is_left_behind(service, monkeypatch):
-    monkeypatch.setattr(kusto, "DEADLINE", 0.2)
+    monkeypatch.setattr(engine, "DEADLINE", 0.2)
     monkeypatch.setattr("amakit.source.workspace.Patience", lambda: retry.Patience(tries=2, sleep=lambda _: None))
     service.delay = 1.5
     with amakit.connect(service.address) as workspace, pytest.raises(AmakitError) as caught:
@@ -470,7 +470,7 @@ def test_no_more_than_four_at_once(service):
 
 def test_queries_are_paced(service, monkeypatch):
     pauses = []
-    monkeypatch.setattr(kusto, "pace", retry.Pace(5, 30, lambda: 0.0, pauses.append))
+    monkeypatch.setattr(engine, "pace", retry.Pace(5, 30, lambda: 0.0, pauses.append))
     with amakit.connect(service.address) as workspace:
         for _ in range(5):
             workspace.query("print 1")  # and its count
@@ -783,11 +783,11 @@ def test_a_dry_run_prints_the_plan_and_asks_nothing(service, cloud):
 
 def test_an_interrupted_pause_gives_its_place_back(service, monkeypatch):
     """As often as there are places, and then a query that needs one."""
-    monkeypatch.setattr(kusto, "DEADLINE", 5)
+    monkeypatch.setattr(engine, "DEADLINE", 5)
     with amakit.connect(service.address) as workspace:
         with monkeypatch.context() as patched:
-            patched.setattr(kusto, "pace", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-            for _ in range(kusto.AT_ONCE):
+            patched.setattr(engine, "pace", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+            for _ in range(engine.AT_ONCE):
                 with pytest.raises(KeyboardInterrupt):
                     workspace.query("print x = 1")
         assert workspace.query("print x = 1")["x"].tolist() == [1]
