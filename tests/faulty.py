@@ -219,7 +219,7 @@ class Faulty(ThreadingHTTPServer):
         """Give status and the right answer; the same text has the same one."""
         if (text, command) not in self._answers:
             try:
-                result = self._engine.run(text, None, None, {})
+                result = self._engine.run(text.replace("ingestion_time()", "_TimeReceived"), None, None, {})
                 found = 200, v1_response(result) if command else v2_response(result, "x")
             except (KqlError, RuntimeError, Exception) as error:
                 found = 400, error_response(str(error))

@@ -435,7 +435,8 @@ def actions(
     list of dict
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
         twice), silent (nobody ordered the silence, or the machine was started
-        again without its agent), rule (streams that did not resume), events (possible loss), retry
+        again without its agent), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
+        events (possible loss), retry
         (a failed attempt that nothing followed), unexplained, alert (safe: the shortest window in minutes that no
         upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the activity log is not
         in the workspace), ordered (machines that are stopped or removed, and no more than that), or nothing.
@@ -458,6 +459,9 @@ def actions(
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]
     found = [{"kind": kind, "machines": who} for kind, who in concerned if who]
+    for one in found:
+        if one["kind"] == "rule":
+            one["insights"] = machines(away[away["data_type"] == "InsightsMetrics"])
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
     ordered = machines(claims.silent(outages))

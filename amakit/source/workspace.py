@@ -457,9 +457,9 @@ class Workspace:
         if start is not None:
             values |= {"start": start, "end": end}
         # what cannot be written is refused before anything is held for it
-        text = catalog.render(wanted, question.lacking, **values) + catalog.share(wanted.parts[1:], bits)
+        text = self._written(question, values, bits)
         held = {k: self._engine.held(v) if wanted.parameters[k][0] in _HELD else v for k, v in values.items()}
-        asked = catalog.render(wanted, question.lacking, **held) + catalog.share(wanted.parts[1:], bits)
+        asked = self._written(question, held, bits)
         cut = partial(halves, wanted.parts, start, end, bits)
         patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
         before = question.retries
@@ -492,6 +492,12 @@ class Workspace:
         question.records.append(_record(wanted.name, text, frame, begun, question.retries))
         question.retries = 0
         return [frame]
+
+    def _written(self, question, values, bits):
+        """Write the text of a query; only Log Analytics tells when a row was ingested, others when it was received."""
+        text = catalog.render(question.wanted, question.lacking, **values)
+        text += catalog.share(question.wanted.parts[1:], bits)
+        return text if self.live else text.replace("ingestion_time()", "_TimeReceived")
 
     def _checked(self, wanted, asked, start, end):
         frame = self._engine.counted(asked)

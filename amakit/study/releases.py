@@ -16,9 +16,9 @@ note               what it changes about how a gap looks, or about who gets it; 
 source             where that is written; may be left out
 =================  ===================================================================================================
 
-Up to October 2025 the dates are those of Microsoft's page, which prints months and is edited when somebody gets to it: a
-version may have been there somewhat earlier, and reaches a region weeks later.  Later versions are those that were seen
-elsewhere in public, mostly with months between the two dates; there may be others between them.
+Up to October 2025 the dates are those of Microsoft's page, which prints months and is edited when somebody gets to it:
+a version may have been there somewhat earlier, and reaches a region weeks later.  Later versions are those that were
+seen elsewhere in public, mostly with months between the two dates; there may be others between them.
 """
 
 import csv
@@ -146,9 +146,9 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     >>> versions = pd.DataFrame({"os_type": "Linux", "version": ["1.35.1", "1.38.1", "1.38.7", "1.35.1"]})
     >>> seen(versions, known())[["version", "standing", "behind"]]
       version standing  behind
-    0  1.35.1   listed       4
-    1  1.38.1   listed       0
-    2  1.38.7    newer       0
+    0  1.35.1   listed       6
+    1  1.38.1   listed       2
+    2  1.38.7  between       2
     """
     frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()  # type: ignore[index]
     frame = frame[frame["version"] != ""]  # of a machine that never said

@@ -79,6 +79,15 @@ def test_what_to_do_names_the_machines_and_what_to_attach(found):
     assert page(QUIET).plain("actions").startswith("- Nothing: every agent is back")
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_where_insights_metrics_stop_the_move_to_opentelemetry_is_named(language):
+    short = outage("a", "10:00:30", "10:04:30")
+    stopped = gap(short, "InsightsMetrics", "10:00:00", "", 700, stream="Computer \\ Heartbeat", ongoing=True)
+    assert "OpenTelemetry" in page(analysis([short], [stopped]), language)["actions"]
+    other = gap(short, "Perf", "10:00:00", "", 700, stream="y", ongoing=True)
+    assert "OpenTelemetry" not in page(analysis([short], [other]), language)["actions"]
+
+
 @pytest.mark.parametrize(
     ("given", "kinds"),
     [

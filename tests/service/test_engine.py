@@ -132,3 +132,31 @@ def test_a_query_that_cannot_be_shorter_is_a_sentence(service):
     done = run("analyze", service.address, "--start", START, "--end", END, "--out", "x")
     assert done.exit_code == 1
     assert "the query was too long for it" in one_sentence(done.stderr.splitlines()[-1])
+
+
+@pytest.mark.parametrize("where", ["cloud", "service"])
+def test_late_rows_are_screened_by_when_they_were_ingested(where, right_late, request):
+    """When a row was received is computed at each use; elsewhere than in Log Analytics it is a column."""
+    server = request.getfixturevalue(where)
+    with amakit.connect(OPS if where == "cloud" else server.address) as workspace:
+        pd.testing.assert_frame_equal(late(workspace), right_late)
+    assert any("ingestion_time()" in text for text in server.asked) == (where == "cloud")
+
+
+def late(workspace):
+    """All heartbeats of an hour: of one machine those that took longer than its clock says, of the other none do."""
+    start, end = (pd.Timestamp(f"2026-03-02 {hour}:00", tz="UTC") for hour in (10, 11))
+    ids = [f"/subscriptions/0/resourcegroups/rg/vm/{name}" for name in ("web-01", "web-02")]
+    windows = pd.DataFrame({"ResourceId": ids, "Computer": ["web-01", "web-02"], "Start": start, "End": end,
+                            "Usual": pd.to_timedelta([-60, 0], unit="s")})  # fmt: skip
+    rows = workspace.ask("heartbeat_late", start=start, end=end, windows=windows, delay=pd.Timedelta(seconds=2))
+    return rows.sort_values(list(rows.columns), ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def right_late(folder):
+    with amakit.connect(folder) as workspace:
+        found = late(workspace)
+    assert set(found["Computer"]) == {"web-01"}
+    assert len(found) == 60
+    return found
