@@ -274,7 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
     @property
     def _logs(self):
         """Whether the query API of Azure Monitor Logs is meant."""
-        return self.path.startswith("/v1/")
+        return self.path.startswith("/v1/subscriptions/")
 
     def do_POST(self):
         server = self.server
