@@ -241,7 +241,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         verdicts, quiet = events.check(workspace, away, asked, everybody, machines, unknown)
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)
-        whole = not unknown and not refused
+        whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
     horizon = cover.horizon
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)

@@ -5,11 +5,12 @@ import json
 import pandas as pd
 import pytest
 from faulty import said
-from served_fleet import END, OPS, START, la_error, one_sentence, run, same
+from served_fleet import END, OPS, START, FakeCredential, la_error, one_sentence, run, same
 
 import amakit
 from amakit.errors import AmakitError
 from amakit.schemas import tables
+from amakit.service.transport import engine
 
 
 def commands_of(server):
@@ -101,6 +102,14 @@ def test_a_database_that_is_not_there_is_a_sentence(cloud, commands, advice):
         workspace.query("print 1")
     assert "has no database 'Opsx'" in one_sentence(str(caught.value))
     assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("transport", ["kusto", "logs", "auto"])
+def test_what_is_asked_and_who_asks_names_an_analysis_that_is_kept(transport):
+    """Of a credential that is an object nobody knows whose it is, so nothing is kept."""
+    one, other = (engine(OPS, tenant=tenant, transport=transport) for tenant in ("a.com", "b.com"))
+    assert one.state() != other.state()
+    assert engine(OPS, sign_in=FakeCredential(), transport=transport).state() == ""
 
 
 def test_ten_minutes_are_asked_for(cloud, monkeypatch):
