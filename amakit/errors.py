@@ -150,6 +150,10 @@ class Refused(AmakitError):
     """The service does not let this user read a table, or not in this way; others may well be read."""
 
 
+class Absent(Refused):
+    """The service knows no table of this name."""
+
+
 class Closed(AmakitError):
     """One way to the service is closed to this user, or from here; another may be open."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
-from amakit.errors import AmakitError, Closed, Refused, Unanswered
+from amakit.errors import Absent, AmakitError, Closed, Refused, Unanswered
 from amakit.service.sign_in import WRONG_TENANT, first_line
 
 if TYPE_CHECKING:
@@ -172,10 +172,10 @@ def refusal(workspace: str, status: int, told: str) -> AmakitError | None:
     Examples
     --------
     >>> refusal("Ops", 400, "'where' operator: Failed to resolve table or column expression named 'App_CL'")
-    Refused("Ops has no table 'App_CL'; 'amakit check' lists those that it has")
+    Absent("Ops has no table 'App_CL'; 'amakit check' lists those that it has")
     """
     if unknown := _NO_TABLE.search(told):
-        return Refused(f"{workspace} has no table {unknown[1]!r}; 'amakit check' lists those that it has")
+        return Absent(f"{workspace} has no table {unknown[1]!r}; 'amakit check' lists those that it has")
     for pattern, sentence in _REFUSED.items():
         if re.search(pattern, f"status={status} {told}", re.IGNORECASE):
             kind = Refused if _OF_A_TABLE.search(sentence) else Closed if "--transport" in sentence else AmakitError

@@ -7,14 +7,15 @@ What the two ways of asking share; how each of them asks is in `amakit.service.k
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from amakit.errors import AmakitError, Refused, Unanswered
+from amakit.errors import Absent, AmakitError, Refused, Unanswered
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of, tables
-from amakit.service.retry import apart, pace
+from amakit.service.retry import apart, pace, together
 from amakit.service.sign_in import CachedCredential, exception_chain, first_line, not_signed_in, without_secrets
 
 #: At most so many queries at once; Log Analytics lets a user have five.
@@ -23,7 +24,7 @@ AT_ONCE = 4
 DEADLINE = 660.0
 #: An answer that lost rows and has fewer than this was not cut at a cap; to ask for less would not help.
 FEW = 50
-#: Where no catalogue answers, the tables are those that have billed rows of so many days, and those that the kit knows.
+#: Where no catalogue answers, these have rows of late; of the others that the kit knows each is asked for.
 _USAGE = "Usage | where TimeGenerated > ago(30d) | distinct DataType"
 
 
@@ -174,12 +175,23 @@ class Engine(ABC):
         return rows.drop(columns="AnswerRows").reset_index(drop=True)
 
     def _usual_tables(self):
-        """Give the tables that have rows of late, and those that the kit knows: each says itself if it is not there."""
+        """Give the tables that have rows of late, and those of the others that the kit knows which are there."""
         try:
             billed = set(self.counted(_USAGE)["DataType"])
         except Refused:
             billed = set()
-        return billed | set(tables())
+        others = [name for name in tables() if name not in billed]
+        there = together([partial(self._is_there, name) for name in others], self.at_once)
+        return billed | {name for name, found in zip(others, there, strict=True) if found}
+
+    def _is_there(self, table, _wanted):
+        try:
+            self.columns(table)
+        except Absent:
+            return False
+        except Refused:  # it is there, and whoever asks for its rows is told
+            return True
+        return True
 
     # -- one request --------------------------------------------------------------------------------------------
 
