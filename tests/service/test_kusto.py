@@ -136,7 +136,7 @@ def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
 @pytest.mark.parametrize(
     "host",
     ["example.com", "ade.loganalytics.io.example.com", "evil-ade.loganalytics.io", "kusto.windows.net.example.com",
-     "api.loganalytics.io", "10.0.0.4", "localhost.example.com", "127.0.0.1.example.com"],
+     "api.loganalytics.io.example.com", "10.0.0.4", "localhost.example.com", "127.0.0.1.example.com"],
 )  # fmt: skip
 def test_nobody_signs_in_for_another_host(host, monkeypatch):
     monkeypatch.setattr(sign_in, "credential", lambda *_, **__: pytest.fail("a credential was made"))
