@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from amakit.errors import AmakitError, UsageError
     from amakit.report.parameters import parameters
     from amakit.share.snapshot import snapshot
-    from amakit.source.workspace import Workspace, connect
+    from amakit.source.connect import connect
+    from amakit.source.workspace import Workspace
     from amakit.study.mask import mask
 
 __version__ = "0.1.0"
@@ -29,7 +30,7 @@ __all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "cha
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
     "mask": "study.mask",
-    "Workspace": "source.workspace", "connect": "source.workspace", "parameters": "report.parameters",
+    "Workspace": "source.workspace", "connect": "source.connect", "parameters": "report.parameters",
     "snapshot": "share.snapshot", "load_ipython_extension": "lab.magic", "unload_ipython_extension": "lab.magic",
 }  # fmt: skip
 

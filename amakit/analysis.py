@@ -41,7 +41,7 @@ from amakit.intervals import Window, instant, iso, window
 from amakit.output import save_frame, staged
 from amakit.schemas import MACHINE, Cause, of_outages, result
 from amakit.source.cache import code, keep, load
-from amakit.source.workspace import shown
+from amakit.source.records import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace

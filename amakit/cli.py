@@ -135,7 +135,7 @@ def _cached(command):
 @contextmanager
 def _connected(workspace, **remote):
     """Open a workspace; for a service tell how far the queries are, and in the end what they cost."""
-    from amakit.source.workspace import connect
+    from amakit.source.connect import connect
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, **remote) as ws:

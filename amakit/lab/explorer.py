@@ -25,7 +25,7 @@ from amakit.prose.language import Language, texts, visible
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
 from amakit.schemas import Cause
-from amakit.source.workspace import connect
+from amakit.source.connect import connect
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis

@@ -14,7 +14,8 @@ from amakit.errors import AmakitError, UsageError
 from amakit.kql.catalog import packaged, query
 from amakit.kql.placeholders import blank, fill, marked
 from amakit.kql.rendering import drawing_of
-from amakit.source.workspace import Workspace, connect
+from amakit.source.connect import connect
+from amakit.source.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

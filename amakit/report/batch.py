@@ -23,7 +23,7 @@ from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
-from amakit.source.workspace import shown
+from amakit.source.records import shown
 
 EACH = ("machine", "group", "day", "week", "notebook")
 #: Grows when a key of ``index.json`` changes its meaning or goes away.

@@ -136,7 +136,7 @@ class Request:
 
     def connect(self) -> "AbstractContextManager[Workspace]":
         """Open the workspace."""
-        from amakit.source.workspace import connect
+        from amakit.source.connect import connect
 
         return connect(self.workspace, self.cloud, self.endpoint, self.credential, self.date_format, self.tenant,
             self.transport,

@@ -13,7 +13,7 @@ from amakit.report.pages import file_of, write
 from amakit.report.parameters import NAMELESS
 from amakit.report.request import Request
 from amakit.share.pseudonyms import owner_key, pseudonym
-from amakit.source.workspace import shown
+from amakit.source.records import shown
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -1,4 +1,4 @@
-"""``connect()``: one face over the embedded engine and over the service."""
+"""A workspace of logs: one face over the embedded engine and over a service, which proves that each answer is whole."""
 
 import logging
 import os
@@ -10,23 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
-from amakit.exports.dates import checked
 from amakit.intervals import instant, iso
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, STANDARD, no_rows, tables
 from amakit.service.answers import check_answer
 from amakit.service.retry import Patience, halves, together
+from amakit.source.records import Record, record_of, shown
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
-
     from amakit.service.engine import Engine
     from amakit.service.transport import Auto
     from amakit.source.files import LocalEngine
@@ -38,35 +34,6 @@ CLOSED = pd.Timedelta(days=2)
 _HELD = ("datetime", "dynamic", "datatable")
 #: After so many parts of one question stayed without an answer, no further part of it is cut.
 _HOPELESS = 3
-
-
-@dataclass(frozen=True)
-class Record:
-    """One query as it ran.
-
-    Attributes
-    ----------
-    name : str
-        The packaged query's name; empty for a query of the user's own.
-    text : str
-        The KQL as it was sent.
-    rows, bytes : int
-        Size of the answer: its rows, and the bytes that it takes in memory.
-    seconds : float
-        From asking to having the whole answer.
-    retries : int
-        Attempts before it that gave no whole answer.
-    sha256 : str
-        Of the answer, whatever order its rows came in: the same data gives the same hash.
-    """
-
-    name: str
-    text: str
-    rows: int
-    bytes: int
-    seconds: float
-    retries: int = 0
-    sha256: str = ""
 
 
 @dataclass
@@ -284,7 +251,7 @@ class Workspace:
         """
         begun, errors = time.perf_counter(), []
         frame = self._patiently("the query", partial(self._proved, kql), errors)
-        self._note([_record("", kql, frame, begun, len(errors))])
+        self._note([record_of("", kql, frame, begun, len(errors))])
         return frame
 
     def ask(self, name: str | catalog.Query, **values: object) -> pd.DataFrame:
@@ -489,7 +456,7 @@ class Workspace:
             if self.unknown is not None and lost not in self.unknown:
                 self.unknown.append(lost)
             return []
-        question.records.append(_record(wanted.name, text, frame, begun, question.retries))
+        question.records.append(record_of(wanted.name, text, frame, begun, question.retries))
         question.retries = 0
         return [frame]
 
@@ -567,137 +534,3 @@ def _with_half_the_windows(wanted, values):
         return []
     rows, middle = values[longest], len(values[longest]) // 2
     return [values | {longest: part} for part in (rows.iloc[:middle], rows.iloc[middle:])]
-
-
-def _record(name, text, frame, begun, retries):
-    size = int(frame.memory_usage(index=False).sum())
-    return Record(name, text, len(frame), size, round(time.perf_counter() - begun, 3), retries, _digest(frame))
-
-
-def _digest(frame):
-    """Hash a frame so that engines which run in parallel give one hash: rows in any order, six digits of a sum."""
-    import hashlib
-
-    told = {"object": lambda column: column.map(repr), "float64": lambda column: column.map("{:.6g}".format)}
-    plain = frame.apply(lambda column: told.get(str(column.dtype), lambda same: same)(column)) if len(frame) else frame
-    rows = pd.util.hash_pandas_object(plain, index=False).sort_values().to_numpy()
-    return hashlib.sha256("\n".join(frame.columns).encode() + rows.tobytes()).hexdigest()
-
-
-def shown(workspace: str | Path) -> str:
-    """Name a workspace as others may see it: no folder of this machine, no name or password in an address.
-
-    Parameters
-    ----------
-    workspace : str
-        See `amakit.connect`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> shown("/home/jane/exports/logs"), shown("https://jane:secret@host/Db?token=1"), shown("demo")
-    ('logs', 'https://host/Db', 'demo')
-    """
-    name = str(workspace)
-    if "://" in name:
-        address = urlsplit(name)
-        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
-    if name.lower().startswith("/subscriptions/") and not Path(name).exists():
-        return name
-    return Path(name).name or Path(name).resolve().name
-
-
-def connect(
-    workspace: str | Path = "demo",
-    cloud: str = "",
-    endpoint: str = "",
-    credential: "str | TokenCredential" = "",
-    date_format: str = "",
-    tenant: str = "",
-    transport: str = "",
-) -> "Workspace":
-    """Open a workspace.
-
-    Parameters
-    ----------
-    workspace : str or path-like
-        ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
-        Kusto endpoint; or the ARM id of a Log Analytics workspace, of a machine, a resource group or a subscription.
-    cloud : str
-        ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
-        says.
-    endpoint : str
-        The host to ask for an ARM id, instead of the cloud's own: ``adx.monitor.azure.com`` for example.  By
-        default ``AMAKIT_ENDPOINT``.
-    credential : str or azure.core.credentials.TokenCredential
-        How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
-        ``workload``, ``environment`` or ``pipelines``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the
-        chain.
-    date_format : str
-        ``day-first`` or ``month-first``: how dates of exported text are read that fit both, where no row and no
-        other file shows which it is.  By default ``AMAKIT_DATE_FORMAT``.
-    tenant : str
-        In which to sign in: its id or a domain.  By default ``AMAKIT_TENANT``, ``AZURE_TENANT_ID``, or the
-        credential's own.
-    transport : str
-        ``kusto`` for the Kusto endpoint of a Log Analytics workspace, ``logs`` for the query API of Azure Monitor Logs
-        (with ``amakit[logs]``), or ``auto``: the first, and where it is closed to you or from here the second.  By
-        default ``AMAKIT_TRANSPORT``, or ``auto``.
-
-    Returns
-    -------
-    Workspace
-
-    Raises
-    ------
-    AmakitError
-        When there is nothing there that can be read.
-
-    Examples
-    --------
-    >>> connect("demo").tables[:3]
-    ['AMAHealth', 'AppLog_CL', 'AzureActivity']
-    >>> connect("nowhere")
-    Traceback (most recent call last):
-    amakit.errors.AmakitError: workspace 'nowhere' does not exist; give a folder of exported tables, a .duckdb \
-file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
-    """
-    name = str(workspace)
-    remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
-    if remote:
-        from amakit.service.transport import engine
-
-        told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
-            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"), (tenant, "TENANT"),
-            (transport, "TRANSPORT"))]  # fmt: skip
-        asked = engine(name, str(told[0]), str(told[1]), told[2] or "default", str(told[3]), str(told[4]) or "auto")
-        return Workspace(name, "kusto", asked)
-    checked(date_format)
-    if cloud or endpoint or credential or tenant or transport:
-        raise UsageError(
-            f"workspace {name!r} is on this machine; cloud, endpoint, credential, tenant and transport are for remote "
-            "ones"
-        )
-    if name == "demo":
-        from amakit import demo
-        from amakit.source.files import LocalEngine
-
-        return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
-    path = Path(name).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
-        from amakit.exports.manifest import whole_snapshot
-        from amakit.source.files import LocalEngine
-
-        kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
-        made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])
-        order = date_format or os.environ.get("AMAKIT_DATE_FORMAT", "")
-        return Workspace(name, kind, LocalEngine(path, order), made_up, taken)
-    if path.is_file():
-        raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
-    raise AmakitError(
-        f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
-        "the ARM id of a workspace, or 'demo'"
-    )

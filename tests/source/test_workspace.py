@@ -17,7 +17,7 @@ import pytest
 from amakit.errors import AmakitError, UsageError
 from amakit.kql.catalog import packaged
 from amakit.schemas import tables
-from amakit.source.workspace import connect
+from amakit.source.connect import connect
 
 UTC = dt.UTC
 

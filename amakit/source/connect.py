@@ -1,0 +1,105 @@
+"""``connect()``: which kind of workspace a name is, and what opens it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amakit.errors import AmakitError, UsageError
+from amakit.exports.dates import checked
+from amakit.source.workspace import Workspace
+
+if TYPE_CHECKING:
+    from amakit.service.kusto import TokenCredential
+
+
+def connect(
+    workspace: str | Path = "demo",
+    cloud: str = "",
+    endpoint: str = "",
+    credential: "str | TokenCredential" = "",
+    date_format: str = "",
+    tenant: str = "",
+    transport: str = "",
+) -> "Workspace":
+    """Open a workspace.
+
+    Parameters
+    ----------
+    workspace : str or path-like
+        ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
+        Kusto endpoint; or the ARM id of a Log Analytics workspace, of a machine, a resource group or a subscription.
+    cloud : str
+        ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
+        says.
+    endpoint : str
+        The host to ask for an ARM id, instead of the cloud's own: ``adx.monitor.azure.com`` for example.  By
+        default ``AMAKIT_ENDPOINT``.
+    credential : str or azure.core.credentials.TokenCredential
+        How to sign in: ``default`` for the chain of azure-identity, ``cli``, ``managed``, ``device``, ``browser``,
+        ``workload``, ``environment`` or ``pipelines``; or a credential.  By default ``AMAKIT_CREDENTIAL``, or the
+        chain.
+    date_format : str
+        ``day-first`` or ``month-first``: how dates of exported text are read that fit both, where no row and no
+        other file shows which it is.  By default ``AMAKIT_DATE_FORMAT``.
+    tenant : str
+        In which to sign in: its id or a domain.  By default ``AMAKIT_TENANT``, ``AZURE_TENANT_ID``, or the
+        credential's own.
+    transport : str
+        ``kusto`` for the Kusto endpoint of a Log Analytics workspace, ``logs`` for the query API of Azure Monitor Logs
+        (with ``amakit[logs]``), or ``auto``: the first, and where it is closed to you or from here the second.  By
+        default ``AMAKIT_TRANSPORT``, or ``auto``.
+
+    Returns
+    -------
+    Workspace
+
+    Raises
+    ------
+    AmakitError
+        When there is nothing there that can be read.
+
+    Examples
+    --------
+    >>> connect("demo").tables[:3]
+    ['AMAHealth', 'AppLog_CL', 'AzureActivity']
+    >>> connect("nowhere")
+    Traceback (most recent call last):
+    amakit.errors.AmakitError: workspace 'nowhere' does not exist; give a folder of exported tables, a .duckdb \
+file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
+    """
+    name = str(workspace)
+    remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
+    if remote:
+        from amakit.service.transport import engine
+
+        told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
+            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"), (tenant, "TENANT"),
+            (transport, "TRANSPORT"))]  # fmt: skip
+        asked = engine(name, str(told[0]), str(told[1]), told[2] or "default", str(told[3]), str(told[4]) or "auto")
+        return Workspace(name, "kusto", asked)
+    checked(date_format)
+    if cloud or endpoint or credential or tenant or transport:
+        raise UsageError(
+            f"workspace {name!r} is on this machine; cloud, endpoint, credential, tenant and transport are for remote "
+            "ones"
+        )
+    if name == "demo":
+        from amakit import demo
+        from amakit.source.files import LocalEngine
+
+        return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
+    path = Path(name).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
+        from amakit.exports.manifest import whole_snapshot
+        from amakit.source.files import LocalEngine
+
+        kind, taken = ("folder", whole_snapshot(path)) if path.is_dir() else ("duckdb", None)
+        made_up = (path / "_demo.json").exists() or bool(taken and taken["synthetic"])
+        order = date_format or os.environ.get("AMAKIT_DATE_FORMAT", "")
+        return Workspace(name, kind, LocalEngine(path, order), made_up, taken)
+    if path.is_file():
+        raise AmakitError(f"workspace {name!r} is a single file; give the folder that it lies in, or a .duckdb file")
+    raise AmakitError(
+        f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
+        "the ARM id of a workspace, or 'demo'"
+    )
