@@ -37,7 +37,7 @@ _TOO_LARGE = {
 _REFUSED = {
     r"status=3": "sends you elsewhere, where no token follows; check the address and the proxy",
     r"status=40[134].*(private ?link|public ?network|network ?security ?perimeter|Nsp(Validation|Access)|FromPublic)":
-        "is open to a private link only, which this way in does not serve; ask from inside that network with "
+        "is open to a private link only; ask from inside that network with "
         "--transport logs, or export its tables into a folder there and analyse the folder",
     r"status=40[134].*(TokenTenant|wrong (issuer|tenant)|(different|another) tenant|InvalidTenant|cross-?tenant)":
         WRONG_TENANT,

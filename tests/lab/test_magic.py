@@ -204,7 +204,7 @@ BAD = {
     "%%kql --clod public\nHeartbeat": "the line of %kql cannot be read: ",
     "%%kql Heartbeat | take 3\n| count": "the line of %kql cannot be read: unrecognized arguments: | take 3; the query goes below",
     "%%kql --cloud public\nHeartbeat": "--cloud says how to connect, but not to what; give the workspace with -w",
-    "%%kql -w demo --cloud public\nHeartbeat": "workspace 'demo' is on this machine; cloud, endpoint and credential are",
+    "%%kql -w demo --cloud public\nHeartbeat": "workspace 'demo' is on this machine; cloud, endpoint, credential,",
     "%%kql -w 'demo\nHeartbeat": "the line of %kql cannot be read: No closing quotation",
     "%%kql -w /subscriptions/0/workspaces/Ops\nHeartbeat": "workspace '/subscriptions/0/workspaces/Ops' is not the id",
     "%kql answer": "%kql answer holds no query; write it in a cell, below the line %%kql answer",

@@ -806,7 +806,7 @@ def test_a_workspace_that_does_not_exist_and_a_single_file_are_refused_with_what
         ("http://127.0.0.1:31415", "write http://127.0.0.1:PORT/DATABASE"),
         ("http://127.0.0.1:99999/logs", "write http://127.0.0.1:PORT/DATABASE"),
         ("http://[::1/logs", "write http://127.0.0.1:PORT/DATABASE"),
-        ("/subscriptions/0/resourceGroups/rg", "/subscriptions/…/workspaces/NAME"),
+        ("/subscriptions/0/resourceGroups/rg/providers/Microsoft.Web/sites/x", "/subscriptions/…/workspaces/NAME"),
     ],
 )
 def test_an_address_that_is_none_or_not_encrypted_is_refused(address, advice):
