@@ -45,6 +45,12 @@ def test_a_function_that_is_none_is_no_valid_kql(logs, kql):
         logs.query(kql)
 
 
+def test_sums_of_dynamic_values_are_refused_with_the_way_round(logs):
+    with pytest.raises(AmakitError, match=r"with tolong\(\) or toreal\(\)"):
+        logs.query("print dynamic([1, 2])[0] + 1")
+    assert logs.query("print tolong(dynamic([1, 2])[0]) + 1").iloc[0, 0] == 2
+
+
 def test_every_name_of_kql_is_either_here_or_refused():
     from amakit.embedded.names import FUNCTIONS
 
