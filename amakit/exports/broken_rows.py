@@ -156,7 +156,7 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
                 return f"{path}, line {line}: not text in UTF-8; save or export it again as UTF-8"
     if re.search(r"argument types '[-+*/%<>=!]+\((.*, )?JSON", message):
         return (
-            "the embedded engine does not compute with dynamic values; make numbers of them, with tolong() or toreal()"
+            "the embedded engine does not compute with dynamic values; make numbers of them with tolong() or toreal()"
         )
     if message.startswith("Out of Memory"):
         what = f"{paths[0]}{f' and {len(paths) - 1:,} more files' if paths[1:] else ''}" if paths else "this"
