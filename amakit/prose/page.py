@@ -114,7 +114,7 @@ def common(known: facts.Facts, words: Language) -> dict:
         "machines": len(analysis.machines), "start": analysis.window.start, "end": analysis.window.end,
         "horizon": known.horizon, "zone": words.timezone, "lookback": LOOKBACK.days,
         "run": {**total, "amakit": run["amakit"], "workspace": run["workspace"], "queries": len(run["queries"]),
-                "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"],
+                "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"], "refused": run.get("refused"),
                 "unknown": run.get("unknown", [])},
         "silent_sources": silent_sources(known), "around": outage_closely(known), "downtimes": _downtimes(known),
         "hours": _hours(analysis, words.timezone),

@@ -131,6 +131,18 @@ def test_limits_tell_of_unknown_time_missing_tables_and_what_cannot_be_decided(f
     assert "1 change of version happened while the machine itself was stopped" in said
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [("en", "SecurityEvent was refused: you lack the role"), ("ja", "SecurityEvent は読めませんでした")],
+)
+@pytest.mark.parametrize("name", ["incident", "gaps", "transitions"])
+def test_a_table_that_was_refused_is_told_with_its_reason_on_each_page(found, name, language, told):
+    refused = replace(found, run=found.run | {"refused": {"SecurityEvent": "you lack the role"}})
+    said = pages(refused, language)[name].plain("limits")
+    assert told in said.replace("`", "")
+    assert "\n\n-" not in said
+
+
 def test_facts_are_json_and_agree_with_the_tables(found):
     told = json.loads(document(found, "en", "Asia/Tokyo"))
     assert told["schema"] == "amakit.facts/2"
