@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from fleet import AMA, at, beats, changes_by_walking, write
 
-WRITTEN = ["events.csv", "evidence.csv", "gaps.csv", "machines.csv", "outages.csv", "run.json", "sources.csv",
+WRITTEN = ["events.csv", "evidence.csv", "gaps.csv", "machines.csv", "outages.csv", "run.json", "segments.csv", "sources.csv",
            "transitions.csv"]  # fmt: skip
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-08")
 RECORDED = ("--start", "2026-03-02", "--end", "2026-03-04 23:30")  # files end with their rows, a service does not
