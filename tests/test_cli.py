@@ -147,7 +147,7 @@ def test_query_writes_files_and_lists_are_there_to_read(folder, tmp_path):
     rendered = amakit(
         "kql", "heartbeat_days", "-p", "start=2026-03-01", "-p", "end=2026-03-02", "-p", "machines=web-01"
     )
-    assert 'tolower(Computer) in (dynamic(["web-01"]))' in rendered.stdout
+    assert 'Computer in~ (dynamic(["web-01"]))' in rendered.stdout
     assert "Heartbeat" in amakit("check", folder).stdout
     assert "no AzureActivity: attempts that failed" in amakit("check", folder).stdout
 
