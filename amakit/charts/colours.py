@@ -54,7 +54,7 @@ def ramp(line: str, versions: int) -> list[str]:
     Examples
     --------
     >>> ramp("Windows", 3)
-    ['#B5D4EE', '#5885B3', '#0B4A8F']
+    ['#B5D4EE', '#5889BA', '#0B4A8F']
     >>> ramp("Windows", 1)
     ['#0B4A8F']
     """
