@@ -244,6 +244,7 @@ class Workspace:
 
         Examples
         --------
+        >>> from amakit import connect
         >>> with connect("demo") as ws:
         ...     ws.query("Heartbeat | where Category == 'Azure Monitor Agent' | summarize Machines = dcount(Computer)")
            Machines
@@ -337,6 +338,7 @@ class Workspace:
 
         Examples
         --------
+        >>> from amakit import connect
         >>> with connect("demo") as ws:
         ...     _ = ws.query("Heartbeat | take 2")
         ...     ws.total().split(",")[:2]
