@@ -62,8 +62,8 @@ class LocalEngine:
         off = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self._connection = duckdb.connect(config={"preserve_insertion_order": True, **off})
         self._closing = weakref.finalize(self, self._connection.close)  # also where a script ends without it
+        self._run("SET enable_progress_bar = false")  # before all else: a notebook would keep its widget
         self._run("SET TimeZone = 'UTC'")
-        self._run("SET enable_progress_bar = false")  # a notebook would keep its widget
         # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
         self._spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
         self._run(f"SET temp_directory = {quoted_text(str(self._spill))}")
