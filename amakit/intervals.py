@@ -123,6 +123,21 @@ def reached_before(frame: pd.DataFrame, by: list[str], start: str, end: str) -> 
     return ordered[end].groupby(keys).cummax().groupby(keys).shift().reindex(frame.index)
 
 
+def middles(outages: pd.DataFrame, horizon: pd.Timestamp) -> tuple[pd.Series, pd.Series]:
+    """Give the middles of the brackets in which outages began and ended; the horizon for those that go on.
+
+    Examples
+    --------
+    >>> t = pd.to_datetime(["2026-03-02 10:00", "2026-03-02 10:02", None], utc=True)
+    >>> row = pd.DataFrame({"start_earliest": t[:1], "start_latest": t[1:2], "end_earliest": t[2:], "end_latest": t[2:]})
+    >>> [str(column.iloc[0]) for column in middles(row, t[1])]
+    ['2026-03-02 10:01:00+00:00', '2026-03-02 10:02:00+00:00']
+    """
+    begin = outages["start_earliest"] + (outages["start_latest"] - outages["start_earliest"]) / 2
+    end = outages["end_earliest"] + (outages["end_latest"] - outages["end_earliest"]) / 2
+    return begin, end.fillna(horizon)
+
+
 def coalesce(frame: pd.DataFrame, by: list[str], start: str, end: str, touching: bool = True) -> pd.Series:
     """Number the intervals so that those of a group that overlap have one number: their union is one interval.
 

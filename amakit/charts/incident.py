@@ -28,6 +28,7 @@ from amakit.prose import facts
 from amakit.prose.language import Language
 from amakit.schemas import MACHINE, Cause
 from amakit.study.absences import REASONS, absences, peak
+from amakit.study.groups import ATTEMPTS
 
 #: Ticks of an axis of durations, in seconds; their words are ``durations ticks``.
 _TICKS = (1, 10, 60, 600, 3600, 36_000, 86_400, 864_000)
@@ -106,7 +107,7 @@ def _width(text):
 
 def _finding(own, words, tongue):
     """Say how many agents are still away, and how long upgrades and failed ones took that ended."""
-    ended = own.loc[~own["going"] & own["cause"].isin(facts.ATTEMPTS), "downtime_s"].dropna()
+    ended = own.loc[~own["going"] & own["cause"].isin(ATTEMPTS), "downtime_s"].dropna()
     away = len(own.loc[own["going"], MACHINE].drop_duplicates())
     parts = [tongue.count(away, "silent")] if away else []
     if len(ended):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from amakit.fetch.clocks import behind_at_end, clock_notes
 from amakit.fetch.silences import SILENT_AFTER
-from amakit.intervals import covered, iso
+from amakit.intervals import covered, iso, middles
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def _notes(fleet, runs, intervals, anew):
 def _blind(away, asked, horizon, unrecorded):
     """Seconds of the window in which each machine's agent delivered nothing, by the middles of the brackets."""
     gone = away[away["cause"] != "disconnected"]
-    start = gone["start_earliest"] + (gone["start_latest"] - gone["start_earliest"]) / 2
-    end = (gone["end_earliest"] + (gone["end_latest"] - gone["end_earliest"]) / 2).fillna(horizon)
+    start, end = middles(gone, horizon)
     start, end = start.clip(lower=asked.start), end.clip(upper=horizon)
     inside = (end - start).dt.total_seconds().clip(lower=0)
     if unrecorded:

@@ -18,15 +18,13 @@ from amakit.prose.situation import situation
 from amakit.schemas import LOST, MACHINE, Cause, machine_labels, of_outages
 from amakit.study import alert_coverage, claims
 from amakit.study.alert_coverage import SLOW
-from amakit.study.groups import FAILED
+from amakit.study.groups import ATTEMPTS, FAILED
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Grows when a key changes its meaning or goes away; new keys may come at any time.
 SCHEMA = "amakit.facts/2"
-#: Causes in which somebody laid hands on the agent.
-ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
 DRAWN = 40
 _NUMBERS = ["lost", "lost_low", "lost_high"]

@@ -25,6 +25,7 @@ from amakit.prose.situation import situation
 from amakit.prose.ticket import ticket
 from amakit.schemas import MACHINE, Cause, Verdict
 from amakit.study.absences import absences, peak
+from amakit.study.groups import ATTEMPTS
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -193,7 +194,7 @@ def _timeline_table(known, words):
 
 def _periodic_table(known, words):
     """Give for each data type how it is sampled and what was lost."""
-    of_attempts = known.losses["outage"].isin(known.outages.index[known.outages["cause"].isin(facts.ATTEMPTS)])
+    of_attempts = known.losses["outage"].isin(known.outages.index[known.outages["cause"].isin(ATTEMPTS)])
     parts = {"attempts lost": known.losses[of_attempts], "others lost": known.losses[~of_attempts]}
     by_part = {name: facts.by_type(part) for name, part in parts.items()}
     surely = parts["attempts lost"].query("not away and lost_low > 0").groupby("data_type")["outage"].nunique()
@@ -215,7 +216,7 @@ def _lost_of(by_type, data_type, words):
 
 def _events_table(known, words):
     """Give for each table of events how many outages by upgrades and failed attempts ended in which verdict."""
-    events, rows = known.events[known.events["cause"].isin(facts.ATTEMPTS)], []
+    events, rows = known.events[known.events["cause"].isin(ATTEMPTS)], []
     verdicts = [verdict for verdict in Verdict if (events["verdict"] == verdict).any()]
     for name, part in events.groupby("data_type"):
         delay = part["max_delay_s"].max()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from amakit.errors import AmakitError
+from amakit.intervals import iso
 from amakit.output import cache_homes, is_own, make_own, save_frame
 from amakit.schemas import frame_of
 
@@ -34,6 +35,8 @@ _TYPES = {
     "datetime64[us, UTC]": "datetime",
 }
 _FOLDER, _ABOUT = "analyses", "about.json"
+#: What goes wrong with an entry that is not as it was written.
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AmakitError)
 
 
 def load(key: Mapping) -> tuple[dict[str, pd.DataFrame], dict] | None:
@@ -80,7 +83,7 @@ def keep(key: Mapping, frames: Mapping[str, pd.DataFrame], beside: Mapping) -> N
         What JSON can hold, to be given back beside them.
     """
     for home in cache_homes():
-        with contextlib.suppress(OSError, AmakitError, *_BROKEN):
+        with contextlib.suppress(*_BROKEN):
             folder = _folder(home, key)
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not make_own(folder.parent):
@@ -125,7 +128,8 @@ def code() -> str:
     from importlib.metadata import version
 
     package = Path(__file__).parent.parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".kql", ".json"))
+    # also the words, in which the evidence of an outage is kept
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".kql", ".json", ".toml"))
     text = b"".join(path.read_bytes() for path in files)
     used = [version(name) for name in ("duckdb", "duckdb-kql", "numpy", "pandas", "scipy")]
     return hashlib.sha256(text + "".join(used).encode()).hexdigest()
@@ -138,9 +142,6 @@ def clear() -> tuple[int, int]:
     for folder in folders:
         shutil.rmtree(folder)
     return len(folders), size
-
-
-_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AmakitError)
 
 
 def _folder(home, key):
@@ -171,7 +172,7 @@ def _write(stage, key, frames, beside):
             raise ValueError(f"{name} does not come back as it was")
     about: dict = {
         "key": key,
-        "made": pd.Timestamp.now("UTC").floor("s").isoformat().replace("+00:00", "Z"),
+        "made": iso(pd.Timestamp.now("UTC").floor("s")),
         "kinds": {name: _kinds(frame) for name, frame in frames.items()},
         "bytes": {path.name: path.stat().st_size for path in stage.iterdir()},
         "beside": beside,

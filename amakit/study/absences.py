@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from amakit.intervals import Window
+from amakit.intervals import Window, middles
 from amakit.schemas import MACHINE, Cause
+from amakit.study.groups import ATTEMPTS
 
 #: Steps of time, and how many of them at most are looked at.
 _STEPS = [pd.Timedelta(hours=h) for h in (1, 2, 6, 12, 24, 48, 168, 336)]
 _MOST = 400
 #: Why a machine was without its agent; one counts once in a step, for the first of these.
 REASONS = ("goes on", "attempts", "others")
-_ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 #: In these the agent was there, or nothing is known of it.
 _THERE = (Cause.DISCONNECTED, Cause.NOT_RECORDED)
 
@@ -45,9 +45,8 @@ def absences(outages: pd.DataFrame, asked: Window, horizon: pd.Timestamp) -> pd.
     starts = pd.date_range(asked.start, asked.end, freq=step, inclusive="left")
     rows = outages[~outages["cause"].isin(_THERE)]
     ongoing = rows["ongoing"].astype("bool")
-    begins = rows["start_earliest"] + (rows["start_latest"] - rows["start_earliest"]) / 2
-    ends = (rows["end_earliest"] + (rows["end_latest"] - rows["end_earliest"]) / 2).fillna(horizon)
-    reason = np.select([ongoing, rows["cause"].isin(_ATTEMPTS)], [0, 1], 2)
+    begins, ends = middles(rows, horizon)
+    reason = np.select([ongoing, rows["cause"].isin(ATTEMPTS)], [0, 1], 2)
     first = ((begins.clip(lower=asked.start) - asked.start) // step).astype("int64")
     last = ((ends.clip(upper=asked.end - pd.Timedelta(microseconds=1)) - asked.start) // step).astype("int64")
     machines = rows.groupby(MACHINE).ngroup()

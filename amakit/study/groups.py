@@ -43,6 +43,8 @@ def places(machines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"place": region.where(region != "", group).astype("str"), "resource_type": kind})
 
 
+#: Causes in which an upgrade was attempted, and those among them in which it failed.
+ATTEMPTS = (Cause.UPGRADE, Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 FAILED = (Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED)
 
 

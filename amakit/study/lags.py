@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from amakit.find.versions import version_key
+from amakit.intervals import middles
 from amakit.schemas import MACHINE, Cause
 from amakit.study.groups import DAY, first_agent_runs, in_days, with_places
 from amakit.study.stragglers import APART
@@ -194,8 +195,7 @@ def _stopped(table, since, until, analysis):
     """Give the days in which each machine was stopped between two instants."""
     horizon = pd.Timestamp(analysis.run["horizon"])
     stops = analysis.outages[analysis.outages["cause"] == Cause.MACHINE_STOPPED]
-    begin = stops["start_earliest"] + (stops["start_latest"] - stops["start_earliest"]) / 2
-    end = (stops["end_earliest"] + (stops["end_latest"] - stops["end_earliest"]) / 2).fillna(horizon)
+    begin, end = middles(stops, horizon)
     spans = table[MACHINE].assign(since=since, until=until, row=table.index).merge(
         stops[MACHINE].assign(begin=begin, end=end), on=MACHINE)  # fmt: skip
     inside = spans[["end", "until"]].min(axis=1) - spans[["begin", "since"]].max(axis=1)

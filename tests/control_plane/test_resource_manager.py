@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,10 +19,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import duckdb
 import pandas as pd
 import pytest
-from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from click.testing import CliRunner
 from faulty import _Nothing
+from served_fleet import TOKEN, FakeCredential
 
 import amakit
 from amakit import cli
@@ -38,7 +37,6 @@ from amakit.service import retry, sign_in
 from amakit.study.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
-TOKEN = "eyJ0eXAi.very-secret-token.x9"
 WINDOW = window("2026-03-02", "2026-03-09")
 #: What `Get-AzVMExtensionImage` gives, in the order in which Azure gives it.
 DEPLOYED = {
@@ -579,17 +577,6 @@ def test_a_circle_of_pages_ends(arm, plane):
 
 
 # -- Azure under its true name, on this machine ---------------------------------------------------------------------
-
-
-class FakeCredential:
-    def __init__(self, error=None):
-        self.error, self.scopes = error, []
-
-    def get_token(self, *scopes, **_):
-        self.scopes += scopes
-        if self.error:
-            raise self.error
-        return AccessToken(TOKEN, int(time.time()) + 3600)
 
 
 @pytest.fixture
