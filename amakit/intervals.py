@@ -129,7 +129,8 @@ def middles(outages: pd.DataFrame, horizon: pd.Timestamp) -> tuple[pd.Series, pd
     Examples
     --------
     >>> t = pd.to_datetime(["2026-03-02 10:00", "2026-03-02 10:02", None], utc=True)
-    >>> row = pd.DataFrame({"start_earliest": t[:1], "start_latest": t[1:2], "end_earliest": t[2:], "end_latest": t[2:]})
+    >>> row = pd.DataFrame({"start_earliest": t[:1], "start_latest": t[1:2], "end_earliest": t[2:],
+    ...     "end_latest": t[2:]})
     >>> [str(column.iloc[0]) for column in middles(row, t[1])]
     ['2026-03-02 10:01:00+00:00', '2026-03-02 10:02:00+00:00']
     """
