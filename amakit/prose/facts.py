@@ -392,7 +392,7 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     -------
     list of dict
         Each with a ``kind``: brackets, horizon, unknown (start, end, reason), tables (names), refused
-        (reasons by table), slow (data types), hidden (n), undetermined (n), unexplained (n), lookback (days).
+        (table, reason), slow (data types), hidden (n), undetermined (n), unexplained (n), lookback (days).
     """
     from amakit.fetch.heartbeats import LOOKBACK
 
@@ -402,7 +402,7 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     found: list[dict] = [{"kind": "brackets"}]
     found += [{"kind": "unknown", **stretch} for stretch in run.get("unknown", [])]
     found += [{"kind": "tables", "tables": run["missing_tables"]}] if run["missing_tables"] else []
-    found += [{"kind": "refused", "reasons": run["refused"]}] if run.get("refused") else []
+    found += [{"kind": "refused", "table": name, "reason": why} for name, why in (run.get("refused") or {}).items()]
     found += [{"kind": "slow", "data_types": slow}] if slow else []
     found += [{"kind": "hidden", "n": told["hidden"]}] if told["hidden"] else []
     found += [{"kind": "undetermined", "n": open_events}] if open_events else []

@@ -22,7 +22,7 @@ _ENTRIES = [
 #: What has a heading of its own.
 _APART = ("next steps", "limits")
 #: Limits that a reader of the ticket must know of.
-_TOLD_LIMITS = ("unknown", "tables")
+_TOLD_LIMITS = ("unknown", "tables", "refused")
 
 
 def ticket(page: "Page") -> str:

@@ -137,9 +137,12 @@ def test_limits_tell_of_unknown_time_missing_tables_and_what_cannot_be_decided(f
 )
 @pytest.mark.parametrize("name", ["incident", "gaps", "transitions"])
 def test_a_table_that_was_refused_is_told_with_its_reason_on_each_page(found, name, language, told):
-    refused = replace(found, run=found.run | {"refused": {"SecurityEvent": "you lack the role"}})
+    refused = replace(
+        found, run=found.run | {"refused": {"SecurityEvent": "you lack the role", "W3CIISLog": "a Basic plan"}}
+    )
     said = pages(refused, language)[name].plain("limits")
     assert told in said.replace("`", "")
+    assert "W3CIISLog" in said
     assert "\n\n-" not in said
 
 

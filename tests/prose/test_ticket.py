@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from incident import analysis, blind, event, gap, mixed, outage, pages
@@ -53,6 +54,13 @@ def test_what_fits_is_all_there_and_nothing_is_said_to_be_left_out():
                      "Collect logs and open a support request", "Check the data collection rule",
                      "Compare with the source", "Widen the heartbeat alert"]  # fmt: skip
     assert all(line.rstrip().endswith(".") for line in lines)
+
+
+def test_each_table_that_was_refused_is_told():
+    refused = {"SecurityEvent": "you lack the role", "W3CIISLog": "a Basic plan"}
+    text = made(replace(mixed(), run=mixed().run | {"refused": refused}))
+    assert "`SecurityEvent` was refused: you lack the role" in text
+    assert "`W3CIISLog` was refused: a Basic plan" in text
 
 
 def test_time_of_which_nothing_is_known_is_told():
