@@ -22,7 +22,7 @@ from amakit.find.versions import version_key
 from amakit.intervals import Window, iso
 from amakit.output import save_frame
 from amakit.schemas import frame_of, table_name, tables
-from amakit.service.address import address
+from amakit.service.address import service_host
 from amakit.service.answers import pause as pause_of
 from amakit.service.retry import Pace, Patience, apart
 from amakit.service.sign_in import CLOUDS, WRONG_TENANT, CachedCredential, cloud_of, not_signed_in, without_secrets
@@ -374,21 +374,8 @@ def manager(cloud: str = "public", host: str = "") -> tuple[str, str]:
     amakit.errors.UsageError: 'management.example.com' is no host of Azure Resource Manager in the cloud 'public', so \
 no token is sent there; check --endpoint and --cloud
     """
-    if not host:
-        return f"https://{CLOUDS[cloud].manager}", cloud
-    stranger = UsageError(
-        f"{host!r} is no host of Azure Resource Manager in the cloud {cloud!r}, so no token is sent there; check "
-        "--endpoint and --cloud"
-    )
-    try:
-        asked = address(host if "://" in host else f"https://{host}")
-    except UsageError as error:
-        raise stranger from error
-    if asked.loopback:
-        return asked.base, ""
-    if asked.host != CLOUDS[cloud].manager or asked.port not in (None, 443) or asked.path:
-        raise stranger
-    return f"https://{asked.host}", cloud
+    found = service_host(host, [CLOUDS[cloud].manager], "Azure Resource Manager", cloud)
+    return found.base, "" if found.loopback else cloud
 
 
 def save(rows: pd.DataFrame, folder: str | Path) -> Path:

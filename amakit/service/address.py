@@ -6,6 +6,7 @@ every parser reads alike, and what is handed on is made anew from its parts.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -105,3 +106,49 @@ no other signs than letters, digits, dots and dashes in the host
     if found.scheme == "https" and found.loopback:
         raise UsageError(f"{text!r} is on this machine, where nobody signs in; write http://")
     return found
+
+
+def service_host(given: str, known: Sequence[str], service: str, cloud: str) -> Address:
+    """Give the address of a host of a service that a token may go to, or of a server on this machine.
+
+    Parameters
+    ----------
+    given : str
+        A host or an address; empty for the first that is known.
+    known : sequence of str
+        The hosts of the service in that cloud.
+    service, cloud : str
+        As the error names them.
+
+    Returns
+    -------
+    Address
+        Without a path.
+
+    Raises
+    ------
+    UsageError
+        When a token would go to somebody else.
+
+    Examples
+    --------
+    >>> str(service_host("", ["management.azure.com"], "Azure Resource Manager", "public"))
+    'https://management.azure.com'
+    >>> service_host("management.example.com", ["management.azure.com"], "Azure Resource Manager", "public")
+    Traceback (most recent call last):
+    amakit.errors.UsageError: 'management.example.com' is no host of Azure Resource Manager in the cloud 'public', so \
+no token is sent there; check --endpoint and --cloud
+    """
+    stranger = UsageError(
+        f"{given!r} is no host of {service} in the cloud {cloud!r}, so no token is sent there; check --endpoint and "
+        "--cloud"
+    )
+    try:
+        asked = address(given if "://" in given else f"https://{given or known[0]}")
+    except UsageError as error:
+        raise stranger from error
+    if asked.loopback:
+        return Address(asked.scheme, asked.host, asked.port)
+    if asked.host not in known or asked.port not in (None, 443) or asked.path:
+        raise stranger
+    return Address("https", asked.host)

@@ -61,16 +61,6 @@ class Engine(ABC):
     # -- what each way does in its own way ------------------------------------------------------------------
 
     @abstractmethod
-    def proof(self) -> Iterator[tuple[str, str]]:
-        """Prove the way to the data step by step.
-
-        Yields
-        ------
-        tuple of (str, str)
-            The step and what was found; the first that fails raises what a person can act on.
-        """
-
-    @abstractmethod
     def _answer(self, kql: str) -> tuple[dict[str, str], list]:
         """Ask once; give the KQL type of each column, and the rows, of an answer that says nothing of a failure."""
 
@@ -86,7 +76,31 @@ class Engine(ABC):
     def _meaning(self, error: Exception) -> AmakitError | None:
         """Say what an error of the client means; nothing where it is none of its own."""
 
+    @abstractmethod
+    def _described(self) -> tuple[str, str, str]:
+        """Give the address, what tells that it may be asked with a token, and of what it answers queries."""
+
     # -- what is asked ----------------------------------------------------------------------------------------
+
+    def proof(self) -> Iterator[tuple[str, str]]:
+        """Prove the way to the data step by step.
+
+        Yields
+        ------
+        tuple of (str, str)
+            The step and what was found; the first that fails raises what a person can act on.
+        """
+        address, trusted, answered = self._described()
+        self._guarded(self._client)
+        if self._credential is not None:
+            yield "endpoint", trusted
+            self._guarded(lambda: self._credential.get_token(self.scope))
+            yield "credential", f"{self._credential!r} has a token for {self.scope.removesuffix('/.default')}"
+        else:
+            yield "endpoint", address
+            yield "credential", "none, as on this machine nobody signs in"
+        frame = self.run("print Answer = 1")
+        yield "permission", f"queries are answered {answered}" if len(frame) else "no answer"
 
     def state(self) -> str:
         """Name what is asked and who asks; empty for a credential whose user nobody knows."""

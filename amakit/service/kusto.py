@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -72,18 +71,9 @@ class KustoEngine(Engine):
         self._state = f"{self.cluster} {self._database} {sign_in} {tenant}" if isinstance(sign_in, str) else ""
         self._nowhere: AmakitError | None = None
 
-    def proof(self) -> Iterator[tuple[str, str]]:
-        """Prove the way to the data step by step; see `amakit.service.engine.Engine.proof`."""
-        if self._credential is not None:
-            self._guarded(self._client)
-            yield "endpoint", f"{self.cluster.host} is trusted in the cloud {self.cloud!r}"
-            self._guarded(lambda: self._credential.get_token(self.scope))
-            yield "credential", f"{self._credential!r} has a token for {self.scope.removesuffix('/.default')}"
-        else:
-            yield "endpoint", str(self.cluster)
-            yield "credential", "none, as on this machine nobody signs in"
-        frame = self.run("print Answer = 1")
-        yield "permission", f"queries are answered in the database {self._database!r}" if len(frame) else "no answer"
+    def _described(self):
+        trusted = f"{self.cluster.host} is trusted in the cloud {self.cloud!r}"
+        return str(self.cluster), trusted, f"in the database {self._database!r}"
 
     def _answer(self, kql):
         answer = self._asked("execute_query", kql)  # execute() would run control commands as well

@@ -7,12 +7,11 @@ about one machine, a resource group or a subscription in the place of a workspac
 import json
 import logging
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from amakit import __version__
 from amakit.errors import AmakitError, Unanswered, UsageError
-from amakit.service.address import Address, address
+from amakit.service.address import Address, service_host
 from amakit.service.answers import SERVER_SECONDS, Said, innermost_message, meaning, pause, too_large
 from amakit.service.engine import DEADLINE, Engine
 from amakit.service.sign_in import CLOUDS, CachedCredential, cloud_of, exception_chain, first_line
@@ -84,23 +83,8 @@ def api(cloud: str = "public", host: str = "") -> tuple[Address, str]:
     amakit.errors.UsageError: 'api.loganalytics.io.example.com' is no host of the query API of Azure Monitor Logs in \
 the cloud 'public', so no token is sent there; check --endpoint and --cloud
     """
-    own = CLOUDS[cloud_of(cloud)]
-    try:
-        asked = address(host if "://" in host else f"https://{host or own.logs[0]}")
-    except UsageError as error:
-        raise _stranger(host, cloud) from error
-    if asked.loopback:
-        return Address(asked.scheme, asked.host, asked.port), ""
-    if asked.host not in own.logs or asked.port not in (None, 443) or asked.path:
-        raise _stranger(host, cloud)
-    return Address("https", asked.host), cloud
-
-
-def _stranger(host, cloud):
-    return UsageError(
-        f"{host!r} is no host of the query API of Azure Monitor Logs in the cloud {cloud!r}, so no token is sent "
-        "there; check --endpoint and --cloud"
-    )
+    found = service_host(host, CLOUDS[cloud_of(cloud)].logs, "the query API of Azure Monitor Logs", cloud)
+    return found, "" if found.loopback else cloud
 
 
 class LogsEngine(Engine):
@@ -138,18 +122,9 @@ class LogsEngine(Engine):
         self._state = f"{self.server} {workspace} {sign_in} {tenant}" if isinstance(sign_in, str) else ""
         self._looked = False
 
-    def proof(self) -> Iterator[tuple[str, str]]:
-        """Prove the way to the data step by step; see `amakit.service.engine.Engine.proof`."""
-        self._guarded(self._client)
-        if self._credential is not None:
-            yield "endpoint", f"{self.server.host} is the query API of the cloud {self.cloud!r}"
-            self._guarded(lambda: self._credential.get_token(self.scope))
-            yield "credential", f"{self._credential!r} has a token for {self.scope.removesuffix('/.default')}"
-        else:
-            yield "endpoint", str(self.server)
-            yield "credential", "none, as on this machine nobody signs in"
-        frame = self.run("print Answer = 1")
-        yield "permission", f"queries are answered of this {self._kind}" if len(frame) else "no answer"
+    def _described(self):
+        trusted = f"{self.server.host} is the query API of the cloud {self.cloud!r}"
+        return str(self.server), trusted, f"of this {self._kind}"
 
     def _answer(self, kql):
         part, body = self._call(lambda: self._asked(kql))
