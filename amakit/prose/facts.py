@@ -433,25 +433,26 @@ def actions(
     -------
     list of dict
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
-        twice), silent (nobody ordered the silence, or the machine was started
-        again without its agent), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
-        events (possible loss), retry
-        (a failed attempt that nothing followed), unexplained, alert (safe: the shortest window in minutes that no
-        upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the activity log is not
-        in the workspace), ordered (machines that are stopped or removed, and no more than that), or nothing.
+        twice), silent (nobody ordered the silence, or the machine was started again without its agent), reinstall
+        (the agent was removed), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
+        events (possible loss), retry (a failed attempt that nothing followed), unexplained, alert (safe: the shortest
+        window in minutes that no upgrade here trips; fires and depends: upgrades that trip one of ``windows``),
+        activity (the activity log is not in the workspace), ordered (machines that are stopped or removed, and no
+        more than that), or nothing.
     """
 
     def machines(rows):
         return sorted(set(rows["machine"]))
 
     ongoing = outages["ongoing"].astype("bool")
-    unattended = claims.unattended(outages, analysis.evidence)
+    gone, unattended = claims.silent(outages), claims.unattended(outages, analysis.evidence)
     failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
                and c["outcome"] != Cause.UPGRADE}  # fmt: skip
     waiting = {*machines(claims.not_tried_again(outages, analysis.transitions))} - failing
     concerned = [
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
         ("silent", machines(unattended[unattended["cause"] != Cause.ROLLBACK_FAILED])),
+        ("reinstall", sorted({*machines(gone[gone["cause"] == Cause.AGENT_REMOVED])} - {*machines(unattended)})),
         ("rule", machines(away)),
         ("events", machines(events[events["verdict"].isin(LOST)])),
         ("retry", sorted(waiting)),
@@ -463,7 +464,7 @@ def actions(
             one["insights"] = machines(away[away["data_type"] == "InsightsMetrics"])
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
-    ordered = machines(claims.silent(outages))
+    ordered = machines(gone)
     return found or ([{"kind": "ordered", "machines": ordered}] if ordered else [{"kind": "nothing"}])
 
 

@@ -100,6 +100,7 @@ def test_where_insights_metrics_stop_the_move_to_opentelemetry_is_named(language
         (analysis([outage("a", "10:00:00", "10:10:00", "unexplained")]), ["unexplained"]),
         (analysis([], spare=["a"], missing=["AzureActivity"]), ["activity"]),
         (analysis([outage("a", "10:00:00", "", "machine_stopped")]), ["ordered"]),
+        (analysis([outage("a", "10:00:00", "", "agent_removed")]), ["reinstall"]),
     ],
 )  # fmt: skip
 def test_each_state_of_affairs_has_its_next_step(given, kinds):
