@@ -234,8 +234,9 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
         silent = silences(fleet, intervals)
         silent = silent[~within(silent, anew)]
-        cover = coverage.of_heartbeats(workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent,
-                                       fleet.everybody if fleet.asked else None)  # fmt: skip
+        cover = coverage.of_heartbeats(
+            workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent, fleet.everybody if fleet.asked else None
+        )
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
         verdicts, quiet = events.check(workspace, away, asked, everybody, machines, unknown)
@@ -300,8 +301,11 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     samples, streams = (without_unrecorded_tables(frame, found, cover) for frame in (samples, streams))
     beside = _with_other_agents(fleet, found, streams)
     holes = outages.holes(found, samples, streams, cover.horizon, changed, beside)
-    holes = {index: widened(hole, cover) for index, hole in holes.items()
-             if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)}  # fmt: skip
+    holes = {
+        index: widened(hole, cover)
+        for index, hole in holes.items()
+        if not found.loc[index, "sought"] or outages.touches(hole, fleet.window)
+    }
     away = outages.table(found, holes, runs)
     around = evidence_around(fleet, found)
     proof = evidence.gather(away, acts, around["system"], around["uptime"], around["messages"], cover.horizon)
@@ -378,8 +382,9 @@ def _in_english(away, proof):
 def _window(workspace, start, end):
     if start in (None, "") or end in (None, ""):
         span = coverage.data_span(workspace)
-        start, end = (given if given not in (None, "") else own
-                      for given, own in ((start, span.start), (end, span.end)))  # fmt: skip
+        start, end = (
+            given if given not in (None, "") else own for given, own in ((start, span.start), (end, span.end))
+        )
     return window(start, end)
 
 

@@ -85,7 +85,7 @@ def _window(command):
         click.option("--machine", "machines", multiple=True, metavar="M", help="Name or resource id; again for more."),
         click.option("--end", default="", metavar="T", help="First instant after the window, ISO 8601, UTC."),
         click.option("--start", default="", metavar="T", help="First instant; files are taken whole without."),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -102,10 +102,12 @@ def _signing(command):
         click.option("--cloud", default="", metavar="public|usgov|china", help="Else as AZURE_AUTHORITY_HOST says."),
         click.option("--tenant", default="", metavar="ID", help="Sign in to this tenant; else AZURE_TENANT_ID."),
         click.option(
-            "--credential", default="", metavar="HOW",
+            "--credential",
+            default="",
+            metavar="HOW",
             help="Sign in by default (a chain), cli, managed, device, browser, workload, environment or pipelines.",
         ),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -120,16 +122,23 @@ def _dated(command):
             context.call_on_close(lambda: os.environ.update({"AMAKIT_DATE_FORMAT": before or ""}))
 
     return click.option(
-        "--date-format", type=click.Choice(["day-first", "month-first"]), callback=remember, expose_value=False,
+        "--date-format",
+        type=click.Choice(["day-first", "month-first"]),
+        callback=remember,
+        expose_value=False,
         help="Order of day and month in files, where no row shows it.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def _cached(command):
     return click.option(
-        "--no-cache", "cache", is_flag=True, flag_value=False, default=True,
+        "--no-cache",
+        "cache",
+        is_flag=True,
+        flag_value=False,
+        default=True,
         help="Work it out anew, and keep nothing for the next run.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 @contextmanager

@@ -344,8 +344,11 @@ def _series(name, values, kind):
         if kind == "datetime":
             if not _is_time(values):  # on the wire times count 100 ns, for which pandas knows too few years
                 values = [re.sub(r"(\.\d{6})\d+", r"\1", v) if isinstance(v, str) else v for v in values]
-            values = pd.to_datetime(pd.Series(values, dtype=None if len(values) else dtype), utc=True,
-                                    format=None if _is_time(values) else "ISO8601")  # fmt: skip
+            values = pd.to_datetime(
+                pd.Series(values, dtype=None if len(values) else dtype),
+                utc=True,
+                format=None if _is_time(values) else "ISO8601",
+            )
             return values.dt.as_unit("us")
         if kind == "timespan":
             values = [_timespan(v) for v in values] if not _is_time(values) else values

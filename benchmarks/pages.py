@@ -28,26 +28,30 @@ NOTEBOOKS = ("01_version_transitions", "02_upgrade_gaps", "03_incident_writeup",
 START = pd.Timestamp("2026-03-02", tz="UTC")
 #: What becomes of an agent that goes away; the first column is how many in a thousand.
 _CAUSES = pd.DataFrame(
-    [(850, "upgrade", 90, ["write succeeded", "uptime_kept"]),
-     (50, "rolled_back", 240, ["write failed", "uptime_kept"]),
-     (40, "machine_stopped", 7000, ["deallocate"]),
-     (30, "machine_restarted", 150, ["uptime_reset"]),
-     (20, "disconnected", 2300, ["late_arrival"]),
-     (8, "unexplained", 1200, ["uptime_kept"]),
-     (2, "rollback_failed", 0, ["write failed"])],
+    [
+        (850, "upgrade", 90, ["write succeeded", "uptime_kept"]),
+        (50, "rolled_back", 240, ["write failed", "uptime_kept"]),
+        (40, "machine_stopped", 7000, ["deallocate"]),
+        (30, "machine_restarted", 150, ["uptime_reset"]),
+        (20, "disconnected", 2300, ["late_arrival"]),
+        (8, "unexplained", 1200, ["uptime_kept"]),
+        (2, "rollback_failed", 0, ["write failed"]),
+    ],
     columns=["share", "cause", "seconds", "proof"],
-)  # fmt: skip
+)
 _OPERATIONS = "microsoft.compute/virtualmachines/"
 #: The evidence of a cause: table, kind, operation, status, text.
 _PROOF = pd.DataFrame(
-    [("write succeeded", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "succeeded", ""),
-     ("write failed", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "failed", ""),
-     ("deallocate", "AzureActivity", "machine_stop", _OPERATIONS + "deallocate/action", "succeeded", ""),
-     ("uptime_kept", "Perf", "uptime_kept", "", "", ""),
-     ("uptime_reset", "Perf", "uptime_reset", "", "", ""),
-     ("late_arrival", "Heartbeat", "late_arrival", "", "", "56")],
+    [
+        ("write succeeded", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "succeeded", ""),
+        ("write failed", "AzureActivity", "agent_write", _OPERATIONS + "extensions/write", "failed", ""),
+        ("deallocate", "AzureActivity", "machine_stop", _OPERATIONS + "deallocate/action", "succeeded", ""),
+        ("uptime_kept", "Perf", "uptime_kept", "", "", ""),
+        ("uptime_reset", "Perf", "uptime_reset", "", "", ""),
+        ("late_arrival", "Heartbeat", "late_arrival", "", "", "56"),
+    ],
     columns=["proof", "data_type", "kind", "operation", "status", "text"],
-)  # fmt: skip
+)
 _CALLER = "7f3b9c54-1d20-4e8a-b6c1-c0de000000aa"
 _VERSIONS = {"Linux": [f"1.{n}.0" for n in range(35, 42)], "Windows": [f"1.{n}.1.0" for n in range(35, 42)]}
 #: Data type, stream and seconds between its samples.
@@ -81,20 +85,34 @@ def fleet(machines, days=30, upgrades=2, seed=7):
     horizon = START + pd.Timedelta(days=days)
     silent = whole["row"].isin(away.loc[away["ongoing"], "row"])
     fleet = whole.join(ended, on="row").assign(
-        environment="Azure", known_s=days * 86400.0, note="", state=np.where(silent, "silent", "reporting"),
-    )  # fmt: skip
+        environment="Azure",
+        known_s=days * 86400.0,
+        note="",
+        state=np.where(silent, "silent", "reporting"),
+    )
     fleet["active_s"] = (fleet["last_seen"] - fleet["first_seen"]).dt.total_seconds()
     changed = away[away["cause"] == "upgrade"]
     changes = changed.assign(kind="upgrade", last_old=changed["start_earliest"], first_new=changed["end_latest"])
     proof, events = _evidence(away), _events(away, rng)
     away["evidence"] = ["; ".join(statements) for statements in rendered(away, proof)]
-    tables = {"machines": fleet, "transitions": changes, "outages": away, "gaps": _gaps(away, rng),
-              "events": events, "sources": _sources(events), "evidence": proof}  # fmt: skip
+    tables = {
+        "machines": fleet,
+        "transitions": changes,
+        "outages": away,
+        "gaps": _gaps(away, rng),
+        "events": events,
+        "sources": _sources(events),
+        "evidence": proof,
+    }
     tables = {name: result(name, tables[name].drop(columns="row", errors="ignore")) for name in TABLES}
     return Analysis(
-        window(START, horizon), **tables, runs=runs.drop(columns="row"), samples=_samples(away),
-        activity=_activity(tables), run=_run(horizon),
-    )  # fmt: skip
+        window(START, horizon),
+        **tables,
+        runs=runs.drop(columns="row"),
+        samples=_samples(away),
+        activity=_activity(tables),
+        run=_run(horizon),
+    )
 
 
 def _machines(count):
@@ -165,11 +183,19 @@ def _gaps(away, rng):
     for data_type, stream, every in _STREAMS:
         back = pd.to_timedelta(rng.uniform(0, every, len(away)).round(3), unit="s")
         lost = (away["downtime_s"].fillna(86400.0) / every).astype("int64").mask(away["cause"] == "disconnected", 0)
-        parts.append(away[[*_MACHINE, "row", "cause", "ongoing"]].assign(
-            outage_start=away["start_earliest"], data_type=data_type, stream=stream, interval_s=every + 0.003,
-            last_before=away["start_earliest"] - back, first_after=away["end_latest"] + back, lost=lost, lost_low=lost,
-            lost_high=lost + (rng.random(len(away)) < 0.1),
-        ))  # fmt: skip
+        parts.append(
+            away[[*_MACHINE, "row", "cause", "ongoing"]].assign(
+                outage_start=away["start_earliest"],
+                data_type=data_type,
+                stream=stream,
+                interval_s=every + 0.003,
+                last_before=away["start_earliest"] - back,
+                first_after=away["end_latest"] + back,
+                lost=lost,
+                lost_low=lost,
+                lost_high=lost + (rng.random(len(away)) < 0.1),
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -177,14 +203,19 @@ def _events(away, rng):
     verdicts = np.array(["none_expected", "recovered", "possible_loss", "undetermined"])
     parts = [
         away[[*_MACHINE, "row", "cause"]].assign(
-            outage_start=away["start_earliest"], data_type=data_type, source=source,
+            outage_start=away["start_earliest"],
+            data_type=data_type,
+            source=source,
             rows_inside=rng.integers(0, 9, len(away)),
-            expected=rng.exponential(4, len(away)), max_delay_s=rng.exponential(200, len(away)),
-            verdict=verdicts[rng.choice(4, len(away), p=[0.55, 0.43, 0.01, 0.01])], p_value=rng.random(len(away)),
-            silent_from=away["start_earliest"], silent_to=away["end_latest"],
+            expected=rng.exponential(4, len(away)),
+            max_delay_s=rng.exponential(200, len(away)),
+            verdict=verdicts[rng.choice(4, len(away), p=[0.55, 0.43, 0.01, 0.01])],
+            p_value=rng.random(len(away)),
+            silent_from=away["start_earliest"],
+            silent_to=away["end_latest"],
         )
         for data_type, source in (("Syslog", "cron"), ("AppLog_CL", ""))
-    ]  # fmt: skip
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -215,25 +246,45 @@ def _activity(tables):
     """Give the operations among the evidence, each with the outage that it lies beside."""
     own = of_outages(tables["evidence"], tables["outages"])
     own = own[own["operation"] != ""]
-    return pd.DataFrame({
-        "operation": own["operation"], "target": own["resource_id"], "base": own["resource_id"],
-        "began": own["time"], "ended": own["time"] + pd.Timedelta(seconds=30), "status": own["status"],
-        "caller": own["actor"], "correlation": [hashlib.md5(str(n).encode()).hexdigest() for n in own.index],
-        "actor": own["actor"], "kind": own["kind"], "text": own["text"], "outage": own["outage"],
-        "role": np.where(own["kind"] == "agent_write", "attempt", "power"),
-    }).reset_index(drop=True)  # fmt: skip
+    return pd.DataFrame(
+        {
+            "operation": own["operation"],
+            "target": own["resource_id"],
+            "base": own["resource_id"],
+            "began": own["time"],
+            "ended": own["time"] + pd.Timedelta(seconds=30),
+            "status": own["status"],
+            "caller": own["actor"],
+            "correlation": [hashlib.md5(str(n).encode()).hexdigest() for n in own.index],
+            "actor": own["actor"],
+            "kind": own["kind"],
+            "text": own["text"],
+            "outage": own["outage"],
+            "role": np.where(own["kind"] == "agent_write", "attempt", "power"),
+        }
+    ).reset_index(drop=True)
 
 
 def _run(horizon):
     text = "Heartbeat\n" + "| extend text = 'as long as a list of machines'\n" * 400
     query = {"name": "heartbeats", "text": text, "rows": 40_000, "bytes": 2_000_000, "seconds": 2.5, "retries": 0}
     return {
-        "amakit": "0", "workspace": "drawn", "synthetic": True, "start": iso(START), "end": iso(horizon),
-        "horizon": iso(horizon), "machines": [], "versions": {"pandas": pd.__version__}, "unknown": [],
-        "missing_tables": [], "inputs_sha256": "0" * 64,
-        "queries": [query | {"name": f"heartbeats {n}", "sha256": hashlib.sha256(str(n).encode()).hexdigest()}
-                    for n in range(150)],
-    }  # fmt: skip
+        "amakit": "0",
+        "workspace": "drawn",
+        "synthetic": True,
+        "start": iso(START),
+        "end": iso(horizon),
+        "horizon": iso(horizon),
+        "machines": [],
+        "versions": {"pandas": pd.__version__},
+        "unknown": [],
+        "missing_tables": [],
+        "inputs_sha256": "0" * 64,
+        "queries": [
+            query | {"name": f"heartbeats {n}", "sha256": hashlib.sha256(str(n).encode()).hexdigest()}
+            for n in range(150)
+        ],
+    }
 
 
 # -- measuring --------------------------------------------------------------------------------------------------
@@ -345,15 +396,28 @@ def opened(page, executable="/usr/bin/chromium", pictures=None, dark=False):
             for number, chart in enumerate(sheet.locator("figure").all(), 1):
                 chart.screenshot(path=f"{pictures}-{number}.png")
         sheet.evaluate("window.scrollTo(0, 0)")
-        told["scroll"] = _longest(sheet, lambda: [(sheet.mouse.wheel(0, 800), sheet.wait_for_timeout(30))
-                                                  for _ in range(60)])  # fmt: skip
+        told["scroll"] = _longest(
+            sheet, lambda: [(sheet.mouse.wheel(0, 800), sheet.wait_for_timeout(30)) for _ in range(60)]
+        )
         told["hover"] = 0
         for chart in sheet.locator(".drawn").all():
             chart.scroll_into_view_if_needed()
             box = chart.bounding_box()
-            told["hover"] = max(told["hover"], _longest(sheet, lambda box=box: [
-                (sheet.mouse.move(box["x"] + box["width"] * part, box["y"] + box["height"] * (0.3 + part / 2)),
-                 sheet.wait_for_timeout(30)) for part in np.linspace(0.1, 0.9, 25)]))  # fmt: skip
+            told["hover"] = max(
+                told["hover"],
+                _longest(
+                    sheet,
+                    lambda box=box: [
+                        (
+                            sheet.mouse.move(
+                                box["x"] + box["width"] * part, box["y"] + box["height"] * (0.3 + part / 2)
+                            ),
+                            sheet.wait_for_timeout(30),
+                        )
+                        for part in np.linspace(0.1, 0.9, 25)
+                    ],
+                ),
+            )
         browser.close()
     return told
 
@@ -375,8 +439,10 @@ def main():
     asked.add_argument("--out", default=tempfile.gettempdir() + "/amakit-pages")
     asked.add_argument("--pictures", action="store_true", help="take pictures of each page, light and dark")
     given = asked.parse_args()
-    print("| machines | upgrades | page | cells s | slowest cell | report s | MB | load ms | drawn ms | scroll ms "
-          "| hover ms | heap MB | nodes | rows | traces | points |")  # fmt: skip
+    print(
+        "| machines | upgrades | page | cells s | slowest cell | report s | MB | load ms | drawn ms | scroll ms "
+        "| hover ms | heap MB | nodes | rows | traces | points |"
+    )
     print("| --: " * 2 + "| --- " + "| --: | --- " + "| --: " * 11 + "|")
     for count in map(int, given.machines.split(",")):
         analysis = fleet(count, given.days, given.upgrades)
@@ -392,11 +458,14 @@ def main():
                 for dark in (False, True):
                     opened(page, pictures=out / f"{notebook}-{'dark' if dark else 'light'}", dark=dark)
             told = {name: round(value or 0) for name, value in told.items()}
-            print(f"| {count:,} | {upgrades:,} | {notebook} | {sum(s for s, _ in took):.1f} | {took[0][0]:.1f} "
-                  f"`{took[0][1]}` | {seconds:.1f} | {page.stat().st_size / 1e6:.2f} | {told['load']} "
-                  f"| {told['drawn']} | {told['scroll']} "
-                  f"| {told['hover']} | {told['heap']} | {told['nodes']:,} | {told['rows']:,} "
-                  f"| {told['traces']} | {told['points']:,} |", flush=True)  # fmt: skip
+            print(
+                f"| {count:,} | {upgrades:,} | {notebook} | {sum(s for s, _ in took):.1f} | {took[0][0]:.1f} "
+                f"`{took[0][1]}` | {seconds:.1f} | {page.stat().st_size / 1e6:.2f} | {told['load']} "
+                f"| {told['drawn']} | {told['scroll']} "
+                f"| {told['hover']} | {told['heap']} | {told['nodes']:,} | {told['rows']:,} "
+                f"| {told['traces']} | {told['points']:,} |",
+                flush=True,
+            )
             (out / f"{notebook}.json").write_text(json.dumps({"cells": took} | told, indent=1))
 
 

@@ -56,15 +56,19 @@ def race(folder, contenders, rounds):
     own = medians[contenders[0]]
     for name, found in runs.items():
         spread = f"{min(run[0] for run in found):.1f} to {max(run[0] for run in found):.1f}"
-        yield (f"| {folder.name} | {name} | {medians[name]:.1f} | {spread} | {medians[name] / own:.2f} "
-               f"| {max(run[1] for run in found):.2f} | {found[-1][2]} |")  # fmt: skip
+        yield (
+            f"| {folder.name} | {name} | {medians[name]:.1f} | {spread} | {medians[name] / own:.2f} "
+            f"| {max(run[1] for run in found):.2f} | {found[-1][2]} |"
+        )
 
 
 def machine():
     """Say on what the figures were taken."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("amakit", "duckdb", "duckdb-kql", "pandas", "polars"))
-    return (f"{dt.date.today()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python "
-            f"{platform.python_version()}, {libraries}")  # fmt: skip
+    return (
+        f"{dt.date.today()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python "
+        f"{platform.python_version()}, {libraries}"
+    )
 
 
 def main():

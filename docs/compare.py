@@ -77,12 +77,19 @@ def figures(found):
     at = spacing.idxmax()
     every = pd.date_range(*day, freq="min", inclusive="left")
     return {
-        "true": true, "lost": int(lost), "got": got, "gap": gap, "hours": hours, "alert": alert,
+        "true": true,
+        "lost": int(lost),
+        "got": got,
+        "gap": gap,
+        "hours": hours,
+        "alert": alert,
         "empty": len(every.difference(minutes)),
         "near": len(every[(every >= true.start.floor("min")) & (every <= true.end)].difference(minutes)),
-        "last": beats[at - 1], "first": beats[at], "spacing_s": spacing[at].total_seconds(),
+        "last": beats[at - 1],
+        "first": beats[at],
+        "spacing_s": spacing[at].total_seconds(),
         "usual_s": spacing.median().total_seconds(),
-    }  # fmt: skip
+    }
 
 
 def biases(found):
@@ -108,13 +115,17 @@ def biases(found):
                 continue
             whole = gap["first_after"].iloc[0].floor("h") - gap["last_before"].iloc[0].floor("h")
             length = (true.end - true.start).total_seconds()
-            rows.append({
-                "true": length, "next_last": silence.iloc[0], "amakit": got.downtime_s,
-                "gap_less_interval": (silence - gap["interval_s"]).iloc[0],
-                "inside": got.downtime_low_s <= length <= got.downtime_high_s,
-                "alert": "fires" if silence.iloc[0] >= 600 else "depends" if silence.iloc[0] >= 300 else "misses",
-                "hour": whole > pd.Timedelta(hours=1),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "true": length,
+                    "next_last": silence.iloc[0],
+                    "amakit": got.downtime_s,
+                    "gap_less_interval": (silence - gap["interval_s"]).iloc[0],
+                    "inside": got.downtime_low_s <= length <= got.downtime_high_s,
+                    "alert": "fires" if silence.iloc[0] >= 600 else "depends" if silence.iloc[0] >= 300 else "misses",
+                    "hour": whole > pd.Timedelta(hours=1),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -125,29 +136,55 @@ def page(found, markdown):
     length = (true.end - true.start).total_seconds()
     rows = [
         ("the truth", f"the agent was away for {length:.1f} s, {f['lost']} heartbeats were lost", "–"),
-        ("amakit", f"{got.downtime_s:.1f} s, between {got.downtime_low_s:.1f} and {got.downtime_high_s:.1f}; "
-         f"{gap.lost} heartbeats lost ({gap.lost_low} to {gap.lost_high}); cause `{got.cause}`, {got.from_version} to "
-         f"{got.to_version}", f"{got.downtime_s - length:+.1f} s"),
-        ("share of hours with a heartbeat", f"{f['hours'].Share:.0f} % available; the emptiest hour held "
-         f"{f['hours'].Fewest} heartbeats", "not seen" if f["hours"].Share == 100 else "seen"),
-        ("alert: none in 5 minutes, evaluated every 5", f"fired at {f['alert'].Fired} of {f['alert'].Evaluations} "
-         f"evaluations; the fewest heartbeats in a window were {f['alert'].Fewest}",
-         "not seen" if not f["alert"].Fired else "seen"),
-        ("count per minute, as a panel draws it", f"{f['near']} empty minutes in the upgrade; {f['empty']} that day",
-         f"{60 * f['near'] - length:+.1f} s"),
+        (
+            "amakit",
+            f"{got.downtime_s:.1f} s, between {got.downtime_low_s:.1f} and {got.downtime_high_s:.1f}; "
+            f"{gap.lost} heartbeats lost ({gap.lost_low} to {gap.lost_high}); cause `{got.cause}`, "
+            f"{got.from_version} to {got.to_version}",
+            f"{got.downtime_s - length:+.1f} s",
+        ),
+        (
+            "share of hours with a heartbeat",
+            f"{f['hours'].Share:.0f} % available; the emptiest hour held {f['hours'].Fewest} heartbeats",
+            "not seen" if f["hours"].Share == 100 else "seen",
+        ),
+        (
+            "alert: none in 5 minutes, evaluated every 5",
+            f"fired at {f['alert'].Fired} of {f['alert'].Evaluations} "
+            f"evaluations; the fewest heartbeats in a window were {f['alert'].Fewest}",
+            "not seen" if not f["alert"].Fired else "seen",
+        ),
+        (
+            "count per minute, as a panel draws it",
+            f"{f['near']} empty minutes in the upgrade; {f['empty']} that day",
+            f"{60 * f['near'] - length:+.1f} s",
+        ),
         ("`next − last`, as `diff()` gives it", f"{f['spacing_s']:.1f} s", f"{f['spacing_s'] - length:+.1f} s"),
         ("`gap − T`", f"{f['spacing_s'] - f['usual_s']:.1f} s", f"{f['spacing_s'] - f['usual_s'] - length:+.1f} s"),
-    ]  # fmt: skip
+    ]
     errors = [
-        (name, f"{(b[column] - b['true']).mean():+.1f}", f"{(b[column] - b['true']).abs().median():.1f}",
-         f"{(b[column] - b['true']).min():+.1f} to {(b[column] - b['true']).max():+.1f}")
-        for name, column in (("`next − last`", "next_last"), ("`gap − T`", "gap_less_interval"),
-                             ("amakit, `downtime_s`", "amakit"))
-    ]  # fmt: skip
+        (
+            name,
+            f"{(b[column] - b['true']).mean():+.1f}",
+            f"{(b[column] - b['true']).abs().median():.1f}",
+            f"{(b[column] - b['true']).min():+.1f} to {(b[column] - b['true']).max():+.1f}",
+        )
+        for name, column in (
+            ("`next − last`", "next_last"),
+            ("`gap − T`", "gap_less_interval"),
+            ("amakit, `downtime_s`", "amakit"),
+        )
+    ]
     day, alerts = (true.start.floor("D"), true.start.ceil("D")), b["alert"].value_counts()
-    texts = "\n\n".join(f"### {title}\n\n```kusto\n{rendered(name, *day)}\n```" for title, name in (
-        ("Share of hours with a heartbeat", "availability"), ("No heartbeat in five minutes", "alert"),
-        ("Count per minute", "minutes"), ("Heartbeats, for `diff()`", "beats")))  # fmt: skip
+    texts = "\n\n".join(
+        f"### {title}\n\n```kusto\n{rendered(name, *day)}\n```"
+        for title, name in (
+            ("Share of hours with a heartbeat", "availability"),
+            ("No heartbeat in five minutes", "alert"),
+            ("Count per minute", "minutes"),
+            ("Heartbeats, for `diff()`", "beats"),
+        )
+    )
     return f"""# What other tools see of the same upgrade
 
 `{MACHINE}` of the demo fleet (synthetic, seed 1) was upgraded from {true.from_version} to {true.to_version} on

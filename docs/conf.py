@@ -43,8 +43,19 @@ html_static_path = ["_static"]
 html_css_files = ["amakit.css"]
 html_show_sourcelink = html_copy_source = False
 # Pages without neighbours need no list of them beside.
-html_sidebars = {page: [] for page in ("index", "tutorial", "method", "glossary", "changelog", "contributing",
-                                       "_generated/other_tools", "_generated/charts")}  # fmt: skip
+html_sidebars = {
+    page: []
+    for page in (
+        "index",
+        "tutorial",
+        "method",
+        "glossary",
+        "changelog",
+        "contributing",
+        "_generated/other_tools",
+        "_generated/charts",
+    )
+}
 html_theme_options = {
     "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],

@@ -41,9 +41,18 @@ DEMO = "2026-03-02", "2026-03-16"
 def write(folder):
     """Write each page into a folder, and leave alone what has not changed, so that Sphinx reads it only once."""
     folder.mkdir(exist_ok=True)
-    pages = {"columns": columns, "queries": kql, "python": names, "charts": charts, "other_tools": others,
-             "scores": scores, "exports": exports, "embedded": embedded, "event_power": event_power,
-             "counts": counts}  # fmt: skip
+    pages = {
+        "columns": columns,
+        "queries": kql,
+        "python": names,
+        "charts": charts,
+        "other_tools": others,
+        "scores": scores,
+        "exports": exports,
+        "embedded": embedded,
+        "event_power": event_power,
+        "counts": counts,
+    }
     for name, page in pages.items():
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -61,13 +70,31 @@ def event_power():
         for lost in (0.0, 0.2, 0.5, 0.8, 1.0):
             inside = rng.binomial(rng.poisson(expected, draws), 1 - lost)
             few = sources.tail(inside, mean, spread, (around <= inside[:, None]).mean(axis=1))
-            found = pd.DataFrame({
-                "cause": "upgrade", "ongoing": False, "apart": False, "rows_inside": inside, "expected": mean,
-                "spread": spread, "carried": True, "inside_probability": few, "hours_probability": 1.0, "bins": bins,
-                "replayed": False, "stamped": False, "covered": True, "silence_probability": 1.0,
-                "after_probability": 1.0, "before_probability": 1.0, "returned": True, "records_probability": np.nan,
-                "records_whole": False, "outage": range(draws), "data_type": "Syslog",
-            })  # fmt: skip
+            found = pd.DataFrame(
+                {
+                    "cause": "upgrade",
+                    "ongoing": False,
+                    "apart": False,
+                    "rows_inside": inside,
+                    "expected": mean,
+                    "spread": spread,
+                    "carried": True,
+                    "inside_probability": few,
+                    "hours_probability": 1.0,
+                    "bins": bins,
+                    "replayed": False,
+                    "stamped": False,
+                    "covered": True,
+                    "silence_probability": 1.0,
+                    "after_probability": 1.0,
+                    "before_probability": 1.0,
+                    "returned": True,
+                    "records_probability": np.nan,
+                    "records_whole": False,
+                    "outage": range(draws),
+                    "data_type": "Syslog",
+                }
+            )
             said = sources.judge(found)
             cells.append(
                 f"{said.isin(LOST).mean():.0%}"
@@ -75,15 +102,25 @@ def event_power():
             )
         rows.append((expected, *cells))
     table = markdown(rows, ["rows expected", "none lost", "20 % lost", "50 %", "80 %", "100 %"])
-    figure = go.Figure([
-        go.Scatter(name=f"{expected} expected", x=[0, 20, 50, 80, 100], mode="lines+markers",
-                   y=[float(cell.partition(" %")[0].partition("%")[0]) for cell in cells])
-        for expected, *cells in rows
-    ])  # fmt: skip
+    figure = go.Figure(
+        [
+            go.Scatter(
+                name=f"{expected} expected",
+                x=[0, 20, 50, 80, 100],
+                mode="lines+markers",
+                y=[float(cell.partition(" %")[0].partition("%")[0]) for cell in cells],
+            )
+            for expected, *cells in rows
+        ]
+    )
     figure.update_layout(
-        title_text="How often a loss is said to be one", template=amakit.charts.theme(), colorway=COLOURS[1:6],
-        xaxis_title_text="share of the rows that was lost, %", yaxis_title_text="said to be a loss, %", height=380,
-    )  # fmt: skip
+        title_text="How often a loss is said to be one",
+        template=amakit.charts.theme(),
+        colorway=COLOURS[1:6],
+        xaxis_title_text="share of the rows that was lost, %",
+        yaxis_title_text="said to be a loss, %",
+        height=380,
+    )
     drawn = picture(json.loads(figure.to_json()), prefix="power").decode("utf-8")
     return f'{table}\n\n```{{raw}} html\n<div class="chart">{drawn}</div>\n```'
 
@@ -125,11 +162,14 @@ def kql():
     )
     parts = ["# Packaged queries", (HERE / "parts" / "queries.md").read_text(encoding="utf-8"), overview]
     for q in every:
-        takes = markdown([(f"`{n}`", kind, said) for n, (kind, said) in q.parameters.items()],
-                         ["parameter", "type", "meaning"])  # fmt: skip
+        takes = markdown(
+            [(f"`{n}`", kind, said) for n, (kind, said) in q.parameters.items()], ["parameter", "type", "meaning"]
+        )
         gives = ", ".join(f"`{name}` {kind}" for name, kind in q.returns.items())
-        parts.append(f"({q.name})=\n## `{q.name}`\n\n{q.question}\n\n{takes if q.parameters else ''}\n\n"
-                     f"Gives {gives}.\n\nCost: {q.cost}\n\n```kusto\n{q.text}\n```")  # fmt: skip
+        parts.append(
+            f"({q.name})=\n## `{q.name}`\n\n{q.question}\n\n{takes if q.parameters else ''}\n\n"
+            f"Gives {gives}.\n\nCost: {q.cost}\n\n```kusto\n{q.text}\n```"
+        )
     return "\n\n".join(parts)
 
 
@@ -137,8 +177,11 @@ def names():
     """List the public names, each with a page of its own that is made from its docstring."""
     public = {name: getattr(amakit, name) for name in amakit.__all__}
     plain = sorted(name for name, thing in public.items() if not isinstance(thing, ModuleType))
-    parts = ["# Python", "`import amakit` costs next to nothing: each name is imported when it is first used.",
-             _listed("amakit", plain)]  # fmt: skip
+    parts = [
+        "# Python",
+        "`import amakit` costs next to nothing: each name is imported when it is first used.",
+        _listed("amakit", plain),
+    ]
     for name, module in public.items():
         if isinstance(module, ModuleType):
             parts.append(f"## `amakit.{name}`\n\n{inspect.getdoc(module).splitlines()[0]}")
@@ -172,8 +215,10 @@ def charts():
         if hasattr(figure, "to_plotly_json"):
             drawn = picture(json.loads(figure.to_json()), prefix=name).decode("utf-8")
             said = inspect.getdoc(chart).partition("\n\nParameters")[0]
-            parts.append(f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
-                         f"```{{raw}} html\n<div class=\"chart\">{drawn}</div>\n```")  # fmt: skip
+            parts.append(
+                f"## `{name}`\n\n{said}\n\n```python\namakit.charts.{name}(found)\n```\n\n"
+                f'```{{raw}} html\n<div class="chart">{drawn}</div>\n```'
+            )
     return "\n\n".join(parts)
 
 
@@ -187,21 +232,30 @@ def exports():
     read = [(form.name, f"`{form.how}`") for form in FORMS if not form.refusal]
     refused = [(form.name, form.how, f"FILE {form.refusal}") for form in REFUSED]
     dates = [(form.name, f"`{form.example}`", ORDER[form.order]) for form in (*DATES, *INSTANTS)]
-    return "\n\n".join([
-        "## What is read", markdown(dict.fromkeys(read), ["`amakit check` calls it", "how it is made"]),
-        "## What is refused, and with which sentence", markdown(refused, ["form", "how it is made", "sentence"]),
-        "## How dates are read", (HERE / "parts" / "dates.md").read_text(encoding="utf-8"),
-        markdown(dates, ["form", "example", "read"]),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            "## What is read",
+            markdown(dict.fromkeys(read), ["`amakit check` calls it", "how it is made"]),
+            "## What is refused, and with which sentence",
+            markdown(refused, ["form", "how it is made", "sentence"]),
+            "## How dates are read",
+            (HERE / "parts" / "dates.md").read_text(encoding="utf-8"),
+            markdown(dates, ["form", "example", "read"]),
+        ]
+    )
 
 
 def scores():
     """Show the figures that `tests/scores.py` printed, as two tables: shares that were right, and widths."""
-    texts = {fleet: (HERE / "figures" / f"scores_{fleet}.txt").read_text(encoding="utf-8").split("\n\n")
-             for fleet in ("simulator", "demo")}  # fmt: skip
+    texts = {
+        fleet: (HERE / "figures" / f"scores_{fleet}.txt").read_text(encoding="utf-8").split("\n\n")
+        for fleet in ("simulator", "demo")
+    }
     read = {fleet: dict(map(_share, blocks[0].splitlines()[1:])) for fleet, blocks in texts.items()}
-    rows = [(name, target, value, count, *read["demo"][name][1:])
-            for name, (target, value, count) in read["simulator"].items()]  # fmt: skip
+    rows = [
+        (name, target, value, count, *read["demo"][name][1:])
+        for name, (target, value, count) in read["simulator"].items()
+    ]
     head = ["figure", "asked", "simulator", "of", "`amakit demo`", "of"]
     wide = {fleet: dict(map(_median, blocks[1].splitlines()[1:])) for fleet, blocks in texts.items()}
     widths = [(name, value, wide["demo"][name]) for name, value in wide["simulator"].items()]
@@ -227,9 +281,13 @@ def embedded():
     examples = json.loads((HERE.parent / "tests" / "embedded" / "documented.json").read_text(encoding="utf-8"))
     tried = Counter(example["page"].removesuffix("-function").removesuffix("-operator") for example in examples)
     here, not_here = supported(), refused()
-    rows = [(kind, ", ".join(f"`{n}`" for n in sorted(here[kind])), ", ".join(f"`{n}`" for n in sorted(not_here[kind])))
-            for kind in here]  # fmt: skip
+    rows = [
+        (kind, ", ".join(f"`{n}`" for n in sorted(here[kind])), ", ".join(f"`{n}`" for n in sorted(not_here[kind])))
+        for kind in here
+    ]
     pages = ", ".join(f"{page} ({n})" for page, n in sorted(tried.items()))
-    return (HERE / "parts" / "embedded.md").read_text(encoding="utf-8").format(
-        table=markdown(rows, ["", "has", "refuses"]), examples=len(examples), pages=pages
-    )  # fmt: skip
+    return (
+        (HERE / "parts" / "embedded.md")
+        .read_text(encoding="utf-8")
+        .format(table=markdown(rows, ["", "has", "refuses"]), examples=len(examples), pages=pages)
+    )

@@ -229,8 +229,18 @@ class Faulty(ThreadingHTTPServer):
 
     def commanded(self, text):
         """Answer a command as Log Analytics does, whose parser knows few of them and no operator behind one."""
-        name = next((n for n, form in {"schema": r"\.show database \['\w+'\] schema as json", "tables": r"\.show tables",
-                    "databases": r"\.show databases"}.items() if re.fullmatch(form, text)), "")  # fmt: skip
+        name = next(
+            (
+                n
+                for n, form in {
+                    "schema": r"\.show database \['\w+'\] schema as json",
+                    "tables": r"\.show tables",
+                    "databases": r"\.show databases",
+                }.items()
+                if re.fullmatch(form, text)
+            ),
+            "",
+        )
         if name not in self.commands:
             words = (
                 f'management command parsing failed: Expected "(", "identity" or end of input but {text[-1]!r} found.'
@@ -376,8 +386,11 @@ def as_logs(frames, permissions=None):
     body = {"tables": tables} | ({"permissions": permissions} if permissions is not None else {})
     if frames[-1].get("HasErrors") or bad or (found and errors):
         words = json.dumps([frames[-1].get("OneApiErrors"), bad, errors])
-        body["error"] = {"code": "PartialError", "message": "There were some errors when processing your query.", "details": [
-            {"code": "EngineError", "message": words}]}  # fmt: skip
+        body["error"] = {
+            "code": "PartialError",
+            "message": "There were some errors when processing your query.",
+            "details": [{"code": "EngineError", "message": words}],
+        }
     return json.dumps(body)
 
 

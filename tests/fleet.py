@@ -21,8 +21,11 @@ def beats(computer, stretches, interval=60.0, resource=None, os_type="Windows", 
     return pd.concat(parts, ignore_index=True).assign(
         Computer=computer,
         _ResourceId=f"/subscriptions/0/resourceGroups/rg/VM/{computer}" if resource is None else resource,
-        OSType=os_type, ComputerEnvironment="Azure", Category=category, SourceComputerId=source,
-    )  # fmt: skip
+        OSType=os_type,
+        ComputerEnvironment="Azure",
+        Category=category,
+        SourceComputerId=source,
+    )
 
 
 def write(folder, **tables):
@@ -52,8 +55,9 @@ def changes_by_walking(heartbeat):
         for row in rows.itertuples():
             if previous is not None and numbers(previous.Version) != numbers(row.Version):
                 kind = "upgrade" if numbers(row.Version) > numbers(previous.Version) else "downgrade"
-                found.append((resource, computer, previous.Version, row.Version, kind,
-                              previous.TimeGenerated, row.TimeGenerated))  # fmt: skip
+                found.append(
+                    (resource, computer, previous.Version, row.Version, kind, previous.TimeGenerated, row.TimeGenerated)
+                )
             previous = row
     return sorted(found, key=lambda change: (change[1], change[0], change[5]))
 
@@ -73,19 +77,28 @@ def every(interval, start, end, without=(), phase=0.0, jitter=0.0, seed=0):
 def heartbeats(computer, times, version="1.38.0", **columns):
     """Heartbeats of one agent at given times; other columns replace the usual ones."""
     usual = {
-        "Computer": computer, "Version": version, "OSType": "Windows", "ComputerEnvironment": "Azure", "Category": AMA,
+        "Computer": computer,
+        "Version": version,
+        "OSType": "Windows",
+        "ComputerEnvironment": "Azure",
+        "Category": AMA,
         "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}",
-        "SourceComputerId": f"agent-{computer}", "VMUUID": f"vm-{computer}",
-    }  # fmt: skip
+        "SourceComputerId": f"agent-{computer}",
+        "VMUUID": f"vm-{computer}",
+    }
     return pd.DataFrame({"TimeGenerated": pd.Series(times).reset_index(drop=True)}).assign(**(usual | columns))
 
 
 def counters(computer, times, name="% Processor Time", **columns):
     """Samples of one performance counter at given times; other columns replace the usual ones."""
     usual = {
-        "Computer": computer, "ObjectName": "Processor", "CounterName": name, "InstanceName": "_Total",
-        "CounterValue": 1.0, "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}",
-    }  # fmt: skip
+        "Computer": computer,
+        "ObjectName": "Processor",
+        "CounterName": name,
+        "InstanceName": "_Total",
+        "CounterValue": 1.0,
+        "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}",
+    }
     return pd.DataFrame({"TimeGenerated": pd.Series(times).reset_index(drop=True)}).assign(**(usual | columns))
 
 
@@ -98,7 +111,8 @@ def analyzed(folder, start, end, machines=None, **tables):
     """Write tables, some of them lists of frames, and analyse them."""
     import amakit
 
-    frames = {name: pd.concat(rows, ignore_index=True) if isinstance(rows, list) else rows
-              for name, rows in tables.items()}  # fmt: skip
+    frames = {
+        name: pd.concat(rows, ignore_index=True) if isinstance(rows, list) else rows for name, rows in tables.items()
+    }
     with amakit.connect(write(folder, **frames)) as workspace:
         return amakit.analyze(workspace, start, end, machines)

@@ -24,8 +24,15 @@ def vm(name, group="rg"):
 def release(version, earliest, latest=None, os_type="Linux", bad=False):
     first = pd.Timestamp(earliest, tz="UTC")
     latest = first if latest is None else pd.Timestamp(latest, tz="UTC")
-    return {"os_type": os_type, "version": version, "released_earliest": first, "released_latest": latest,
-            "known_bad": bad, "note": "", "source": ""}  # fmt: skip
+    return {
+        "os_type": os_type,
+        "version": version,
+        "released_earliest": first,
+        "released_latest": latest,
+        "known_bad": bad,
+        "note": "",
+        "source": "",
+    }
 
 
 def releases(*rows):
@@ -36,46 +43,101 @@ def releases(*rows):
 
 def run(computer, version, first, last, resource=None, os_type="Linux"):
     """One version of one machine; ends are days after the start."""
-    return {"resource_id": vm(computer) if resource is None else resource, "computer": computer, "os_type": os_type,
-            "line": 0, "version": version, "spelled_first": version, "first": days(first), "last": days(last),
-            "beats": 10}  # fmt: skip
+    return {
+        "resource_id": vm(computer) if resource is None else resource,
+        "computer": computer,
+        "os_type": os_type,
+        "line": 0,
+        "version": version,
+        "spelled_first": version,
+        "first": days(first),
+        "last": days(last),
+        "beats": 10,
+    }
 
 
 def stop(computer, begin, end, cause="machine_stopped", resource=None, os_type="Linux", pair=("1", "1")):
     """An outage; ``end`` is None where it goes on."""
     begin, end = days(begin), pd.NaT if end is None else days(end)
     length = (end - begin).total_seconds()
-    return {"resource_id": vm(computer) if resource is None else resource, "computer": computer, "os_type": os_type,
-            "cause": cause, "from_version": pair[0], "to_version": pair[1], "start_earliest": begin,
-            "start_latest": begin, "end_earliest": end, "end_latest": end, "downtime_s": length,
-            "downtime_low_s": length, "downtime_high_s": length, "ongoing": pd.isna(end), "evidence": ""}  # fmt: skip
+    return {
+        "resource_id": vm(computer) if resource is None else resource,
+        "computer": computer,
+        "os_type": os_type,
+        "cause": cause,
+        "from_version": pair[0],
+        "to_version": pair[1],
+        "start_earliest": begin,
+        "start_latest": begin,
+        "end_earliest": end,
+        "end_latest": end,
+        "downtime_s": length,
+        "downtime_low_s": length,
+        "downtime_high_s": length,
+        "ongoing": pd.isna(end),
+        "evidence": "",
+    }
 
 
 def gap(computer, begin, end, cause="unexplained", lost=3):
-    return {"resource_id": vm(computer), "computer": computer, "cause": cause, "outage_start": days(begin),
-            "data_type": "Heartbeat", "stream": "", "interval_s": 60.0, "last_before": days(begin),
-            "first_after": days(end), "lost": lost, "lost_low": lost, "lost_high": lost, "ongoing": False}  # fmt: skip
+    return {
+        "resource_id": vm(computer),
+        "computer": computer,
+        "cause": cause,
+        "outage_start": days(begin),
+        "data_type": "Heartbeat",
+        "stream": "",
+        "interval_s": 60.0,
+        "last_before": days(begin),
+        "first_after": days(end),
+        "lost": lost,
+        "lost_low": lost,
+        "lost_high": lost,
+        "ongoing": False,
+    }
 
 
 def analysis(runs, outages=(), gaps=(), length=40.0, silent=()):
     """An analysis of so many days; machines whose computer is in ``silent`` do not report at its end."""
     runs = pd.DataFrame(runs).sort_values(["computer", "resource_id", "first"], ignore_index=True, kind="stable")
     own = runs.groupby(["resource_id", "computer"])
-    machines = own.agg(os_type=("os_type", "last"), version=("version", "last"), first_seen=("first", "min"),
-                       last_seen=("last", "max")).reset_index()  # fmt: skip
+    machines = own.agg(
+        os_type=("os_type", "last"), version=("version", "last"), first_seen=("first", "min"), last_seen=("last", "max")
+    ).reset_index()
     machines["state"] = np.where(machines["computer"].isin(list(silent)), "silent", "reporting")
     machines["known_s"] = (days(length) - machines["first_seen"]).dt.total_seconds()
     machines = machines.assign(environment="Azure", active_s=machines["known_s"], note="")
     changes = versions.transitions(runs).assign(cause="upgrade")
-    table = {"machines": machines, "transitions": changes, "outages": pd.DataFrame(list(outages), columns=list(RESULTS["outages"])),
-             "gaps": pd.DataFrame(list(gaps), columns=list(RESULTS["gaps"])),
-             **{name: pd.DataFrame(columns=list(RESULTS[name])) for name in ("events", "sources", "evidence")}}  # fmt: skip
+    table = {
+        "machines": machines,
+        "transitions": changes,
+        "outages": pd.DataFrame(list(outages), columns=list(RESULTS["outages"])),
+        "gaps": pd.DataFrame(list(gaps), columns=list(RESULTS["gaps"])),
+        **{name: pd.DataFrame(columns=list(RESULTS[name])) for name in ("events", "sources", "evidence")},
+    }
     horizon = days(length).isoformat().replace("+00:00", "Z")
-    record = {"amakit": "0", "workspace": "w", "synthetic": False, "start": "2026-01-01T00:00:00Z", "end": horizon,
-              "horizon": horizon, "machines": [], "versions": {"python": "3"}, "missing_tables": [], "unknown": [],
-              "inputs_sha256": "0" * 64, "queries": []}  # fmt: skip
-    return Analysis(window(START, days(length)), **{name: result(name, frame) for name, frame in table.items()},
-                    runs=runs, samples=pd.DataFrame(), activity=pd.DataFrame(), run=record)  # fmt: skip
+    record = {
+        "amakit": "0",
+        "workspace": "w",
+        "synthetic": False,
+        "start": "2026-01-01T00:00:00Z",
+        "end": horizon,
+        "horizon": horizon,
+        "machines": [],
+        "versions": {"python": "3"},
+        "missing_tables": [],
+        "unknown": [],
+        "inputs_sha256": "0" * 64,
+        "queries": [],
+    }
+    return Analysis(
+        window(START, days(length)),
+        **{name: result(name, frame) for name, frame in table.items()},
+        runs=runs,
+        samples=pd.DataFrame(),
+        activity=pd.DataFrame(),
+        run=record,
+    )
 
 
 def fleet(seed, machines=60, median=15.0, spread=0.6, length=25.0, bracket=0.02, stops=0.3, released=0.0):

@@ -97,8 +97,10 @@ def truth_of_demo(folder):
     """Read the truth that ``amakit demo`` wrote beside its tables."""
     folder = Path(folder)
     about = json.loads((folder / "_demo.json").read_text(encoding="utf-8"))
-    frames = {name: pd.read_csv(folder / "truth" / f"{name}.csv", keep_default_na=False) for name in
-              ("machines", "outages", "transitions", "losses", "events")}  # fmt: skip
+    frames = {
+        name: pd.read_csv(folder / "truth" / f"{name}.csv", keep_default_na=False)
+        for name in ("machines", "outages", "transitions", "losses", "events")
+    }
     for frame in frames.values():
         frame[_MACHINE] = frame[_MACHINE].astype(str).apply(lambda c: c.str.lower())
         for column in {"start", "end", "outage_start", "last_old", "first_new"} & set(frame):
@@ -197,8 +199,10 @@ def _tell(true):
 
 
 def _tell_found(found):
-    return (f"{found.computer} {found.cause} {_at(found.start_earliest)}…{_at(found.start_latest)} to "
-            f"{_at(found.end_earliest)}…{_at(found.end_latest)} ({found.evidence})")  # fmt: skip
+    return (
+        f"{found.computer} {found.cause} {_at(found.start_earliest)}…{_at(found.start_latest)} to "
+        f"{_at(found.end_earliest)}…{_at(found.end_latest)} ({found.evidence})"
+    )
 
 
 def score(analysis, truth):
@@ -232,9 +236,9 @@ def score(analysis, truth):
 
 def _whole(analysis):
     """Take a table that an analysis does not have (yet) for an empty one."""
-    return SimpleNamespace(**{
-        name: getattr(analysis, name, pd.DataFrame(columns=list(columns))) for name, columns in RESULTS.items()
-    })  # fmt: skip
+    return SimpleNamespace(
+        **{name: getattr(analysis, name, pd.DataFrame(columns=list(columns))) for name, columns in RESULTS.items()}
+    )
 
 
 def _score_found(out, pairs, found, matched, truth):
@@ -270,8 +274,11 @@ def _without_a_beat(truth):
     """Name the outages that took no heartbeat and changed no version: who counts beats alone cannot see them."""
     beats = truth.losses[(truth.losses["data_type"] == "Heartbeat") & (truth.losses["lost"] == 0)]
     quiet = set(beats[[*_MACHINE, "outage_start"]].itertuples(index=False, name=None))
-    told = {(*_who(o), o.start) for o in truth.outages.itertuples()
-            if o.ongoing or o.cause == "disconnected" or _numbers(o.from_version) != _numbers(o.to_version)}  # fmt: skip
+    told = {
+        (*_who(o), o.start)
+        for o in truth.outages.itertuples()
+        if o.ongoing or o.cause == "disconnected" or _numbers(o.from_version) != _numbers(o.to_version)
+    }
     return quiet - told
 
 
@@ -400,8 +407,10 @@ def _one_loss(out, true, row, claimed, note):
     """Compare one claim; an unknown number is wrong unless nothing was lost."""
     low, lost, high = (None if pd.isna(c) else int(c) for c in claimed)
     known = None not in (low, lost, high)
-    told = (f"{_tell(true)}: {row.data_type} {row.stream} every {row.interval_s:g} s lost {row.lost}, "
-            f"said {low} ≤ {lost} ≤ {high} {note}")  # fmt: skip
+    told = (
+        f"{_tell(true)}: {row.data_type} {row.stream} every {row.interval_s:g} s lost {row.lost}, "
+        f"said {low} ≤ {lost} ≤ {high} {note}"
+    )
     inside = known and low <= row.lost <= high
     off = max(low - row.lost, row.lost - high) if known else 1e6
     if true.ongoing:  # the horizon that is held back costs some samples
@@ -550,8 +559,10 @@ def table(scores, worst=5):
     lines += ["", "medians, in seconds"]
     for name in next(iter(scores.values())).widths:
         values = [s.widths[name] for s in scores.values()]
-        lines.append(f"{name[:45]:<47}{np.nanmedian(values) if not np.isnan(values).all() else np.nan:>9.1f}"
-                     + "".join(f"{v:>9.1f}" for v in values))  # fmt: skip
+        lines.append(
+            f"{name[:45]:<47}{np.nanmedian(values) if not np.isnan(values).all() else np.nan:>9.1f}"
+            + "".join(f"{v:>9.1f}" for v in values)
+        )
     lines.append(f"\nnot to be found, and not found: {sum(s.left_out for s in scores.values())}")
     lines += ["", "losses by table and by phase (inside, exact, of)"]
     for data_type in sorted({t for s in scores.values() for t in s.by_type}):

@@ -28,12 +28,24 @@ def fleet_of():
         ticks = pd.date_range("2026-03-02", "2026-03-06", freq="60s", tz="UTC", inclusive="left").as_unit("us")
         away = (ticks >= pd.Timestamp(stop, tz="UTC")) & (ticks < pd.Timestamp(back, tz="UTC"))
         common = {"Computer": name, "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{name}"}
-        counters.append(pd.DataFrame({"TimeGenerated": ticks[~away], "ObjectName": "Processor", "CounterValue": 1.0,
-                                      "CounterName": "% Processor Time", "InstanceName": "_Total"}).assign(**common))  # fmt: skip
+        counters.append(
+            pd.DataFrame(
+                {
+                    "TimeGenerated": ticks[~away],
+                    "ObjectName": "Processor",
+                    "CounterValue": 1.0,
+                    "CounterName": "% Processor Time",
+                    "InstanceName": "_Total",
+                }
+            ).assign(**common)
+        )
         spread = pd.to_timedelta(np.random.default_rng(number).uniform(0, 4 * 86400, 4000), unit="s").round("ms")
         written = (pd.Timestamp("2026-03-02", tz="UTC") + spread.sort_values()).as_unit("us")
-        events.append(pd.DataFrame({"TimeGenerated": written, "EventID": 4, "Source": "x", "RenderedDescription": "",
-                                    "EventLog": "System"}).assign(**common))  # fmt: skip
+        events.append(
+            pd.DataFrame(
+                {"TimeGenerated": written, "EventID": 4, "Source": "x", "RenderedDescription": "", "EventLog": "System"}
+            ).assign(**common)
+        )
     parts.append(beats("app-01", [("1.38.1", "2026-03-02", "2026-03-06")]))
     tables = {"Heartbeat": pd.concat(parts), "Perf": pd.concat(counters), "Event": pd.concat(events)}
     received = {"_TimeReceived": lambda rows: (rows["TimeGenerated"] + pd.Timedelta(seconds=1)).dt.tz_localize(None)}

@@ -166,15 +166,23 @@ def _write(m, start, end, outcome, caller=None, automatic=False):
         "vm": "Microsoft.Compute/virtualMachines/extensions/write",
         "set": "Microsoft.Compute/virtualMachineScaleSets/extensions/write",
         "arc": f"Microsoft.HybridCompute/machines/{words[int(r.integers(2)) * (not automatic)]}",
-    }  # fmt: skip
+    }
     if m.kind not in names:
         return []
     own = {"caller": caller} if caller else {}
     if names[m.kind].endswith("action"):
         own = {"caller": ARC_SERVICE}
     outcome = None if r.random() < 0.15 else outcome
-    return [Operation(names[m.kind], start - r.uniform(3, 50), end + r.uniform(5, 200), outcome,
-                      f"AzureMonitor{m.os_type}Agent", **own)]  # fmt: skip
+    return [
+        Operation(
+            names[m.kind],
+            start - r.uniform(3, 50),
+            end + r.uniform(5, 200),
+            outcome,
+            f"AzureMonitor{m.os_type}Agent",
+            **own,
+        )
+    ]
 
 
 def _replaced(m, start, version, length=None, happened="upgrade", outcome="Success", **more):
@@ -196,8 +204,10 @@ def _halted(m, start, length, version, how, actions=()):
     off = (start + m.rng.uniform(1, 12), start + length - m.rng.uniform(12, 70))
     verbs = {"deallocate": start - 20, "powerOff": start - 10, "restart": start - 12, "start": off[1] - 25}
     person = "m.okafor@fabrikam.example"
-    told = [Operation(f"Microsoft.Compute/virtualMachines/{verb}/action", verbs[verb], verbs[verb] + 35, caller=person)
-            for verb in actions]  # fmt: skip
+    told = [
+        Operation(f"Microsoft.Compute/virtualMachines/{verb}/action", verbs[verb], verbs[verb] + 35, caller=person)
+        for verb in actions
+    ]
     happened = "machine_stopped" if how == "stop" else "machine_restarted"
     return Incident(happened, start, start + length, version, off=off, how=how, operations=told)
 
@@ -235,8 +245,10 @@ def _retry_arc(m, old, new):
 
 def _retry_vm(m, old, new):
     first = m.rng.uniform(m.since + 5 * HOUR, m.end - DAY - 6 * HOUR)
-    return [_replaced(m, first, old, m.rng.uniform(90, 700), "rolled_back"),
-            _replaced(m, first + DAY + m.rng.uniform(-1, 1) * HOUR, new)]  # fmt: skip
+    return [
+        _replaced(m, first, old, m.rng.uniform(90, 700), "rolled_back"),
+        _replaced(m, first + DAY + m.rng.uniform(-1, 1) * HOUR, new),
+    ]
 
 
 def _rolled_back(m, old, new):
@@ -383,14 +395,23 @@ def _machine(number, story, rng, days):
     if story in _IN_SET and rng.random() < 0.7:
         kind = "set"
     m = Machine(
-        rng, story, os_type=str(rng.choice(["Windows", "Linux"])), kind=needs if needs in ("vm", "arc") else kind,
-        name=f"{rng.choice(['pay', 'hub', 'etl', 'dc'])}{number:03d}", end=days * DAY,
-        phase=str(rng.choice(["kept", "at_once", "anywhere"])), jitter=float(rng.choice([0, 0.02, 0.1, 0.5])),
-        creep=float(rng.uniform(0, 0.010)), lag=float(rng.uniform(0.1, 8)),
-        activity=rng.random() < 0.8, system_log=rng.random() < 0.7, announced=rng.random() < 0.7,
-        uptime=rng.random() < 0.35, chatter=float(np.exp(rng.uniform(np.log(2), np.log(90)))),
+        rng,
+        story,
+        os_type=str(rng.choice(["Windows", "Linux"])),
+        kind=needs if needs in ("vm", "arc") else kind,
+        name=f"{rng.choice(['pay', 'hub', 'etl', 'dc'])}{number:03d}",
+        end=days * DAY,
+        phase=str(rng.choice(["kept", "at_once", "anywhere"])),
+        jitter=float(rng.choice([0, 0.02, 0.1, 0.5])),
+        creep=float(rng.uniform(0, 0.010)),
+        lag=float(rng.uniform(0.1, 8)),
+        activity=rng.random() < 0.8,
+        system_log=rng.random() < 0.7,
+        announced=rng.random() < 0.7,
+        uptime=rng.random() < 0.35,
+        chatter=float(np.exp(rng.uniform(np.log(2), np.log(90)))),
         filtered=float(rng.choice([0, 0, 0.3])),
-    )  # fmt: skip
+    )
     old = int(rng.integers(1, len(LADDER[m.os_type]) - 1))
     m.version = LADDER[m.os_type][old]
     return m
@@ -432,8 +453,11 @@ def _streams(m, perf, alone):
         counter = ("System", "System Up Time" if m.os_type == "Windows" else "Uptime", "")
         streams.append(_counter(counter, r.choice([60, 60, 30, 300])))
     if r.random() < 0.35:
-        for space, name, tags in [("Computer", "Heartbeat", {}), ("LogicalDisk", "ReadsPerSecond", {"vm.azm.ms/mountId": "D:"}),
-                                  ("Network", "WriteBytesPerSecond", {"vm.azm.ms/networkDeviceId": "eth0"})]:  # fmt: skip
+        for space, name, tags in [
+            ("Computer", "Heartbeat", {}),
+            ("LogicalDisk", "ReadsPerSecond", {"vm.azm.ms/mountId": "D:"}),
+            ("Network", "WriteBytesPerSecond", {"vm.azm.ms/networkDeviceId": "eth0"}),
+        ]:
             columns = {"Namespace": space, "Name": name, "Tags": json.dumps(tags), "Origin": "vm.azm.ms"}
             streams.append(Stream("InsightsMetrics", (space, name, *tags.values()), 60.0, columns))
     if r.random() < 0.3:
@@ -465,7 +489,7 @@ def _name(fleet, rng):
             "arc": group + f"Microsoft.HybridCompute/machines/{m.name}",
             "set": f"/subscriptions/{subscription}/resourceGroups/RG-set/providers/Microsoft.Compute/virtualMachineScaleSets/pool",
             "bare": "",
-        }[m.kind]  # fmt: skip
+        }[m.kind]
         m.computer = m.name + str(m.rng.choice(["", ".fabrikam.example"]))
     twins = [m for m in fleet if m.kind in ("vm", "arc")][:2]
     for m in twins:
@@ -497,8 +521,9 @@ def _twist(fleet, rng):
     for m in chosen(lambda m: m.kind in ("vm", "arc")):  # settings were written, or could not be: no outage
         at = m.calm()
         if at is not None:
-            m.noise += [o for o in _write(m, at, at + 60, str(rng.choice(["Success", "Failure"])))
-                        if o.name.endswith("/write")]  # fmt: skip
+            m.noise += [
+                o for o in _write(m, at, at + 60, str(rng.choice(["Success", "Failure"]))) if o.name.endswith("/write")
+            ]
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -656,8 +681,11 @@ def _marks(m):
     rows = []
     for i in (i for i in m.incidents if i.off and m.system_log):
         edges = {"said": i.start, "off": i.off[0], "boot": i.off[1]}
-        rows += [(edges[edge] + late, source, number, text) for edge, late, source, number, text in _MARKS[m.os_type][i.how]
-                 if edge != "said" or m.announced]  # fmt: skip
+        rows += [
+            (edges[edge] + late, source, number, text)
+            for edge, late, source, number, text in _MARKS[m.os_type][i.how]
+            if edge != "said" or m.announced
+        ]
     return [row for row in rows if row[0] < m.end]
 
 
@@ -718,13 +746,22 @@ def _words(table, codes, texts):
     channel, source, number, text = ([t[k] for t in texts] for k in range(4))
     if table == "Syslog":
         levels = ["kern" if s == "kernel" else "daemon" for s in source]
-        return {"Facility": (codes, levels), "ProcessName": (codes, source),
-                "ProcessID": np.array([{"kernel": 0, "systemd": 1}.get(s, 700) for s in source], "int32")[codes], "SyslogMessage": (codes, text),
-                "SeverityLevel": "info"}  # fmt: skip
+        return {
+            "Facility": (codes, levels),
+            "ProcessName": (codes, source),
+            "ProcessID": np.array([{"kernel": 0, "systemd": 1}.get(s, 700) for s in source], "int32")[codes],
+            "SyslogMessage": (codes, text),
+            "SeverityLevel": "info",
+        }
     if table == "Event":
         channel = ["Application" if c == "app" else c for c in channel]
-        return {"EventLog": (codes, channel), "Source": (codes, source), "RenderedDescription": (codes, text),
-                "EventID": np.array(number, "int32")[codes], "EventLevelName": "Information"}  # fmt: skip
+        return {
+            "EventLog": (codes, channel),
+            "Source": (codes, source),
+            "RenderedDescription": (codes, text),
+            "EventID": np.array(number, "int32")[codes],
+            "EventLevelName": "Information",
+        }
     if table == "WindowsEvent":
         return {"Channel": "Contoso/Operational", "Provider": "Ledger", "EventID": np.full(codes.size, 200, "int32")}
     if table == "SecurityEvent":
@@ -751,12 +788,16 @@ def _activity(m):
         spell = [str.upper, str.upper, str.lower, str][m.rng.integers(4)]
         steps = [("Start", op.begins), ("Accept", op.begins + m.rng.uniform(-0.5, 3)), (op.outcome, op.ends)]
         shared = {
-            "OperationNameValue": spell(op.name), "Caller": op.caller, "CategoryValue": "Administrative",
+            "OperationNameValue": spell(op.name),
+            "Caller": op.caller,
+            "CategoryValue": "Administrative",
             "Claims": json.dumps({"appid": ARC_APPLICATION}) if op.caller == ARC_SERVICE else "",
-            "CorrelationId": str(uuid.UUID(bytes=m.rng.bytes(16))), "ResourceId": target,
+            "CorrelationId": str(uuid.UUID(bytes=m.rng.bytes(16))),
+            "ResourceId": target,
             "_ResourceId": [target, target.lower(), m.resource_id.lower()][m.rng.integers(3)],
-            "Properties_d": json.dumps(said | {"entity": target}), "ResourceProviderValue": op.name.split("/")[0].upper(),
-        }  # fmt: skip
+            "Properties_d": json.dumps(said | {"entity": target}),
+            "ResourceProviderValue": op.name.split("/")[0].upper(),
+        }
         shout = m.rng.random() < 0.15
         for word, at in steps:
             if word is None or at >= m.end:
@@ -825,34 +866,73 @@ def _truth_of(m, losses, events, beats, logs):
         cause, also = _evident(m, i, version, highest > LADDER[m.os_type].index(i.version or version), logs)
         changed = not i.ongoing and i.version != version
         start, end = _instant(m, i.start), pd.NaT if i.ongoing else _instant(m, i.end)
-        rows["outages"].append(who | {
-            "os_type": m.os_type, "cause": cause, "cause_also": also, "happened": i.happened, "from_version": version,
-            "to_version": i.version, "start": start, "end": end, "ongoing": i.ongoing, "machine_off": i.off is not None,
-            "findable": _findable(m, n, changed, losses), "phase": m.phase, "story": m.story,
-        })  # fmt: skip
+        rows["outages"].append(
+            who
+            | {
+                "os_type": m.os_type,
+                "cause": cause,
+                "cause_also": also,
+                "happened": i.happened,
+                "from_version": version,
+                "to_version": i.version,
+                "start": start,
+                "end": end,
+                "ongoing": i.ongoing,
+                "machine_off": i.off is not None,
+                "findable": _findable(m, n, changed, losses),
+                "phase": m.phase,
+                "story": m.story,
+            }
+        )
         last = n == len(m.incidents) - 1
         rows["losses"] += [
-            who | {"outage_start": start, "data_type": s.table, "stream": " \\ ".join(s.key), "interval_s": _interval(s, i),
-                   "lost": lost[n], "ongoing": i.ongoing or (s.dead and last)}
+            who
+            | {
+                "outage_start": start,
+                "data_type": s.table,
+                "stream": " \\ ".join(s.key),
+                "interval_s": _interval(s, i),
+                "lost": lost[n],
+                "ongoing": i.ongoing or (s.dead and last),
+            }
             for s, lost in losses
-        ]  # fmt: skip
+        ]
         rows["events"] += [
-            who | {"outage_start": start, "data_type": table, "happened_inside": happened, "arrived": arrived, "lost": lost}
-            for k, table, happened, arrived, lost in events if k == n
-        ]  # fmt: skip
+            who
+            | {"outage_start": start, "data_type": table, "happened_inside": happened, "arrived": arrived, "lost": lost}
+            for k, table, happened, arrived, lost in events
+            if k == n
+        ]
         if changed:
             rungs = LADDER[m.os_type]
             kind = "upgrade" if rungs.index(i.version) > rungs.index(version) else "downgrade"
             at = np.searchsorted(beats, i.end)
-            rows["transitions"].append(who | {
-                "os_type": m.os_type, "from_version": version, "to_version": i.version, "kind": kind, "cause": cause,
-                "last_old": _instant(m, beats[at - 1]), "first_new": _instant(m, beats[at]),
-            })  # fmt: skip
+            rows["transitions"].append(
+                who
+                | {
+                    "os_type": m.os_type,
+                    "from_version": version,
+                    "to_version": i.version,
+                    "kind": kind,
+                    "cause": cause,
+                    "last_old": _instant(m, beats[at - 1]),
+                    "first_new": _instant(m, beats[at]),
+                }
+            )
         version = i.version or version
         highest = max(highest, LADDER[m.os_type].index(version))
-    rows["machines"].append(who | {"os_type": m.os_type, "version": version, "story": m.story, "phase": m.phase,
-                                   "jitter": m.jitter, "activity": m.activity,
-                                   "missed": [_instant(m, at) for at in m.lost_beats]})  # fmt: skip
+    rows["machines"].append(
+        who
+        | {
+            "os_type": m.os_type,
+            "version": version,
+            "story": m.story,
+            "phase": m.phase,
+            "jitter": m.jitter,
+            "activity": m.activity,
+            "missed": [_instant(m, at) for at in m.lost_beats],
+        }
+    )
     return rows
 
 
@@ -930,8 +1010,10 @@ def _column(chunks, name):
 def _frame(chunks, rng, shuffle):
     """Make the frame of one table: some rows twice, all in any order."""
     names = list(dict.fromkeys(name for c in chunks for name in c.columns))
-    columns = {"TimeGenerated": _micros(np.concatenate([c.times for c in chunks])),
-               "_TimeReceived": _micros(np.concatenate([c.received for c in chunks]))}  # fmt: skip
+    columns = {
+        "TimeGenerated": _micros(np.concatenate([c.times for c in chunks])),
+        "_TimeReceived": _micros(np.concatenate([c.received for c in chunks])),
+    }
     columns |= {name: _column(chunks, name) for name in names}
     count = columns["TimeGenerated"].size
     pick = np.concatenate([np.arange(count), rng.integers(0, max(count, 1), count // 1000)])

@@ -35,11 +35,25 @@ def amakit(*arguments, stdin=""):
 
 @pytest.fixture(scope="module")
 def rows():
-    return pd.concat([
-        beats("web-01", [("1.37.0.0", "2026-03-02", "2026-03-03 10:00"), ("1.38.1.0", "2026-03-03 10:04", "2026-03-05")]),
-        beats("db-01", [("1.36.1", "2026-03-02", "2026-03-04"), ("1.38.1", "2026-03-04 00:02", "2026-03-04 00:09"),
-                        ("1.36.1", "2026-03-04 00:12", "2026-03-05")], os_type="Linux", source="t"),
-    ], ignore_index=True)  # fmt: skip
+    return pd.concat(
+        [
+            beats(
+                "web-01",
+                [("1.37.0.0", "2026-03-02", "2026-03-03 10:00"), ("1.38.1.0", "2026-03-03 10:04", "2026-03-05")],
+            ),
+            beats(
+                "db-01",
+                [
+                    ("1.36.1", "2026-03-02", "2026-03-04"),
+                    ("1.38.1", "2026-03-04 00:02", "2026-03-04 00:09"),
+                    ("1.36.1", "2026-03-04 00:12", "2026-03-05"),
+                ],
+                os_type="Linux",
+                source="t",
+            ),
+        ],
+        ignore_index=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +66,37 @@ def test_analyze_writes_whole_tables_that_agree_with_walking_over_the_beats(fold
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == WRITTEN
     table = pd.read_csv(tmp_path / "new" / "out" / "transitions.csv")
-    assert list(table.columns) == ["resource_id", "computer", "os_type", "from_version", "to_version", "kind",
-                                   "last_old", "first_new", "cause"]  # fmt: skip
-    seen = [(c.resource_id, c.computer, c.from_version, c.to_version, c.kind, at(c.last_old[:-1]), at(c.first_new[:-1]))
-            for c in table.itertuples()]  # fmt: skip
+    assert list(table.columns) == [
+        "resource_id",
+        "computer",
+        "os_type",
+        "from_version",
+        "to_version",
+        "kind",
+        "last_old",
+        "first_new",
+        "cause",
+    ]
+    seen = [
+        (c.resource_id, c.computer, c.from_version, c.to_version, c.kind, at(c.last_old[:-1]), at(c.first_new[:-1]))
+        for c in table.itertuples()
+    ]
     assert seen == changes_by_walking(rows)
     assert all(text.endswith("Z") for text in table["first_new"])
     machines = pd.read_csv(tmp_path / "new" / "out" / "machines.csv")
-    assert list(machines.columns) == ["resource_id", "computer", "os_type", "environment", "version", "first_seen",
-                                      "last_seen", "known_s", "active_s", "state", "note"]  # fmt: skip
+    assert list(machines.columns) == [
+        "resource_id",
+        "computer",
+        "os_type",
+        "environment",
+        "version",
+        "first_seen",
+        "last_seen",
+        "known_s",
+        "active_s",
+        "state",
+        "note",
+    ]
     run = json.loads((tmp_path / "new" / "out" / "run.json").read_text(encoding="utf-8"))
     assert (run["start"], run["end"], run["horizon"]) == (
         "2026-03-01T00:00:00Z",
@@ -125,10 +161,12 @@ def test_the_query_of_the_public_faq_runs_unchanged(folder):
     days = (pd.Timestamp.now("UTC") - at("2026-03-02")).days + 2
     done = amakit("query", folder, FAQ.format(days=days))
     assert done.stdout.splitlines()[0] == "_ResourceId,Category,Version,max_TimeGenerated"
-    assert sorted(line.rpartition(",")[::2] for line in done.stdout.splitlines()[1:]) == sorted([
-        (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.37.0.0", "2026-03-03T09:59:00Z"),
-        (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.38.1.0", "2026-03-04T23:59:00Z"),
-    ])  # fmt: skip
+    assert sorted(line.rpartition(",")[::2] for line in done.stdout.splitlines()[1:]) == sorted(
+        [
+            (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.37.0.0", "2026-03-03T09:59:00Z"),
+            (f"/subscriptions/0/resourceGroups/rg/VM/web-01,{AMA},1.38.1.0", "2026-03-04T23:59:00Z"),
+        ]
+    )
 
 
 def test_on_the_demo_ago_counts_from_the_end_of_its_data():

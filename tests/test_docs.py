@@ -32,8 +32,11 @@ from amakit.study import releases
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(p for p in [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
-               if not {"_build", "_generated"} & set(p.relative_to(ROOT).parts))  # fmt: skip
+PAGES = sorted(
+    p
+    for p in [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    if not {"_build", "_generated"} & set(p.relative_to(ROOT).parts)
+)
 #: Beginnings of commands that no test can run, and why.
 NOT_RUN = {
     "make ": "makes an environment from a registry; CI runs `make test`, `make docs` and `make lint` themselves",
@@ -108,8 +111,13 @@ class Console:
             assert answer.exit_code == 0, f"{command}: {answer.stderr}"
             return answer.stdout
         place = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(["bash", "-ec", command], capture_output=True, encoding="utf-8", check=False,
-                              env=os.environ | {"PATH": place, "PYTHONPATH": str(ROOT)})  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-ec", command],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            env=os.environ | {"PATH": place, "PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
@@ -168,8 +176,12 @@ def own_releases(example):
 
 CONSOLE = Console()
 BLOCKS = {"console": CONSOLE, "yaml": pipeline, "bash": bash, "kusto": kusto, "csv": own_releases, "ipython": cell}
-SYBIL = Sybil([PythonCodeBlockParser(doctest_optionflags=doctest.NORMALIZE_WHITESPACE),
-               *(CodeBlockParser(language, run) for language, run in BLOCKS.items())])  # fmt: skip
+SYBIL = Sybil(
+    [
+        PythonCodeBlockParser(doctest_optionflags=doctest.NORMALIZE_WHITESPACE),
+        *(CodeBlockParser(language, run) for language, run in BLOCKS.items()),
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +201,10 @@ def desk(tmp_path_factory):
     duckdb.sql(f"COPY {beats} TO '{hour}/PT05M.json' (FORMAT json)")
     duckdb.sql(f"COPY {beats} TO '{place}/private/Heartbeat/2026-03-06.json' (FORMAT json, ARRAY true)")
     american = "strftime(TimeGenerated, '%-m/%-d/%Y, %-I:%M:%S.%g %p')"
-    duckdb.sql(f"COPY (SELECT {american} AS \"TimeGenerated [UTC]\", * EXCLUDE (TimeGenerated) FROM {beats}) "
-               f"TO '{place}/portal/Heartbeat.csv' (HEADER)")  # fmt: skip
+    duckdb.sql(
+        f'COPY (SELECT {american} AS "TimeGenerated [UTC]", * EXCLUDE (TimeGenerated) FROM {beats}) '
+        f"TO '{place}/portal/Heartbeat.csv' (HEADER)"
+    )
     return place
 
 
@@ -218,8 +232,12 @@ def test_no_block_is_passed_over_in_silence():
 
 
 def test_every_reason_not_to_run_is_needed():
-    commands = [c for page in PAGES for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-                for c, _ in Console.steps(re.sub(r"^ +", "", block, flags=re.MULTILINE))]  # fmt: skip
+    commands = [
+        c
+        for page in PAGES
+        for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for c, _ in Console.steps(re.sub(r"^ +", "", block, flags=re.MULTILINE))
+    ]
     lines = [
         line.strip().removeprefix("- run: ").removeprefix("- script: ")
         for page in PAGES
@@ -268,10 +286,25 @@ def built(tmp_path_factory):
     """Build the documentation as `make docs` does."""
     place = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "--builder", "html", "--fail-on-warning", "--nitpicky", "--quiet",
-         "--doctree-dir", place / "trees", ROOT / "docs", place / "html"],
-        capture_output=True, encoding="utf-8", check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "--builder",
+            "html",
+            "--fail-on-warning",
+            "--nitpicky",
+            "--quiet",
+            "--doctree-dir",
+            place / "trees",
+            ROOT / "docs",
+            place / "html",
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     return place / "html"
 
@@ -280,8 +313,10 @@ def test_the_pages_hold_every_query_command_column_and_public_name(built):
     def page(name):
         return (built / name).read_text(encoding="utf-8")
 
-    assert all(f"<h2>{name}" in re.sub(r"<code.*?>|<span.*?>|</?code>|</span>", "", page("_generated/queries.html"))
-               for name in catalog.packaged())  # fmt: skip
+    assert all(
+        f"<h2>{name}" in re.sub(r"<code.*?>|<span.*?>|</?code>|</span>", "", page("_generated/queries.html"))
+        for name in catalog.packaged()
+    )
     assert all(f'id="amakit-{name}"' in page("reference/command_line.html") for name in cli.main.commands)
     assert all(
         f">{column}<" in page("reference/results.html") for table in schemas.RESULTS.values() for column in table

@@ -35,8 +35,11 @@ def test_intervals_have_one_number_where_a_chain_of_overlaps_joins_them(touching
 def test_what_was_reached_before_is_the_latest_end_of_those_that_began_earlier(rows):
     reached = reached_before(frame_of(rows), ["name"], "start", "end")
     for n, (name, start, length) in enumerate(rows):
-        before = [b + width for m, (other, b, width) in enumerate(rows)
-                  if other == name and (b, width, m) < (start, length, n)]  # fmt: skip
+        before = [
+            b + width
+            for m, (other, b, width) in enumerate(rows)
+            if other == name and (b, width, m) < (start, length, n)
+        ]
         assert reached[n] == max(before) if before else pd.isna(reached[n])
 
 

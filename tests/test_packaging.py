@@ -23,9 +23,14 @@ def name_of(requirement):
 
 
 #: What the kit, its tests and its documentation need.
-DIRECT = {name_of(d) for d in [*PROJECT["project"]["dependencies"],
-                               *PROJECT["project"]["optional-dependencies"]["test"],
-                               *PROJECT["project"]["optional-dependencies"]["docs"]]}  # fmt: skip
+DIRECT = {
+    name_of(d)
+    for d in [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["test"],
+        *PROJECT["project"]["optional-dependencies"]["docs"],
+    ]
+}
 
 
 def test_conda_and_pip_name_the_same_direct_dependencies():
@@ -73,9 +78,33 @@ def test_folders_stay_small():
     """
     allowed = {"embedded": 16, "prose": 14, "fetch": 12}
     package = ROOT / "amakit"
-    counts = {folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])
-              for folder in [package, *(p.parent for p in package.glob("*/__init__.py"))]}  # fmt: skip
+    counts = {
+        folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])
+        for folder in [package, *(p.parent for p in package.glob("*/__init__.py"))]
+    }
     assert {folder.name: count for folder, count in counts.items() if count > allowed.get(folder.name, 10)} == {}
+
+
+TREES = ("amakit", "tests", "benchmarks", "docs")
+
+
+def tables_of(tree):
+    """Give the last lines of what may be laid out by hand: literals of a module, and the cases of a test."""
+    literal = (ast.Dict, ast.Set, ast.Tuple, ast.List, ast.ListComp)
+    yield from (one.end_lineno for node in ast.walk(tree) for one in getattr(node, "decorator_list", []))
+    yield from (n.end_lineno for n in tree.body if isinstance(getattr(n, "value", None), literal))
+
+
+def test_only_tables_are_laid_out_by_hand():
+    files = [path for name in TREES for path in (ROOT / name).rglob("*.py") if "node_modules" not in path.parts]
+    assert len(files) > 200
+    strays = []
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        marked = {n for n, line in enumerate(text.splitlines(), start=1) if line.endswith("# fmt: " + "skip")}
+        if marked:
+            strays += [f"{path.relative_to(ROOT)}:{n}" for n in marked - {*tables_of(ast.parse(text))}]
+    assert strays == []
 
 
 def test_importing_the_kit_loads_no_heavy_library():
@@ -144,8 +173,27 @@ def test_the_wheel_alone_writes_up_the_demo(made, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")  # nbconvert's own templates
     code = "import amakit, sys; from amakit.cli import main; print(amakit.__file__, file=sys.stderr); sys.exit(main())"
-    done = subprocess.run([python, "-c", code, "report", "03_incident_writeup", "demo", "--start", "2026-03-09", "--end",
-                           "2026-03-10", "--out", "out"], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)  # fmt: skip
+    done = subprocess.run(
+        [
+            python,
+            "-c",
+            code,
+            "report",
+            "03_incident_writeup",
+            "demo",
+            "--start",
+            "2026-03-09",
+            "--end",
+            "2026-03-10",
+            "--out",
+            "out",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stderr
     page = (tmp_path / "out" / "03_incident_writeup.html").read_text(encoding="utf-8")

@@ -32,9 +32,17 @@ def _shades(oldest, newest):
 _LIGHT, _OF_DARK = ({line: _shades(*ends[n]) for line, ends in _RAMPS.items()} for n in (0, 1))
 #: What stands on dark paper for a colour that is made for light paper.
 DARK = {light: dark for line in _RAMPS for light, dark in zip(_LIGHT[line], _OF_DARK[line], strict=True)} | {
-    STILL_DOWN: "#FF8A80", INK["light"]: INK["dark"], "#0072B2": "#4BA3E0", "#004A75": "#7FC1EA", "#8F6200": "#D9A84A",
-    "#00614A": "#4FC3A1", "#8A4A6F": "#D89BC0", "#8A3C00": "#E0915A", "#6E6600": "#C9BE4A", "#4D4D4D": "#B0B0B0",
-}  # fmt: skip
+    STILL_DOWN: "#FF8A80",
+    INK["light"]: INK["dark"],
+    "#0072B2": "#4BA3E0",
+    "#004A75": "#7FC1EA",
+    "#8F6200": "#D9A84A",
+    "#00614A": "#4FC3A1",
+    "#8A4A6F": "#D89BC0",
+    "#8A3C00": "#E0915A",
+    "#6E6600": "#C9BE4A",
+    "#4D4D4D": "#B0B0B0",
+}
 
 
 def ramp(line: str, versions: int) -> list[str]:

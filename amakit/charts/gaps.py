@@ -76,8 +76,11 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     view = _view(row, analysis)
     streams = _streams(analysis, row, view, words)
     ((told, times),) = timed(analysis.outages.loc[[outage]], analysis.evidence, language, timezone)
-    lines = [line for n, part in enumerate(told, start=1)
-             for line in textwrap.wrap(f"{n}. {visible(part, 1000)}", 100, subsequent_indent="    ")]  # fmt: skip
+    lines = [
+        line
+        for n, part in enumerate(told, start=1)
+        for line in textwrap.wrap(f"{n}. {visible(part, 1000)}", 100, subsequent_indent="    ")
+    ]
     title = words["around"].format(machine=_name(analysis, row), cause=cause_label(row["cause"], words))
     figure = empty_figure(title, height=300)
     names = [*streams["label"], words["evidence"]]
@@ -87,13 +90,31 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     for label, lost in zip(streams["label"], streams["told"], strict=True):
         figure.add_annotation(x=1, xref="paper", xanchor="left", xshift=8, y=label, text=lost, showarrow=False)
     text = "<br>".join([words["evidence text"], *map(html.escape, lines or [words["none"]])])
-    figure.add_annotation(text=text, x=0, xref="paper", xanchor="left", y=0, yref="paper", yanchor="top",
-                          align="left", showarrow=False, font={"size": 12}, yshift=-66)  # fmt: skip
+    figure.add_annotation(
+        text=text,
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=0,
+        yref="paper",
+        yanchor="top",
+        align="left",
+        showarrow=False,
+        font={"size": 12},
+        yshift=-66,
+    )
     below = 80 + 17 * (len(lines) + 1)
     height = 150 + 27 * len(names) + below
     figure.update_layout(height=height, margin={"t": 130, "b": below, "r": 110}, legend=under_title(height))
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names, range=[len(names) - 0.5, -0.7],
-                        showgrid=False, ticks="", dtick=1)  # fmt: skip
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=names,
+        range=[len(names) - 0.5, -0.7],
+        showgrid=False,
+        ticks="",
+        dtick=1,
+    )
     return time_axis(figure, words, timezone).update_xaxes(range=[*wall_clock(pd.Series(view), timezone)])
 
 
@@ -163,14 +184,28 @@ def causes(analysis: Analysis, language: str = "en") -> go.Figure:
     for n, (name, (colour, _)) in enumerate(CAUSE_LOOKS.items()):
         if name not in counts:
             continue
-        look = {"colour": colour, "pattern": {"shape": PATTERNS[n % len(PATTERNS)], "fgcolor": "white",
-                "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}}  # fmt: skip
+        look = {
+            "colour": colour,
+            "pattern": {
+                "shape": PATTERNS[n % len(PATTERNS)],
+                "fgcolor": "white",
+                "fgopacity": 0.45,
+                "size": 8,
+                "fillmode": "overlay",
+            },
+        }
         figure.add_bar(
-            x=[int(counts[name])], y=[cause_label(name, words)], orientation="h", marker=marker_of(look),
+            x=[int(counts[name])],
+            y=[cause_label(name, words)],
+            orientation="h",
+            marker=marker_of(look),
             showlegend=False,
-            text=[f"{counts[name]:,}"], textposition="outside", cliponaxis=False, name=cause_label(name, words),
+            text=[f"{counts[name]:,}"],
+            textposition="outside",
+            cliponaxis=False,
+            name=cause_label(name, words),
             hovertemplate=f"%{{y}}: %{{x}} {words['outages']}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(
         title=words["outages"], rangemode="tozero", dtick=tick_step(counts.max()), tickformat=",d"
@@ -217,22 +252,50 @@ def alerts(
         for verdict, (colour, pattern) in _LOOKS.items():
             numbers = (part == verdict).sum().astype("int64").tolist()
             figure.add_bar(
-                x=numbers, y=names, orientation="h", name=words[verdict], legendgroup=verdict, showlegend=shown,
-                xaxis=axis, marker={"color": colour, "line": {"width": 0}, "pattern": {
-                    "shape": pattern, "fgcolor": "white", "fgopacity": 0.45, "size": 8, "fillmode": "overlay"}},
+                x=numbers,
+                y=names,
+                orientation="h",
+                name=words[verdict],
+                legendgroup=verdict,
+                showlegend=shown,
+                xaxis=axis,
+                marker={
+                    "color": colour,
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": pattern,
+                        "fgcolor": "white",
+                        "fgopacity": 0.45,
+                        "size": 8,
+                        "fillmode": "overlay",
+                    },
+                },
                 text=[f"<b>{n:,}</b>" if n > len(part) * 0.02 * len(f"{n:,}") else "" for n in numbers],
-                textposition="inside", insidetextanchor="middle",
-                textfont={"color": "#1f2328"}, textangle=0, constraintext="none",
+                textposition="inside",
+                insidetextanchor="middle",
+                textfont={"color": "#1f2328"},
+                textangle=0,
+                constraintext="none",
                 hovertemplate=f"%{{y}}<br>{words[verdict]}: %{{x}} {words['outages']}<extra></extra>",
-            )  # fmt: skip
+            )
     for axis, part, at in (("x domain", upgrade, "all upgrades"), ("x2 domain", ~upgrade, "others")):
-        figure.add_annotation(text=f"<b>{words[at]}: {part.sum():,}</b>", xref=axis, x=0, xanchor="left", yref="paper",
-                              y=1, yanchor="bottom", showarrow=False)  # fmt: skip
+        figure.add_annotation(
+            text=f"<b>{words[at]}: {part.sum():,}</b>",
+            xref=axis,
+            x=0,
+            xanchor="left",
+            yref="paper",
+            y=1,
+            yanchor="bottom",
+            showarrow=False,
+        )
     figure.update_layout(
-        barmode="stack", margin_t=120, xaxis={"domain": [0, 0.48]},
+        barmode="stack",
+        margin_t=120,
+        xaxis={"domain": [0, 0.48]},
         legend=under_title(figure.layout.height),
         xaxis2={"domain": [0.52, 1], "anchor": "y"},
-    )  # fmt: skip
+    )
     for axis, part in (("xaxis", upgrade), ("xaxis2", ~upgrade)):
         most = max(int(part.sum()), 1)
         figure.layout[axis].update(
@@ -265,9 +328,10 @@ def _view(row, analysis):
 def _streams(analysis, row, view, words):
     """Give the streams of a machine around an outage, with what each lost."""
     own = analysis.gaps[
-        (analysis.gaps["resource_id"] == row["resource_id"]) & (analysis.gaps["computer"] == row["computer"])
+        (analysis.gaps["resource_id"] == row["resource_id"])
+        & (analysis.gaps["computer"] == row["computer"])
         & (analysis.gaps["outage_start"] == row["start_earliest"])
-    ]  # fmt: skip
+    ]
     own = own.assign(slow=own["interval_s"] >= SLOW).sort_values(["slow", "interval_s", "data_type", "stream"])
     labels, told = [], []
     for part in own.itertuples():
@@ -294,9 +358,10 @@ def _interval(seconds, words):
 def _ticks(figure, analysis, row, view, streams, words, timezone):
     """Draw the samples as ticks and those that are missing as crosses."""
     seen = analysis.samples[
-        (analysis.samples["resource_id"] == row["resource_id"]) & (analysis.samples["computer"] == row["computer"])
+        (analysis.samples["resource_id"] == row["resource_id"])
+        & (analysis.samples["computer"] == row["computer"])
         & analysis.samples["TimeGenerated"].between(*view)
-    ].merge(streams[["data_type", "stream", "label"]], on=["data_type", "stream"])  # fmt: skip
+    ].merge(streams[["data_type", "stream", "label"]], on=["data_type", "stream"])
     times, labels = [], []
     for part in streams.itertuples():
         if pd.isna(part.interval_s) or not part.lost or pd.isna(part.last_before):
@@ -311,11 +376,18 @@ def _ticks(figure, analysis, row, view, streams, words, timezone):
         ("missing", "x-thin", "#D55E00", pd.Series(pd.to_datetime(times, utc=True)), labels),
     ):
         figure.add_scatter(
-            x=wall_clock(x, timezone), y=y, mode="markers", name=words[name],
-            marker={"symbol": symbol, "size": 13 if name == "sample" else 7, "color": colour,
-                    "line": {"width": 1.6, "color": colour}},
+            x=wall_clock(x, timezone),
+            y=y,
+            mode="markers",
+            name=words[name],
+            marker={
+                "symbol": symbol,
+                "size": 13 if name == "sample" else 7,
+                "color": colour,
+                "line": {"width": 1.6, "color": colour},
+            },
             hovertemplate=f"%{{y}}<br>%{{x}}<extra>{words[name]}</extra>",
-        )  # fmt: skip
+        )
 
 
 def _marks(figure, times, view, words, timezone):
@@ -330,11 +402,17 @@ def _marks(figure, times, view, words, timezone):
     at = pd.Series(pd.to_datetime([at for at, _ in spots], utc=True))
     named = {at: ", ".join(map(str, sorted(numbers))) for at, numbers in shared}
     figure.add_scatter(
-        x=wall_clock(at, timezone), y=[words["evidence"]] * len(spots), mode="markers+text", name=words["evidence"],
-        text=[named.pop(at, "") for at, _ in spots], textposition="middle left",
-        marker={"symbol": "diamond", "size": 9, "color": "#009E73"}, cliponaxis=False,
-        customdata=[n for _, n in spots], hovertemplate="%{customdata}<br>%{x}<extra></extra>",
-    )  # fmt: skip
+        x=wall_clock(at, timezone),
+        y=[words["evidence"]] * len(spots),
+        mode="markers+text",
+        name=words["evidence"],
+        text=[named.pop(at, "") for at, _ in spots],
+        textposition="middle left",
+        marker={"symbol": "diamond", "size": 9, "color": "#009E73"},
+        cliponaxis=False,
+        customdata=[n for _, n in spots],
+        hovertemplate="%{customdata}<br>%{x}<extra></extra>",
+    )
 
 
 def _shades(figure, row, view, horizon, words, timezone):
@@ -350,19 +428,40 @@ def _shades(figure, row, view, horizon, words, timezone):
             x0, x1 = wall_clock(pd.Series([left, right]), timezone)
             figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{depth})", line_width=0, layer="below")
     for name, depth in (("surely", 0.42), ("perhaps", 0.16)):  # a shade has no place in the legend of its own
-        figure.add_scatter(x=[None], y=[None], mode="markers", name=words[name],
-                           marker={"symbol": "square", "size": 14, "color": f"rgba(128,128,128,{depth})"})  # fmt: skip
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=words[name],
+            marker={"symbol": "square", "size": 14, "color": f"rgba(128,128,128,{depth})"},
+        )
     ends = [("began", first, sure, "right", first)]
     if pd.notna(row["end_latest"]):
         ends.append(("ended", back, last, "left", last))
     for name, left, right, side, at in ends:
         left, right, at = wall_clock(pd.Series([left, right, at]), timezone)
-        figure.add_annotation(x=at, y=1, yref="paper", yanchor="bottom", xanchor=side, align=side, showarrow=False,
-                              text=f"{words[name]}<br>{left:%H:%M:%S} – {right:%H:%M:%S}")  # fmt: skip
+        figure.add_annotation(
+            x=at,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            xanchor=side,
+            align=side,
+            showarrow=False,
+            text=f"{words[name]}<br>{left:%H:%M:%S} – {right:%H:%M:%S}",
+        )
     if pd.isna(row["end_latest"]):
         at, horizon = wall_clock(pd.Series([view[1], pd.Timestamp(horizon)]), timezone)
-        figure.add_annotation(x=at, y=1, yref="paper", yanchor="bottom", xanchor="right", align="right",
-                              showarrow=False, text=f"{words['not back']}<br>{horizon:%m-%d %H:%M}")  # fmt: skip
+        figure.add_annotation(
+            x=at,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            xanchor="right",
+            align="right",
+            showarrow=False,
+            text=f"{words['not back']}<br>{horizon:%m-%d %H:%M}",
+        )
 
 
 def _points(figure, analysis, own, words):
@@ -381,21 +480,37 @@ def _points(figure, analysis, own, words):
         minutes = part[["downtime_s", "downtime_low_s", "downtime_high_s"]] / 60
         labels = [_name(analysis, row) for _, row in part.iterrows()]
         figure.add_scatter(
-            x=minutes["downtime_s"], y=part["at"], mode="markers", name=escaped(os),
+            x=minutes["downtime_s"],
+            y=part["at"],
+            mode="markers",
+            name=escaped(os),
             marker={"color": colour, "symbol": symbol, "size": 8},
-            error_x={"type": "data", "symmetric": False, "array": minutes["downtime_high_s"] - minutes["downtime_s"],
-                     "arrayminus": minutes["downtime_s"] - minutes["downtime_low_s"], "color": colour, "thickness": 1.4,
-                     "width": 3},
-            customdata=np.stack([labels, minutes["downtime_low_s"].map("{:.2f}".format),
-                                 minutes["downtime_high_s"].map("{:.2f}".format)], axis=-1),
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": minutes["downtime_high_s"] - minutes["downtime_s"],
+                "arrayminus": minutes["downtime_s"] - minutes["downtime_low_s"],
+                "color": colour,
+                "thickness": 1.4,
+                "width": 3,
+            },
+            customdata=np.stack(
+                [
+                    labels,
+                    minutes["downtime_low_s"].map("{:.2f}".format),
+                    minutes["downtime_high_s"].map("{:.2f}".format),
+                ],
+                axis=-1,
+            ),
             hovertemplate=f"%{{customdata[0]}}<br>%{{x:.2f}} {words['minutes']} "
-                          "(%{customdata[1]}–%{customdata[2]})<extra></extra>",
-        )  # fmt: skip
+            "(%{customdata[1]}–%{customdata[2]})<extra></extra>",
+        )
     for edge in edges[:-1]:
         figure.add_hline(y=edge, line={"color": GREY, "width": 1})
     figure.update_layout(height=170 + 19 * len(own) + 8 * len(ticks), margin_t=90)
-    figure.update_yaxes(tickvals=list(ticks.values()), ticktext=list(ticks), showgrid=False, ticks="",
-                        range=[place + 0.5, -0.5])  # fmt: skip
+    figure.update_yaxes(
+        tickvals=list(ticks.values()), ticktext=list(ticks), showgrid=False, ticks="", range=[place + 0.5, -0.5]
+    )
 
 
 def _boxes(figure, analysis, own, words):
@@ -408,11 +523,20 @@ def _boxes(figure, analysis, own, words):
     for (os, pair), (lowest, low, middle, high, highest) in zip(shares.index, (shares / 60).to_numpy(), strict=True):
         colour, symbol = _OS_LOOKS.get(os, (COLOURS[2], "diamond"))
         figure.add_box(
-            y=[f"{pair} ({counts[pair]:,})"], q1=[low], median=[middle], q3=[high], lowerfence=[lowest],
-            upperfence=[highest], orientation="h", name=escaped(os), legendgroup=os, showlegend=os not in shown,
-            line={"color": colour}, fillcolor="rgba(0,114,178,0.3)" if symbol == "circle" else "rgba(0,0,0,0)",
+            y=[f"{pair} ({counts[pair]:,})"],
+            q1=[low],
+            median=[middle],
+            q3=[high],
+            lowerfence=[lowest],
+            upperfence=[highest],
+            orientation="h",
+            name=escaped(os),
+            legendgroup=os,
+            showlegend=os not in shown,
+            line={"color": colour},
+            fillcolor="rgba(0,114,178,0.3)" if symbol == "circle" else "rgba(0,0,0,0)",
             hoverinfo="x+name",
-        )  # fmt: skip
+        )
         shown.add(os)
     figure.update_layout(height=190 + 34 * len(shares), margin_t=90)
     figure.update_yaxes(autorange="reversed", ticks="")

@@ -70,31 +70,43 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
     rank = own.groupby("cause")["length"].rank(method="first")
     row = own["cause"].map({cause: n for n, cause in enumerate(causes)}).astype("float64")
     own = own.assign(x=np.log10(own["length"]), y=row + ((rank * 0.618) % 1 - 0.5) * 0.5)
-    told = own["length"].map(tongue.duration).where(~own["going"], own["length"].map(
-        lambda s: words["so far"].format(length=tongue.duration(s))))  # fmt: skip
+    told = (
+        own["length"]
+        .map(tongue.duration)
+        .where(~own["going"], own["length"].map(lambda s: words["so far"].format(length=tongue.duration(s))))
+    )
     figure = empty_figure(_finding(own, words, tongue), height=110 + 44 * len(causes))
     for name, part in own.assign(told=told).groupby(own["going"].map({True: "ongoing", False: "ended"})):
         for cause in dict.fromkeys(part["cause"]):
             of = part[part["cause"] == cause]
             colour, symbol = CAUSE_LOOKS[cause] if name == "ended" else (STILL_DOWN, "x")
             figure.add_scatter(
-                x=of["x"], y=of["y"], mode="markers", name=cause_label(cause, words), showlegend=False,
+                x=of["x"],
+                y=of["y"],
+                mode="markers",
+                name=cause_label(cause, words),
+                showlegend=False,
                 marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "white"}},
                 customdata=np.stack([of["label"], of["told"]], axis=-1),
                 hovertemplate=f"%{{customdata[0]}}<br>{cause_label(cause, words)}<br>%{{customdata[1]}}<extra></extra>",
-            )  # fmt: skip
+            )
     named = own.assign(told=told, text=own["label"] + ", " + told).sort_values("length").groupby("cause").tail(1)
     for one in named.itertuples():
-        figure.add_annotation(x=one.x, y=one.y, text=one.text, showarrow=False, xanchor="left", xshift=10,
-                              font={"size": 12})  # fmt: skip
+        figure.add_annotation(
+            x=one.x, y=one.y, text=one.text, showarrow=False, xanchor="left", xshift=10, font={"size": 12}
+        )
     # as far to the right as every name needs that stands behind its mark, taken that a plot is as wide as 140 letters
     share = 1 - named["text"].map(lambda text: _width(html.unescape(text))).clip(upper=80) / 140
     most = max(own["x"].max() + 0.3, np.log10(60), ((named["x"] + 0.15) / share - 0.15).max())
     shown = [tick for tick in _TICKS if np.log10(tick) <= most]
-    figure.update_xaxes(tickvals=list(np.log10(shown)), ticktext=words["durations ticks"][: len(shown)],
-                        range=[-0.15, most])  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(causes))), ticktext=[cause_label(cause, words) for cause in causes],
-                        range=[len(causes) - 0.45, -0.55])  # fmt: skip
+    figure.update_xaxes(
+        tickvals=list(np.log10(shown)), ticktext=words["durations ticks"][: len(shown)], range=[-0.15, most]
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(causes))),
+        ticktext=[cause_label(cause, words) for cause in causes],
+        range=[len(causes) - 0.45, -0.55],
+    )
     worst = facts.by_severity(own.assign(told=told)).head(_LISTED)
     lines = [f"{r.label}: {cause_label(r.cause, words)}, {r.told}" for r in worst.itertuples()]
     return figure.update_layout(meta={"list": lines})
@@ -111,8 +123,11 @@ def _finding(own, words, tongue):
     away = len(own.loc[own["going"], MACHINE].drop_duplicates())
     parts = [tongue.count(away, "silent")] if away else []
     if len(ended):
-        parts.append(words["durations upgrades"].format(
-            median=tongue.duration(ended.median()), longest=tongue.duration(ended.max())))  # fmt: skip
+        parts.append(
+            words["durations upgrades"].format(
+                median=tongue.duration(ended.median()), longest=tongue.duration(ended.max())
+            )
+        )
     return " · ".join(parts) or words["durations"]
 
 
@@ -142,24 +157,37 @@ def absent(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> g
     worst = peak(counted)
     if worst is None:
         return figure_without_data(empty_figure(words["absent"], height=200), words)
-    figure = empty_figure(words["absent most"].format(
-        n=tongue.number(int(worst["machines"])), all=tongue.count(len(analysis.machines), "machine"),
-        step=tongue.interval(worst["step_s"]), when=tongue.time(worst["start"])), height=280)  # fmt: skip
+    figure = empty_figure(
+        words["absent most"].format(
+            n=tongue.number(int(worst["machines"])),
+            all=tongue.count(len(analysis.machines), "machine"),
+            step=tongue.interval(worst["step_s"]),
+            when=tongue.time(worst["start"]),
+        ),
+        height=280,
+    )
     ends = pd.concat([counted["start"], pd.Series([analysis.window.end])], ignore_index=True)
     for reason, colour in zip(REASONS, (STILL_DOWN, COLOURS[0], COLOURS[7]), strict=True):
         if counted[reason].any():
             figure.add_scatter(
-                x=wall_clock(ends, timezone), y=[*counted[reason], counted[reason].iloc[-1]], stackgroup="all",
-                mode="lines", line={"width": 0, "shape": "hv"}, fillcolor=colour, name=words[f"absent {reason}"],
-                showlegend=True, hovertemplate=f"%{{x}}<br>{words[f'absent {reason}']} %{{y}}<extra></extra>",
-            )  # fmt: skip
+                x=wall_clock(ends, timezone),
+                y=[*counted[reason], counted[reason].iloc[-1]],
+                stackgroup="all",
+                mode="lines",
+                line={"width": 0, "shape": "hv"},
+                fillcolor=colour,
+                name=words[f"absent {reason}"],
+                showlegend=True,
+                hovertemplate=f"%{{x}}<br>{words[f'absent {reason}']} %{{y}}<extra></extra>",
+            )
     hatch(figure, analysis, [], words, timezone)
     total = counted[list(REASONS)].sum(axis=1)
     most = total[total > 0].sort_values(ascending=False, kind="stable").head(_HOURS)
     lines = [f"{tongue.time(counted['start'][step])}: {tongue.count(int(n), 'machine')}" for step, n in most.items()]
     figure.update_layout(margin_t=80, legend=under_title(280), meta={"list": lines})
-    figure.update_yaxes(title=words["machines"], rangemode="tozero", tickformat=",d",
-                        dtick=tick_step(int(worst["machines"])))  # fmt: skip
+    figure.update_yaxes(
+        title=words["machines"], rangemode="tozero", tickformat=",d", dtick=tick_step(int(worst["machines"]))
+    )
     return time_axis(figure, words, timezone)
 
 
@@ -209,21 +237,37 @@ def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
         first, last = wall_clock(part["start_earliest"], timezone), wall_clock(part["last"], timezone)
         breaks = pd.Series(pd.NaT, index=first.index)
         figure.add_scatter(
-            x=pd.concat([first, last, breaks], axis=1).to_numpy().ravel(), y=np.repeat(part["label"].to_numpy(), 3),
-            mode="lines", line={"color": colour, "width": 5}, name=shown, legendgroup=name, showlegend=False,
+            x=pd.concat([first, last, breaks], axis=1).to_numpy().ravel(),
+            y=np.repeat(part["label"].to_numpy(), 3),
+            mode="lines",
+            line={"color": colour, "width": 5},
+            name=shown,
+            legendgroup=name,
+            showlegend=False,
             hoverinfo="skip",
-        )  # fmt: skip
+        )
         figure.add_scatter(
-            x=first, y=part["label"], mode="markers", name=shown, legendgroup=name, showlegend=True,
+            x=first,
+            y=part["label"],
+            mode="markers",
+            name=shown,
+            legendgroup=name,
+            showlegend=True,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "white"}},
             customdata=np.stack([part["label"], downtimes_in_words(part, words), version_changes(part)], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>{shown}<br>%{{x}}<br>{words['blind']} %{{customdata[1]}}<br>"
-                          "%{customdata[2]}<extra></extra>",
-        )  # fmt: skip
+            "%{customdata[2]}<extra></extra>",
+        )
     hatch(figure, analysis, rows, words, timezone)
     height = 180 + 21 * len(rows)
     figure.update_layout(height=height, margin_t=100, legend=under_title(height))
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=list(rows), ticks="", dtick=1,
-                        range=[len(rows) - 0.4, -0.6])  # fmt: skip
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=list(rows),
+        ticks="",
+        dtick=1,
+        range=[len(rows) - 0.4, -0.6],
+    )
     span = wall_clock(pd.Series([analysis.window.start, analysis.window.end]), timezone)
     return time_axis(figure, words, timezone).update_xaxes(range=list(span))

@@ -66,10 +66,12 @@ def render(frame: pd.DataFrame, drawing: Drawing, height: int = 420) -> go.Figur
         showlegend=len(groups) > 1 and wanted.get("legend") != "hidden",
     )
     across, up = ("yaxis", "xaxis") if drawing.kind == "barchart" else ("xaxis", "yaxis")
-    figure.update_layout({
-        across: {"title": wanted.get("xtitle", x), "type": _scale(wanted.get("xaxis"))},
-        up: {"title": wanted.get("ytitle", ys[0] if len(ys) == 1 else ""), "type": _scale(wanted.get("yaxis"))},
-    })  # fmt: skip
+    figure.update_layout(
+        {
+            across: {"title": wanted.get("xtitle", x), "type": _scale(wanted.get("xaxis"))},
+            up: {"title": wanted.get("ytitle", ys[0] if len(ys) == 1 else ""), "type": _scale(wanted.get("yaxis"))},
+        }
+    )
     if "ymin" in wanted and "ymax" in wanted:
         figure.update_layout({up: {"range": [float(wanted["ymin"]), float(wanted["ymax"])]}})
     if drawing.kind == "barchart":
@@ -86,8 +88,9 @@ def _columns(frame, drawing):
     wanted = drawing.properties
     for name in [wanted.get("xcolumn"), *wanted.get("ycolumns", []), *wanted.get("series", [])]:
         if name is not None and name not in frame.columns:
-            raise UsageError(f"render names the column {name!r}, which the answer does not have; "
-                             f"{nearest(name, frame.columns)}")  # fmt: skip
+            raise UsageError(
+                f"render names the column {name!r}, which the answer does not have; {nearest(name, frame.columns)}"
+            )
     listed = [c for c in frame if frame[c].map(lambda v: isinstance(v, list)).any()]
     times = [c for c in frame if str(frame[c].dtype).startswith("datetime")]
     times += [c for c in listed if _of_times(frame[c])]
@@ -99,9 +102,14 @@ def _columns(frame, drawing):
         c for c in frame if c != x and (frame[c].dtype.kind in "iufm" or (c in listed and not _of_times(frame[c])))
     ]
     series = wanted.get("series") or [
-        c for c in frame if c != x and c not in numbers and c not in listed and frame[c].dtype.kind not in "M"
+        c
+        for c in frame
+        if c != x
+        and c not in numbers
+        and c not in listed
+        and frame[c].dtype.kind not in "M"
         and not str(frame[c].dtype).startswith("datetime")
-    ]  # fmt: skip
+    ]
     ys = wanted.get("ycolumns") or [c for c in numbers if c not in series]
     if not ys:
         raise AmakitError(f"render {drawing.kind} needs a column of numbers, which the answer does not have")

@@ -86,28 +86,53 @@ def rollout(
         at = wall_clock(analysis.window.start + pd.to_timedelta(pd.Series(days), unit="D"), timezone)
         for values, fill in ((low, "rgba(0,0,0,0)"), (high - low, _faded(colour))):
             figure.add_scatter(
-                x=at, y=values, stackgroup=name, line={"shape": "hv", "width": 0, "color": "rgba(0,0,0,0)"},
-                fillcolor=fill, showlegend=False, hoverinfo="skip", mode="lines", legendgroup=name,
+                x=at,
+                y=values,
+                stackgroup=name,
+                line={"shape": "hv", "width": 0, "color": "rgba(0,0,0,0)"},
+                fillcolor=fill,
+                showlegend=False,
+                hoverinfo="skip",
+                mode="lines",
+                legendgroup=name,
                 name=f"{name} band",
-            )  # fmt: skip
+            )
         figure.add_scatter(  # a rim, on which a dark line shows on dark paper too
-            x=np.repeat(at, 2)[1:], y=np.repeat(share, 2)[:-1], mode="lines", name=name, legendgroup=name,
-            line={"color": "rgba(160,160,160,0.7)", "width": 4.5}, showlegend=False, hoverinfo="skip",
-        )  # fmt: skip
+            x=np.repeat(at, 2)[1:],
+            y=np.repeat(share, 2)[:-1],
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            line={"color": "rgba(160,160,160,0.7)", "width": 4.5},
+            showlegend=False,
+            hoverinfo="skip",
+        )
         figure.add_scatter(
-            x=np.repeat(at, 2)[1:], y=np.repeat(share, 2)[:-1], mode="lines", name=name, legendgroup=name,
-            line={"color": colour, "width": 2.5}, customdata=np.repeat(np.stack([low, high], axis=-1), 2, axis=0)[:-1],
+            x=np.repeat(at, 2)[1:],
+            y=np.repeat(share, 2)[:-1],
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            line={"color": colour, "width": 2.5},
+            customdata=np.repeat(np.stack([low, high], axis=-1), 2, axis=0)[:-1],
             hovertemplate=f"{name}: %{{y:.0f}} % (%{{customdata[0]:.0f}}–%{{customdata[1]:.0f}} %)<br>%{{x}}"
             "<extra></extra>",
-        )  # fmt: skip
+        )
         out = marked[(marked["os_type"] == os_type) & (marked["key"] == version_key(version))]
         for row in out.itertuples():
             if row.released_latest > analysis.window.start and row.released_earliest < analysis.window.end:
                 ends = pd.Series([row.released_earliest, row.released_latest])
                 x0, x1 = wall_clock(ends.clip(analysis.window.start, analysis.window.end), timezone)
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=GREY, line_width=0, layer="below")
-                figure.add_annotation(x=x0, y=1, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
-                                      text=words["released"].format(version=name))  # fmt: skip
+                figure.add_annotation(
+                    x=x0,
+                    y=1,
+                    yref="paper",
+                    yanchor="bottom",
+                    xanchor="left",
+                    showarrow=False,
+                    text=words["released"].format(version=name),
+                )
     hatch(figure, analysis, [], words, timezone)
     figure.update_layout(margin_t=100, legend=under_title(height))
     figure.update_yaxes(title=words["share"], range=[-1, 102])
@@ -171,11 +196,16 @@ def arrivals(
     ):
         ends = [wall_clock(pd.Series(pd.to_datetime([span[n] for span in spans], utc=True)), timezone) for n in (0, 1)]
         figure.add_bar(
-            base=ends[0], x=((ends[1] - ends[0]).dt.total_seconds() * 1000).clip(lower=0.0),
-            y=[names[key] for key in keys], orientation="h", name=words[word], showlegend=True,
-            marker={"color": colour, "line": {"width": 0}}, customdata=ends[1].astype("str"),
+            base=ends[0],
+            x=((ends[1] - ends[0]).dt.total_seconds() * 1000).clip(lower=0.0),
+            y=[names[key] for key in keys],
+            orientation="h",
+            name=words[word],
+            showlegend=True,
+            marker={"color": colour, "line": {"width": 0}},
+            customdata=ends[1].astype("str"),
             hovertemplate=f"%{{y}}<br>{words[word]}: %{{base}} – %{{customdata}}<extra></extra>",
-        )  # fmt: skip
+        )
     began = runs.sort_values("first", kind="stable").drop_duplicates(MACHINE)
     began = began[began["first"] <= analysis.window.start + pd.Timedelta(days=1)]
     there = {(os, version_key(version)) for os, version in began[["os_type", "version"]].itertuples(index=False)}
@@ -186,14 +216,24 @@ def arrivals(
         first = wall_clock(pd.Series(pd.to_datetime([min(taken[key]) for key in keys], utc=True)), timezone)
         if keys:
             figure.add_scatter(
-                x=first, y=[names[key] for key in keys], mode="markers", name=words[word], showlegend=True,
+                x=first,
+                y=[names[key] for key in keys],
+                mode="markers",
+                name=words[word],
+                showlegend=True,
                 marker={"symbol": symbol, "size": 11, "color": "#D55E00", "line": {"width": 1, "color": "white"}},
                 hovertemplate=f"%{{y}}<br>{words[word]}: %{{x}}<extra></extra>",
-            )  # fmt: skip
+            )
     height = 170 + 27 * len(order)
     figure.update_layout(height=height, margin_t=100, legend=under_title(height))
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=[names[key] for key in order], ticks="",
-                        range=[len(order) - 0.4, -0.6], dtick=1)  # fmt: skip
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=[names[key] for key in order],
+        ticks="",
+        range=[len(order) - 0.4, -0.6],
+        dtick=1,
+    )
     return time_axis(figure, words, timezone)
 
 
@@ -227,7 +267,8 @@ def behind(analysis: Analysis, releases: pd.DataFrame | None = None, language: s
     short = table["place"].str.rsplit("/", n=1).str[-1]
     twins = table.assign(short=short).groupby("short")["place"].nunique()
     whole = table["place"].str.replace(
-        r"^/subscriptions/[^/]*?([^/]{1,8})/resourcegroups/(.*)$", r"\2 (…\1)", regex=True)  # fmt: skip
+        r"^/subscriptions/[^/]*?([^/]{1,8})/resourcegroups/(.*)$", r"\2 (…\1)", regex=True
+    )
     place = short.where(short.map(twins) <= 1, whole).where(table["place"] != "", words["no place"])
     label = pd.Series([escaped(f"{os} · {where}", 60) for os, where in zip(table["os_type"], place, strict=True)])
     sizes = label.value_counts()
@@ -235,8 +276,10 @@ def behind(analysis: Analysis, releases: pd.DataFrame | None = None, language: s
     levels = np.searchsorted([most for most, *_ in _BEHIND], table["behind"])
     silent = (table["state"] == "silent").to_numpy()
     unreadable = table["behind"].isna().to_numpy() & ~silent
-    parts = [(words["level"][n], (levels == n) & ~silent & ~unreadable, colour, pattern)
-             for n, (_, colour, pattern) in enumerate(_BEHIND)]  # fmt: skip
+    parts = [
+        (words["level"][n], (levels == n) & ~silent & ~unreadable, colour, pattern)
+        for n, (_, colour, pattern) in enumerate(_BEHIND)
+    ]
     parts += [(words["level"][-2], silent, "#4D4D4D", "|"), (words["level"][-1], unreadable, "#B0B0B0", "\\")]
     most = int(sizes.max())
     for name, rows, colour, pattern in parts:
@@ -244,14 +287,24 @@ def behind(analysis: Analysis, releases: pd.DataFrame | None = None, language: s
             continue
         numbers = label[rows].value_counts().reindex(names, fill_value=0).tolist()
         figure.add_bar(
-            x=numbers, y=names, orientation="h", name=name, showlegend=True,
-            marker={"color": colour, "line": {"width": 0}, "pattern": {
-                "shape": pattern, "fgcolor": "white", "fgopacity": 0.35, "size": 8, "fillmode": "overlay"}},
+            x=numbers,
+            y=names,
+            orientation="h",
+            name=name,
+            showlegend=True,
+            marker={
+                "color": colour,
+                "line": {"width": 0},
+                "pattern": {"shape": pattern, "fgcolor": "white", "fgopacity": 0.35, "size": 8, "fillmode": "overlay"},
+            },
             text=[f"<b>{n:,}</b>" if n > most * 0.015 * len(f"{n:,}") else "" for n in numbers],
-            textposition="inside", insidetextanchor="middle", textangle=0, constraintext="none",
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            constraintext="none",
             textfont={"color": "#1f2328" if colour not in ("#4D4D4D", "#8A3C00") else "#ffffff"},
             hovertemplate=f"%{{y}}<br>{name}: %{{x}} {words['machines']}<extra></extra>",
-        )  # fmt: skip
+        )
     height = 190 + 32 * len(names)
     figure.update_layout(barmode="stack", height=height, margin_t=100, legend=under_title(height))
     figure.update_xaxes(title=words["machines"], range=[0, most * 1.02], dtick=tick_step(most), tickformat=",d")

@@ -102,18 +102,48 @@ def _settings(matplotlib, form):
 
     known, ink = set(get_font_names()), _INK[form]
     fonts = [name for name in _FONTS if name in known]
-    return {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name} | {
-        "axes.axisbelow": True, "axes.facecolor": "none", "axes.grid": True, "axes.labelcolor": ink,
-        "axes.labelpad": 8, "axes.ymargin": 0.05, "figure.constrained_layout.h_pad": 5 / 72,
-        "figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 12 / 72, "figure.dpi": 72,
-        "font.family": fonts[::-1] if form == "svg" else fonts, "font.size": 13, "grid.color": (0.5, 0.5, 0.5, 0.25),
-        "grid.linewidth": 1, "hatch.linewidth": 1, "legend.borderaxespad": 0.4, "legend.borderpad": 0.5,
-        "legend.columnspacing": 1.4, "legend.fontsize": 13, "legend.frameon": False, "legend.handleheight": 1,
-        "legend.handlelength": 1.15, "legend.handletextpad": 0.5, "legend.labelspacing": 0.7, "savefig.dpi": 144,
-        "savefig.facecolor": "none" if form == "svg" else "white", "svg.fonttype": "none", "svg.hashsalt": "amakit",
-        "text.color": ink, "text.parse_math": False, "xtick.labelcolor": ink, "xtick.major.pad": 8,
-        "xtick.major.size": 0, "ytick.labelcolor": ink, "ytick.major.pad": 8, "ytick.major.size": 0,
-    } | {f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")}  # fmt: skip
+    return (
+        {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+        | {
+            "axes.axisbelow": True,
+            "axes.facecolor": "none",
+            "axes.grid": True,
+            "axes.labelcolor": ink,
+            "axes.labelpad": 8,
+            "axes.ymargin": 0.05,
+            "figure.constrained_layout.h_pad": 5 / 72,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.w_pad": 12 / 72,
+            "figure.dpi": 72,
+            "font.family": fonts[::-1] if form == "svg" else fonts,
+            "font.size": 13,
+            "grid.color": (0.5, 0.5, 0.5, 0.25),
+            "grid.linewidth": 1,
+            "hatch.linewidth": 1,
+            "legend.borderaxespad": 0.4,
+            "legend.borderpad": 0.5,
+            "legend.columnspacing": 1.4,
+            "legend.fontsize": 13,
+            "legend.frameon": False,
+            "legend.handleheight": 1,
+            "legend.handlelength": 1.15,
+            "legend.handletextpad": 0.5,
+            "legend.labelspacing": 0.7,
+            "savefig.dpi": 144,
+            "savefig.facecolor": "none" if form == "svg" else "white",
+            "svg.fonttype": "none",
+            "svg.hashsalt": "amakit",
+            "text.color": ink,
+            "text.parse_math": False,
+            "xtick.labelcolor": ink,
+            "xtick.major.pad": 8,
+            "xtick.major.size": 0,
+            "ytick.labelcolor": ink,
+            "ytick.major.pad": 8,
+            "ytick.major.size": 0,
+        }
+        | {f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")}
+    )
 
 
 # -- what plotly says ---------------------------------------------------------------------------------------
@@ -188,8 +218,12 @@ def _look(colour, pattern=None):
     pattern, colour = pattern or {}, _rgba(colour)
     share, ink = pattern.get("fgopacity", 1), _rgba(pattern.get("fgcolor") or "white")
     lines = [(1 - share) * under + share * over for under, over in zip(colour[:3], ink[:3], strict=True)]
-    return {"facecolor": colour, "edgecolor": lines, "linewidth": 0,  # a hatch has the colour of the edge
-            "hatch": _known(_HATCHES, pattern.get("shape") or "", "pattern")}  # fmt: skip
+    return {
+        "facecolor": colour,
+        "edgecolor": lines,
+        "linewidth": 0,  # a hatch has the colour of the edge
+        "hatch": _known(_HATCHES, pattern.get("shape") or "", "pattern"),
+    }
 
 
 def _blocks(axes, left, right, low, high, **look):
@@ -222,8 +256,16 @@ def _scatter(axes, trace, x, y, colour, below):
         made = axes.plot(x, y, linewidth=line.get("width", 2), **look)
     if error := trace.get("error_x"):
         reach, thick = np.clip([error["arrayminus"], error["array"]], 0, None), error["thickness"]
-        axes.errorbar(x, y, xerr=reach, fmt="none", capsize=error["width"], ecolor=_rgba(error["color"]),
-                      elinewidth=thick, capthick=thick)  # fmt: skip
+        axes.errorbar(
+            x,
+            y,
+            xerr=reach,
+            fmt="none",
+            capsize=error["width"],
+            ecolor=_rgba(error["color"]),
+            elinewidth=thick,
+            capthick=thick,
+        )
     if "markers" in mode:
         sign, scale = _known(_SYMBOLS, marker.get("symbol", "circle"), "symbol")
         look["color"], edge = _rgba(marker.get("color") or colour), marker.get("line") or {}
@@ -241,9 +283,20 @@ def _box(axes, trace, x, y, colour, below):
     numbers = [dict(zip(parts, row, strict=True)) for row in zip(*(trace[n] for n in parts.values()), strict=True)]
     line = {"color": _rgba((trace.get("line") or {}).get("color") or colour), "linewidth": 2}
     body = {"facecolor": _rgba(trace.get("fillcolor") or colour), "edgecolor": line["color"], "linewidth": 2}
-    return axes.bxp(numbers, y, orientation="horizontal", widths=0.6, capwidths=0.3, patch_artist=True, boxprops=body,
-                    whiskerprops=line, capprops=line, medianprops=line, showfliers=False,
-                    manage_ticks=False)["boxes"][0]  # fmt: skip
+    return axes.bxp(
+        numbers,
+        y,
+        orientation="horizontal",
+        widths=0.6,
+        capwidths=0.3,
+        patch_artist=True,
+        boxprops=body,
+        whiskerprops=line,
+        capprops=line,
+        medianprops=line,
+        showfliers=False,
+        manage_ticks=False,
+    )["boxes"][0]
 
 
 def _heatmap(axes, trace, x, y, colour, below):
@@ -265,8 +318,14 @@ def _heatmap(axes, trace, x, y, colour, below):
             _blocks(axes, left, left + 1.9 * wide, low, low + 0.95, facecolor=shade, linewidth=0)
     else:  # an image has no use for more rows than pixels
         shown = (cells[:: -(-len(cells) // 1000)] * 255).round().astype("uint8")
-        axes.imshow(shown, interpolation="none", aspect="auto", origin="lower", zorder=0.6,
-                    extent=(x[0] - wide, x[-1] + wide, y[0] - 0.5, y[-1] + 0.5))  # fmt: skip
+        axes.imshow(
+            shown,
+            interpolation="none",
+            aspect="auto",
+            origin="lower",
+            zorder=0.6,
+            extent=(x[0] - wide, x[-1] + wide, y[0] - 0.5, y[-1] + 0.5),
+        )
     for row, texts in zip(y, trace.get("text") or [], strict=False):
         for spot, text in zip(x, texts, strict=True):
             _say(axes, text, (spot, row), trace.get("textfont"))
@@ -281,9 +340,19 @@ def _say(axes, text, spot, font=None, coords="data", xytext=(0, 0), ha="center",
     """Write beside a spot; the plot makes room for it."""
     font, bold = font or {}, str(text).startswith("<b>")
     for n, line in enumerate(reversed(_plain(text).split("\n")) if text else ()):  # one by one: an SVG keeps their side
-        axes.annotate(line, spot, (xytext[0], xytext[1] + 18 * n), coords, "offset points", annotation_clip=False,
-                      ha=ha, va=va, color=_rgba(font["color"]) if "color" in font else None,
-                      size=font.get("size", 13), weight=600 if bold else 400)  # fmt: skip
+        axes.annotate(
+            line,
+            spot,
+            (xytext[0], xytext[1] + 18 * n),
+            coords,
+            "offset points",
+            annotation_clip=False,
+            ha=ha,
+            va=va,
+            color=_rgba(font["color"]) if "color" in font else None,
+            size=font.get("size", 13),
+            weight=600 if bold else 400,
+        )
 
 
 # -- the sheet ----------------------------------------------------------------------------------------------
@@ -352,9 +421,11 @@ def _scale(axes, letter, spec, rows, dated=False):
         finder = dates.AutoDateLocator(minticks=3, maxticks=9)
         places = finder.tick_values(dates.num2date(low), dates.num2date(high))
         names = dates.ConciseDateFormatter(
-            finder, formats=["%Y", "%Y-%m", "%m-%d", "%H:%M", "%H:%M", "%H:%M:%S"],
+            finder,
+            formats=["%Y", "%Y-%m", "%m-%d", "%H:%M", "%H:%M", "%H:%M:%S"],
             zero_formats=["", "%Y", "%Y-%m-%d", "%m-%d", "%H:%M", "%H:%M"],
-            offset_formats=["", "", "%Y", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d %H:%M"])  # fmt: skip
+            offset_formats=["", "", "%Y", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d %H:%M"],
+        )
         axis.set_ticks(places, names.format_ticks(places))
         first, last = (str(dates.num2date(v))[: len(names.get_offset())] for v in (low, high))
         note = first if first == last else f"{first} – {last}"  # what of a date the ticks leave out
@@ -387,18 +458,31 @@ def _around(figure, panels, layout, rows):
             continue
         coords = tuple("axes fraction" if ref == "paper" or ref.endswith("domain") else "data" for ref in refs)
         above, axes = note.get("yanchor") == "bottom", panels.get(refs[0].split()[0], panels["x"])
-        _say(axes, note["text"], (_along([x])[0], rows.get(y, y)), note.get("font"), coords,
-             (note.get("xshift", 0), 4 * above), note.get("xanchor", "center"),
-             "bottom" if above else "center_baseline")  # fmt: skip
+        _say(
+            axes,
+            note["text"],
+            (_along([x])[0], rows.get(y, y)),
+            note.get("font"),
+            coords,
+            (note.get("xshift", 0), 4 * above),
+            note.get("xanchor", "center"),
+            "bottom" if above else "center_baseline",
+        )
 
 
 def _legend(figure, title, shown):
     """Write the title, and under it what the marks mean, in as few rows as fit."""
     for columns in range(min(len(shown), 12) or 1, 0, -1):
         order = [shown[k] for first in range(columns) for k in range(first, len(shown), columns)]
-        made = figure.legend([mark for _, mark in order], [name for name, _ in order], loc="outside upper left",
-                             ncols=columns, title=title or None, alignment="left",
-                             title_fontproperties={"size": 16, "weight": 600})  # fmt: skip
+        made = figure.legend(
+            [mark for _, mark in order],
+            [name for name, _ in order],
+            loc="outside upper left",
+            ncols=columns,
+            title=title or None,
+            alignment="left",
+            title_fontproperties={"size": 16, "weight": 600},
+        )
         if made.get_window_extent().width <= _WIDTH - 10 or columns == 1:
             break
         made.remove()
@@ -424,8 +508,13 @@ def _inline(svg, prefix, title):
         if part.get("transform", "").startswith("rotate(-0 "):
             del part.attrib["transform"]
         part.attrib = {key: _tidy(key, value, prefix) for key, value in part.attrib.items()}
-    root.attrib = {"viewBox": root.attrib["viewBox"], "width": "100%", "role": "img", "stroke-linejoin": "round",
-                   "font-family": "system-ui, sans-serif"}  # fmt: skip
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "width": "100%",
+        "role": "img",
+        "stroke-linejoin": "round",
+        "font-family": "system-ui, sans-serif",
+    }
     root.insert(0, ElementTree.Element("title"))
     root[0].text = title
     return ElementTree.tostring(root, encoding="utf-8")

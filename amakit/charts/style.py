@@ -65,17 +65,39 @@ def theme(dark: bool = False) -> go.layout.Template:
     """
     ink = INK["dark" if dark else "light"]
     axis = {"gridcolor": GREY, "zeroline": False, "automargin": True}
-    return go.layout.Template(layout={
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink}, "colorway": COLOURS[:8],
-        "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "y": 1, "yref": "container", "yanchor": "top",
-                  "pad": {"t": 12}},
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "bargap": 0.15,
-        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        "hoverlabel": {"bgcolor": "#FFFFFF", "bordercolor": "#8C8C8C", "font": {"color": "#1F2328"}, "align": "left"},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8C8C8C", "activecolor": "#0072B2",
-                    "remove": ["select2d", "lasso2d"]},
-        "xaxis": axis, "yaxis": axis,
-    })  # fmt: skip
+    return go.layout.Template(
+        layout={
+            "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink},
+            "colorway": COLOURS[:8],
+            "title": {
+                "x": 0,
+                "xref": "paper",
+                "font": {"size": 16},
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "pad": {"t": 12},
+            },
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "bargap": 0.15,
+            "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+            "hoverlabel": {
+                "bgcolor": "#FFFFFF",
+                "bordercolor": "#8C8C8C",
+                "font": {"color": "#1F2328"},
+                "align": "left",
+            },
+            "modebar": {
+                "bgcolor": "rgba(0,0,0,0)",
+                "color": "#8C8C8C",
+                "activecolor": "#0072B2",
+                "remove": ["select2d", "lasso2d"],
+            },
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
 
 
 def row_names(analysis: Analysis) -> pd.Series:
@@ -148,18 +170,35 @@ def _light(figure):
         step = (raster.x[1] - raster.x[0]) / np.timedelta64(1, "ms")
         start = pd.Timestamp(raster.x[0]) - pd.Timedelta(milliseconds=step / 2)
         figure.add_layout_image(
-            source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"), layer="below",
-            xref="x", yref="y", x=start, y=-0.5, sizex=step * raster.z.shape[1], sizey=raster.z.shape[0],
-            sizing="stretch", yanchor="top",
-        )  # fmt: skip
+            source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
+            layer="below",
+            xref="x",
+            yref="y",
+            x=start,
+            y=-0.5,
+            sizex=step * raster.z.shape[1],
+            sizey=raster.z.shape[0],
+            sizing="stretch",
+            yanchor="top",
+        )
         figure.add_scatter(
-            x=[None], y=[None], mode="markers", showlegend=False,
-            marker={"color": [0], "cmin": raster.zmin, "cmax": raster.zmax, "colorscale": raster.colorscale,
-                    "colorbar": raster.colorbar.to_plotly_json(), "showscale": True},
-        )  # fmt: skip
+            x=[None],
+            y=[None],
+            mode="markers",
+            showlegend=False,
+            marker={
+                "color": [0],
+                "cmin": raster.zmin,
+                "cmax": raster.zmax,
+                "colorscale": raster.colorscale,
+                "colorbar": raster.colorbar.to_plotly_json(),
+                "showscale": True,
+            },
+        )
         ends = [start, start + pd.Timedelta(milliseconds=step * raster.z.shape[1])]
-        raster.update(x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False,
-                      hovertemplate="%{y}<extra></extra>")  # fmt: skip
+        raster.update(
+            x=ends, z=raster.z[:, -1:].tolist(), opacity=0, showscale=False, hovertemplate="%{y}<extra></extra>"
+        )
     return figure
 
 
@@ -173,10 +212,15 @@ def _rgba(shade):
 
 def empty_figure(title: str, height: int) -> go.Figure:
     """Make an empty figure in the one style of the kit: dark where plotly's own default template is a dark one."""
-    return go.Figure(layout={
-        "template": theme(_on_dark()), "height": height, "title": {"text": title},
-        "barmode": "overlay", "margin": {"l": 20, "r": 20, "t": 50, "b": 50},
-    })  # fmt: skip
+    return go.Figure(
+        layout={
+            "template": theme(_on_dark()),
+            "height": height,
+            "title": {"text": title},
+            "barmode": "overlay",
+            "margin": {"l": 20, "r": 20, "t": 50, "b": 50},
+        }
+    )
 
 
 def _on_dark():
@@ -187,8 +231,9 @@ def _on_dark():
 
 def figure_without_data(figure: go.Figure, words: dict) -> go.Figure:
     """Say in the middle of an empty figure that there is nothing to draw."""
-    figure.add_annotation(text=words["nothing"], showarrow=False, font={"size": 16}, xref="paper", yref="paper",
-                          x=0.5, y=0.5)  # fmt: skip
+    figure.add_annotation(
+        text=words["nothing"], showarrow=False, font={"size": 16}, xref="paper", yref="paper", x=0.5, y=0.5
+    )
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
@@ -208,18 +253,33 @@ def hatch(figure: go.Figure, analysis: Analysis, labels: Collection[str], words:
             continue
         start, end = wall_clock(pd.Series(pd.to_datetime([stretch["start"], stretch["end"]], utc=True)), timezone)
         if not len(labels):
-            figure.add_vrect(x0=start, x1=end, fillcolor="rgba(128,128,128,0.3)", line_width=0, layer="above",
-                             annotation_text=words["unknown"], annotation_position="top left")  # fmt: skip
+            figure.add_vrect(
+                x0=start,
+                x1=end,
+                fillcolor="rgba(128,128,128,0.3)",
+                line_width=0,
+                layer="above",
+                annotation_text=words["unknown"],
+                annotation_position="top left",
+            )
             continue
         seconds = (end - start).total_seconds()
         figure.add_bar(
-            base=[start] * len(labels), x=[seconds * 1000] * len(labels), y=list(labels), orientation="h",
-            name=words["unknown"], legendgroup="unknown", width=0.9,
+            base=[start] * len(labels),
+            x=[seconds * 1000] * len(labels),
+            y=list(labels),
+            orientation="h",
+            name=words["unknown"],
+            legendgroup="unknown",
+            width=0.9,
             showlegend=not any(trace.legendgroup == "unknown" for trace in figure.data),
-            marker={"color": "rgba(128,128,128,0.25)", "line": {"width": 0},
-                    "pattern": {"shape": "/", "fgcolor": "#7F7F7F", "size": 6, "fillmode": "overlay"}},
+            marker={
+                "color": "rgba(128,128,128,0.25)",
+                "line": {"width": 0},
+                "pattern": {"shape": "/", "fgcolor": "#7F7F7F", "size": 6, "fillmode": "overlay"},
+            },
             hovertemplate=f"{words['unknown']}<extra></extra>",
-        )  # fmt: skip
+        )
 
 
 def version_styles(analysis: Analysis) -> dict[str, dict]:
@@ -312,11 +372,15 @@ def _bars(figure, analysis, rows, runs, styles, words, timezone):
             continue
         start, end = wall_clock(part["first"], timezone), wall_clock(part["last"], timezone)
         figure.add_bar(
-            base=start, x=(end - start).dt.total_seconds() * 1000, y=part["label"], orientation="h", name=name,
+            base=start,
+            x=(end - start).dt.total_seconds() * 1000,
+            y=part["label"],
+            orientation="h",
+            name=name,
             marker=marker_of(style),
             customdata=np.stack([part["label"], start.astype("str"), end.astype("str")], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>{name}<br>%{{customdata[1]}} – %{{customdata[2]}}<extra></extra>",
-        )  # fmt: skip
+        )
 
 
 def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
@@ -339,12 +403,19 @@ def _raster(figure, analysis, rows, runs, styles, words, timezone, columns=720):
     steps = np.repeat(np.linspace(0, 1, len(shades) + 1), 2)[1:-1]
     moments = wall_clock(analysis.window.start + pd.to_timedelta((edges[:-1] + edges[1:]) / 2, unit="s"), timezone)
     figure.add_heatmap(
-        z=cells, x=moments, y=rows["label"].unique(), zmin=-0.5, zmax=len(shades) - 0.5,
+        z=cells,
+        x=moments,
+        y=rows["label"].unique(),
+        zmin=-0.5,
+        zmax=len(shades) - 0.5,
         colorscale=[[float(step), shade] for step, shade in zip(steps, np.repeat(shades, 2), strict=True)],
-        colorbar={"tickvals": list(range(len(shades))), "thickness": 14,
-                  "ticktext": ["0 –", *(f"{n} {name}" for name, n in number.items())]},
+        colorbar={
+            "tickvals": list(range(len(shades))),
+            "thickness": 14,
+            "ticktext": ["0 –", *(f"{n} {name}" for name, n in number.items())],
+        },
         hovertemplate=f"%{{y}}<br>%{{x}}<br>{words['version']} %{{z}}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def marker_of(style: dict) -> dict:

@@ -64,10 +64,17 @@ def inventory(analysis: Analysis, language: str = "en") -> go.Figure:
     for name, style in styles.items():
         if name in counts:
             figure.add_bar(
-                x=[int(counts[name])], y=[name], orientation="h", name=name, marker=marker_of(style), showlegend=False,
-                text=[f"{counts[name]}"], textposition="outside", cliponaxis=False,
+                x=[int(counts[name])],
+                y=[name],
+                orientation="h",
+                name=name,
+                marker=marker_of(style),
+                showlegend=False,
+                text=[f"{counts[name]}"],
+                textposition="outside",
+                cliponaxis=False,
                 hovertemplate=f"{name}<br>%{{x}} {words['machines']}<extra></extra>",
-            )  # fmt: skip
+            )
     figure.update_xaxes(title=words["machines"], rangemode="tozero")
     return figure
 
@@ -109,12 +116,15 @@ def timeline(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
             continue
         span = part["from_version"].map(escaped) + " → " + part["to_version"].map(escaped)
         figure.add_scatter(
-            x=wall_clock(part["first_new"], timezone), y=part["label"], mode="markers", name=words[kind],
+            x=wall_clock(part["first_new"], timezone),
+            y=part["label"],
+            mode="markers",
+            name=words[kind],
             marker={"symbol": symbol, "size": 9, "color": "white", "line": {"color": "black", "width": 1.4}},
             customdata=np.stack([part["name"], span, wall_clock(part["last_old"], timezone).astype("str")], axis=-1),
             hovertemplate=f"%{{customdata[0]}}<br>%{{customdata[1]}}<br>{words['last old']} %{{customdata[2]}}"
-                          f"<br>{words['first new']} %{{x}}<extra></extra>",
-        )  # fmt: skip
+            f"<br>{words['first new']} %{{x}}<extra></extra>",
+        )
     return _rowed(figure, analysis, rows, many, words, timezone)
 
 
@@ -172,15 +182,28 @@ def fleet(
         part = own[own["cause"] == name]
         if len(part):
             figure.add_scatter(
-                x=wall_clock(part["start_earliest"], timezone), y=part["label"], mode="markers",
+                x=wall_clock(part["start_earliest"], timezone),
+                y=part["label"],
+                mode="markers",
                 name=cause_label(name, words),
-                marker={"symbol": symbol, "size": 6 if many else 10, "color": colour,
-                        "line": {"width": 0.5 if many else 1.2, "color": "white"}},
-                customdata=np.stack([part["label"], downtimes_in_words(part, words), version_changes(part),
-                                     part["outage"].astype("str")], axis=-1),
+                marker={
+                    "symbol": symbol,
+                    "size": 6 if many else 10,
+                    "color": colour,
+                    "line": {"width": 0.5 if many else 1.2, "color": "white"},
+                },
+                customdata=np.stack(
+                    [
+                        part["label"],
+                        downtimes_in_words(part, words),
+                        version_changes(part),
+                        part["outage"].astype("str"),
+                    ],
+                    axis=-1,
+                ),
                 hovertemplate=f"%{{customdata[0]}}<br>{cause_label(name, words)}<br>%{{x}}<br>{words['blind']} "
-                              "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
-            )  # fmt: skip
+                "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+            )
     # hung on the title, the legend may wrap as the page is narrow and never reaches the rows
     top = 60 + 21 * -(-sum(trace.type != "heatmap" for trace in figure.data) // 4)
     height = 640 if many else 80 + top + 15 * max(len(rows), 4)
@@ -240,11 +263,14 @@ def adoption(analysis: Analysis, language: str = "en", timezone: str = "UTC", po
         count = np.searchsorted(on, at, side="right") - np.searchsorted(off, at, side="left")
         if count.any():
             figure.add_scatter(
-                x=wall_clock(moments, timezone), y=count, name=name, stackgroup="all",
+                x=wall_clock(moments, timezone),
+                y=count,
+                name=name,
+                stackgroup="all",
                 line={"shape": "hv", "width": 1, "color": style["colour"]},
                 fillcolor=style["colour"],
                 hovertemplate=f"{name}: %{{y}}<extra></extra>",
-            )  # fmt: skip
+            )
     hatch(figure, analysis, [], words, timezone)
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(title=words["machines"], rangemode="tozero")
@@ -280,12 +306,20 @@ def clock(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> go
     np.add.at(counts, (seen.dt.day_of_week, seen.dt.hour), 1)
     figure = empty_figure(words["clock"], height=330)
     figure.add_heatmap(
-        z=counts, x=list(range(24)), y=words["days"], xgap=2, ygap=2, showscale=False,
-        text=np.where(counts > 0, counts.astype("str"), ""), texttemplate="%{text}",
-        colorscale=[[0, GREY], [1e-9, "#D6ECFA"], [1, "#56B4E9"]], zmin=0, zmax=max(int(counts.max()), 1),
+        z=counts,
+        x=list(range(24)),
+        y=words["days"],
+        xgap=2,
+        ygap=2,
+        showscale=False,
+        text=np.where(counts > 0, counts.astype("str"), ""),
+        texttemplate="%{text}",
+        colorscale=[[0, GREY], [1e-9, "#D6ECFA"], [1, "#56B4E9"]],
+        zmin=0,
+        zmax=max(int(counts.max()), 1),
         textfont={"color": "#1f2328"},
         hovertemplate=f"%{{y}} %{{x}}:00–%{{x}}:59<br>%{{z}} {words['upgrades']}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title=words["hour"].format(zone=timezone), dtick=2, showgrid=False)
     return figure
@@ -303,10 +337,16 @@ def _rowed(figure, analysis, rows, many, words, timezone):
     """Lay the rows of machines and the time axis under what was drawn."""
     lines = rows["label"].unique()
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=lines, range=[len(lines) - 0.5, -0.5],
-        showticklabels=not many, ticks="", dtick=1, showgrid=False,
+        type="category",
+        categoryorder="array",
+        categoryarray=lines,
+        range=[len(lines) - 0.5, -0.5],
+        showticklabels=not many,
+        ticks="",
+        dtick=1,
+        showgrid=False,
         title=_counted(rows, lines, words) if many else None,
-    )  # fmt: skip
+    )
     hatch(figure, analysis, [] if many else rows["label"], words, timezone)
     span = wall_clock(pd.Series([analysis.window.start, analysis.window.end]), timezone)
     return time_axis(figure, words, timezone).update_xaxes(range=list(span))

@@ -80,9 +80,13 @@ class ControlPlane:
     """
 
     def __init__(
-        self, subscription: str = "", cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default",
+        self,
+        subscription: str = "",
+        cloud: str = "",
+        host: str = "",
+        sign_in: "str | TokenCredential" = "default",
         tenant: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.subscription = (subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")).strip()
         if not self.subscription:
             raise UsageError(
@@ -177,8 +181,9 @@ class ControlPlane:
         own = [row for row in rows if row["OperationNameValue"].startswith(tuple(f"{p.upper()}/" for p in PROVIDERS))]
         types = {
             name: "string" if kind == "dynamic" else kind  # written as JSON, which is read as dynamic again
-            for name, kind in tables()["AzureActivity"].items() if name != "_TimeReceived"
-        }  # fmt: skip
+            for name, kind in tables()["AzureActivity"].items()
+            if name != "_TimeReceived"
+        }
         found = frame_of({name: [row.get(name) for row in own] for name in types}, types)
         again = found["EventDataId"].duplicated() & (found["EventDataId"] != "")  # a resource may be in a group
         return found[~again].sort_values("TimeGenerated", ignore_index=True, kind="stable")
@@ -248,9 +253,14 @@ class ControlPlane:
         ]
         policies += [BearerTokenCredentialPolicy(who, scope)] if self._cloud else []  # type: ignore[arg-type]
         return client(
-            who, self.subscription, base_url=self._base, credential_scopes=[scope], policies=policies,
-            connection_timeout=30, read_timeout=DEADLINE,
-        )  # fmt: skip
+            who,
+            self.subscription,
+            base_url=self._base,
+            credential_scopes=[scope],
+            policies=policies,
+            connection_timeout=30,
+            read_timeout=DEADLINE,
+        )
 
     # -- what went wrong ----------------------------------------------------------------------------------
 
@@ -447,20 +457,36 @@ def _row(event):
     properties = json.dumps(event.properties or {}, ensure_ascii=False)
     application = (event.claims or {}).get("appid")  # tells a service from a person; the rest tells of people
     return {
-        "TimeGenerated": event.event_timestamp, "EventSubmissionTimestamp": event.submission_timestamp,
-        "OperationName": operation[1], "OperationNameValue": operation[0].upper(),
-        "ActivityStatus": status[0], "ActivityStatusValue": _STATUS.get(status[0], status[0]),
-        "ActivitySubstatus": sub[1], "ActivitySubstatusValue": sub[1] or sub[0],
-        "Caller": event.caller, "Category": category[0], "CategoryValue": category[0], "Level": event.level,
-        "CorrelationId": event.correlation_id, "OperationId": event.operation_id, "EventDataId": event.event_data_id,
-        "Properties": properties, "Properties_d": properties,
+        "TimeGenerated": event.event_timestamp,
+        "EventSubmissionTimestamp": event.submission_timestamp,
+        "OperationName": operation[1],
+        "OperationNameValue": operation[0].upper(),
+        "ActivityStatus": status[0],
+        "ActivityStatusValue": _STATUS.get(status[0], status[0]),
+        "ActivitySubstatus": sub[1],
+        "ActivitySubstatusValue": sub[1] or sub[0],
+        "Caller": event.caller,
+        "Category": category[0],
+        "CategoryValue": category[0],
+        "Level": event.level,
+        "CorrelationId": event.correlation_id,
+        "OperationId": event.operation_id,
+        "EventDataId": event.event_data_id,
+        "Properties": properties,
+        "Properties_d": properties,
         "Claims": json.dumps({"appid": application}) if application else "",
-        "ResourceId": entity, "_ResourceId": entity.lower(), "Resource": entity.rpartition("/")[2],
-        "ResourceGroup": event.resource_group_name, "ResourceProvider": provider[1],
+        "ResourceId": entity,
+        "_ResourceId": entity.lower(),
+        "Resource": entity.rpartition("/")[2],
+        "ResourceGroup": event.resource_group_name,
+        "ResourceProvider": provider[1],
         "ResourceProviderValue": (provider[0] or operation[0].partition("/")[0]).upper(),
-        "SubscriptionId": event.subscription_id, "_SubscriptionId": (event.subscription_id or "").lower(),
-        "TenantId": event.tenant_id, "SourceSystem": "Azure", "Type": "AzureActivity",
-    }  # fmt: skip
+        "SubscriptionId": event.subscription_id,
+        "_SubscriptionId": (event.subscription_id or "").lower(),
+        "TenantId": event.tenant_id,
+        "SourceSystem": "Azure",
+        "Type": "AzureActivity",
+    }
 
 
 def _said(response):

@@ -53,11 +53,19 @@ def _changed(machine, beats):
         if old != new:
             rises = [int(part) for part in new.split(".")] > [int(part) for part in old.split(".")]
             last, first = np.searchsorted(beats, [o.start, o.end])
-            yield "transitions", machine.known_as | {
-                "os_type": machine.os_type, "from_version": old, "to_version": new, "cause": o.cause,
-                "kind": "upgrade" if rises else "downgrade",
-                "last_old": _iso(beats[last - 1]), "first_new": _iso(beats[first]),
-            }  # fmt: skip
+            yield (
+                "transitions",
+                machine.known_as
+                | {
+                    "os_type": machine.os_type,
+                    "from_version": old,
+                    "to_version": new,
+                    "cause": o.cause,
+                    "kind": "upgrade" if rises else "downgrade",
+                    "last_old": _iso(beats[last - 1]),
+                    "first_new": _iso(beats[first]),
+                },
+            )
 
 
 def _taken(rows):
@@ -111,8 +119,9 @@ def _store(connection, folder, batches):
     # Categoricals arrive as ENUM, which Parquet holds as plain text; a cast would undo the dictionary first.
     cells = [
         f'"{c}"' if isinstance(frame[c], pd.Categorical) else f'CAST("{c}" AS {_DUCKDB[types[c]]}) AS "{c}"'
-        for c in types if c in frame
-    ]  # fmt: skip
+        for c in types
+        if c in frame
+    ]
     if "_BilledSize" in types:  # as Usage counts it; heartbeats, the activity log and Usage itself cost nothing
         cells.append('400::DOUBLE AS "_BilledSize"')
     if "_IsBillable" in types and "_IsBillable" not in frame:
@@ -131,10 +140,12 @@ def _column(parts, sizes):
         codes = np.array([words.index(part) for part in parts], "int16")
         return pd.Categorical.from_codes(np.repeat(codes, sizes), words)
     if any(isinstance(part, pd.Categorical) for part in parts):
-        return pd.api.types.union_categoricals([
-            words_of_kinds(np.zeros(size, "int8"), [part]) if isinstance(part, str) else part
-            for part, size in zip(parts, sizes, strict=True)
-        ])  # fmt: skip
+        return pd.api.types.union_categoricals(
+            [
+                words_of_kinds(np.zeros(size, "int8"), [part]) if isinstance(part, str) else part
+                for part, size in zip(parts, sizes, strict=True)
+            ]
+        )
     return np.concatenate(parts)
 
 

@@ -179,9 +179,13 @@ def _changes(m):
 
 def _displayed(name):
     """Give the name of an operation as the portal shows it, which the older columns hold."""
-    words = {WRITE: "Create or Update Virtual Machine Extension", "DEALLOCATE": "Deallocate Virtual Machine",
-             "RESTART": "Restart Virtual Machine", "START": "Start Virtual Machine",
-             "UPGRADEEXTENSIONS": "Upgrade Extensions of Azure Arc machines"}  # fmt: skip
+    words = {
+        WRITE: "Create or Update Virtual Machine Extension",
+        "DEALLOCATE": "Deallocate Virtual Machine",
+        "RESTART": "Restart Virtual Machine",
+        "START": "Start Virtual Machine",
+        "UPGRADEEXTENSIONS": "Upgrade Extensions of Azure Arc machines",
+    }
     return next((shown for word, shown in words.items() if word in name), name)
 
 
@@ -198,20 +202,30 @@ def _activity(m):
         target = m.resource_id + (f"/extensions/{op.extension}" if op.name.endswith((WRITE, DELETE)) else "")
         correlation = random_guid(rng)
         steps = [("Start", op.began), ("Accept", op.began + random_minutes(rng, 0.01, 0.05)), (op.outcome, op.ended)]
-        rows += [{
-            "at": at, "OperationNameValue": op.name, "Caller": op.caller,
-            "CategoryValue": "Autoscale" if "AUTOSCALE" in op.name else "Administrative",
-            "Claims": json.dumps({"appid": APPLICATIONS[op.caller]}) if op.caller in APPLICATIONS else "",
-            "ActivityStatusValue": old_style.get(status, status) if m.number % 4 == 1 else status,
-            "OperationName": _displayed(op.name), "ActivityStatus": old_style.get(status, status),
-            "ActivitySubstatusValue": "OK (HTTP Status Code: 200)" if status == "Success" else "",
-            "Level": "Error" if status == "Failure" else "Information",
-            "CorrelationId": correlation, "EventDataId": random_guid(rng), "ResourceId": target,
-            "_ResourceId": (target if m.number % 2 else m.resource_id).lower(),
-            "Properties_d": json.dumps({"entity": target.lower(), "extension": op.extension}),
-            "ResourceProviderValue": op.name.split("/")[0], "ResourceGroup": target.split("/")[4],
-            "SubscriptionId": target.split("/")[2], "_SubscriptionId": target.split("/")[2],
-        } for status, at in steps]  # fmt: skip
+        rows += [
+            {
+                "at": at,
+                "OperationNameValue": op.name,
+                "Caller": op.caller,
+                "CategoryValue": "Autoscale" if "AUTOSCALE" in op.name else "Administrative",
+                "Claims": json.dumps({"appid": APPLICATIONS[op.caller]}) if op.caller in APPLICATIONS else "",
+                "ActivityStatusValue": old_style.get(status, status) if m.number % 4 == 1 else status,
+                "OperationName": _displayed(op.name),
+                "ActivityStatus": old_style.get(status, status),
+                "ActivitySubstatusValue": "OK (HTTP Status Code: 200)" if status == "Success" else "",
+                "Level": "Error" if status == "Failure" else "Information",
+                "CorrelationId": correlation,
+                "EventDataId": random_guid(rng),
+                "ResourceId": target,
+                "_ResourceId": (target if m.number % 2 else m.resource_id).lower(),
+                "Properties_d": json.dumps({"entity": target.lower(), "extension": op.extension}),
+                "ResourceProviderValue": op.name.split("/")[0],
+                "ResourceGroup": target.split("/")[4],
+                "SubscriptionId": target.split("/")[2],
+                "_SubscriptionId": target.split("/")[2],
+            }
+            for status, at in steps
+        ]
     if rows:
         table = pd.DataFrame(rows).sort_values("at", kind="stable")
         times = table.pop("at").to_numpy("int64")
@@ -225,9 +239,13 @@ def operation_rows(days: int) -> Rows:
     """Give a few messages of the workspace itself."""
     times = int(START.value // 1000) + np.arange(days) * DAY + 7 * HOUR
     about = {
-        "OperationCategory": "Ingestion", "OperationStatus": "Succeeded", "OperationKey": "Daily quota",
-        "Detail": "The daily quota was reset.", "Solution": "Log Management", "SourceSystem": "OpsManager",
-    }  # fmt: skip
+        "OperationCategory": "Ingestion",
+        "OperationStatus": "Succeeded",
+        "OperationKey": "Daily quota",
+        "Detail": "The daily quota was reset.",
+        "Solution": "Log Management",
+        "SourceSystem": "OpsManager",
+    }
     return Rows(None, "Operation", "", 0, times, times + 9 * MINUTE, about)
 
 
@@ -237,10 +255,14 @@ def usage_rows(table: str, times: np.ndarray, days: int) -> Rows:
     ends = start + np.arange(1, 24 * days + 1) * HOUR
     rows = np.bincount((times - start) // HOUR, minlength=ends.size)
     about = {
-        "DataType": table, "Quantity": rows[: ends.size] * 400 / 1e6, "QuantityUnit": "MBytes",
-        "StartTime": (ends - HOUR).view("M8[us]"), "EndTime": ends.view("M8[us]"), "Solution": "LogManagement",
+        "DataType": table,
+        "Quantity": rows[: ends.size] * 400 / 1e6,
+        "QuantityUnit": "MBytes",
+        "StartTime": (ends - HOUR).view("M8[us]"),
+        "EndTime": ends.view("M8[us]"),
+        "Solution": "LogManagement",
         "IsBillable": np.full(ends.size, table != "Heartbeat"),
-    }  # fmt: skip
+    }
     return Rows(None, "Usage", "", 0, ends, ends + 15 * MINUTE, about)
 
 

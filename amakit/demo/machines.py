@@ -294,8 +294,13 @@ def _plan(machine):  # noqa: C901 - one branch for each role
         case "rewritten":
             outages = [hop(at, old, "agent_restarted")]
         case "removed":
-            asked = Operation(f"MICROSOFT.COMPUTE/VIRTUALMACHINES{DELETE}", at - 20 * SECOND, at + 40 * SECOND,
-                              caller=_PERSON, extension=m.extension)  # fmt: skip
+            asked = Operation(
+                f"MICROSOFT.COMPUTE/VIRTUALMACHINES{DELETE}",
+                at - 20 * SECOND,
+                at + 40 * SECOND,
+                caller=_PERSON,
+                extension=m.extension,
+            )
             outages = [Outage("agent_removed", at, m.window[1], old, ongoing=True, operations=(asked,))]
         case "scaled_in":
             gone = at + random_minutes(rng, 90, 240)

@@ -124,16 +124,28 @@ def heartbeat_rows(m: Machine) -> Iterator[Rows]:
     _, _, subscription, _, group, _, provider, kind, name = (m.resource_id or "/" * 8).split("/")
     windows = m.os_type == "Windows"
     about = {
-        "Category": "Azure Monitor Agent", "ComputerEnvironment": m.environment, "OSType": m.os_type,
+        "Category": "Azure Monitor Agent",
+        "ComputerEnvironment": m.environment,
+        "OSType": m.os_type,
         "OSName": "Windows Server 2022 Datacenter" if windows else "Ubuntu",
-        "OSMajorVersion": "10" if windows else "24", "OSMinorVersion": "0" if windows else "04",
-        "ComputerIP": f"203.0.113.{m.number % 250}", "RemoteIPCountry": "Netherlands", "SCAgentChannel": "Direct",
+        "OSMajorVersion": "10" if windows else "24",
+        "OSMinorVersion": "0" if windows else "04",
+        "ComputerIP": f"203.0.113.{m.number % 250}",
+        "RemoteIPCountry": "Netherlands",
+        "SCAgentChannel": "Direct",
         "ComputerPrivateIPs": f'["10.{m.number // 200}.{m.number % 200}.{4 + m.number % 7}"]',
-        "Resource": name, "ResourceGroup": group, "ResourceId": m.resource_id, "ResourceProvider": provider,
-        "ResourceType": kind, "SubscriptionId": subscription, "_ResourceId": m.resource_id.lower(),
-        "Solutions": '"changeTracking", "azureResources"', "_IsBillable": "false",
-        "SourceComputerId": m.guid("agent"), "VMUUID": m.guid("machine"),
-    }  # fmt: skip
+        "Resource": name,
+        "ResourceGroup": group,
+        "ResourceId": m.resource_id,
+        "ResourceProvider": provider,
+        "ResourceType": kind,
+        "SubscriptionId": subscription,
+        "_ResourceId": m.resource_id.lower(),
+        "Solutions": '"changeTracking", "azureResources"',
+        "_IsBillable": "false",
+        "SourceComputerId": m.guid("agent"),
+        "VMUUID": m.guid("machine"),
+    }
     second = about | {"SourceComputerId": m.guid("agent 2")}
     yield _sampled(m, "Heartbeat", "", 60, about, Version=_version)
     if m.role == "two_agents":
@@ -245,9 +257,16 @@ def health_rows(m: Machine) -> Iterator[Rows]:
         about = {"AgentType": m.extension, "VMUUID": m.guid("machine"), "_ResourceId": resource}
         fine = {name: lambda m, t, *_: np.zeros(t.size, "int32") for name in ("AgentHealth", "DroppedEventsStatus")}
         yield _sampled(
-            m, "AMAHealth", "", 900, about, AgentVersion=_version, **fine,
-            StartTime=lambda m, t, *_: (t - 900 * SECOND).view("M8[us]"), EndTime=lambda m, t, *_: t.view("M8[us]"),
-        )  # fmt: skip
+            m,
+            "AMAHealth",
+            "",
+            900,
+            about,
+            AgentVersion=_version,
+            **fine,
+            StartTime=lambda m, t, *_: (t - 900 * SECOND).view("M8[us]"),
+            EndTime=lambda m, t, *_: t.view("M8[us]"),
+        )
 
 
 def _key(*parts):

@@ -83,10 +83,15 @@ def extend_library() -> None:
     naming.NAME_PRESERVING = naming.NAME_PRESERVING | NAME_PRESERVING
     translate.render_bin = _bin
     translate._SPECIAL_FORMS |= {
-        "bin": _bin_call, "floor": _bin_call, "bin_at": _bin_at, "datetime_diff": _datetime_diff, "split": _split,
-        "datepart": translate._SPECIAL_FORMS["datetime_part"], "range": _range,
+        "bin": _bin_call,
+        "floor": _bin_call,
+        "bin_at": _bin_at,
+        "datetime_diff": _datetime_diff,
+        "split": _split,
+        "datepart": translate._SPECIAL_FORMS["datetime_part"],
+        "range": _range,
         **{name: _branches(translate._SPECIAL_FORMS[name]) for name in ("iff", "iif", "case")},
-    }  # fmt: skip
+    }
     translate._is_dynamic = _dynamic(translate._is_dynamic)
     translate.render_expr = _timespans(translate.render_expr)
     translate.render_kql_tostring = _tostring_once(translate.render_kql_tostring)
@@ -129,9 +134,12 @@ def register_python(connection: "DuckDBPyConnection", name: str, n: int) -> None
     }
     passed: list = [_PASSED[kind][1] for kind in kinds]
     connection.create_function(
-        f"kqlpy_{name}_{n}", counted[n], passed, _PASSED[value][1],
+        f"kqlpy_{name}_{n}",
+        counted[n],
+        passed,
+        _PASSED[value][1],
         null_handling=FunctionNullHandling.SPECIAL,
-    )  # fmt: skip
+    )
 
 
 def _passing(call, kinds, value):

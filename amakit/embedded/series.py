@@ -18,8 +18,9 @@ def _series(arguments, value="j"):
 
 def _numbers(series):
     """Give a series as floats; what is missing or no number is not a number."""
-    return np.array([v if isinstance(v, int | float) and not isinstance(v, bool) else np.nan for v in series or []],
-                    dtype="float64")  # fmt: skip
+    return np.array(
+        [v if isinstance(v, int | float) and not isinstance(v, bool) else np.nan for v in series or []], dtype="float64"
+    )
 
 
 def _values(numbers):
@@ -75,11 +76,16 @@ def _series_stats_dynamic(series, ignore_nonfinite=False):
     variance = float(np.var(known, ddof=1)) if len(known) > 1 else 0.0
     low, high = float(known.min()), float(known.max())
     return {
-        "min": low, "min_idx": int(np.where(numbers == low)[0][0]),
-        "max": high, "max_idx": int(np.where(numbers == high)[0][0]),
-        "avg": float(known.mean()), "stdev": math.sqrt(variance), "variance": variance,
-        "sum": float(known.sum()), "len": len(series),
-    }  # fmt: skip
+        "min": low,
+        "min_idx": int(np.where(numbers == low)[0][0]),
+        "max": high,
+        "max_idx": int(np.where(numbers == high)[0][0]),
+        "avg": float(known.mean()),
+        "stdev": math.sqrt(variance),
+        "variance": variance,
+        "sum": float(known.sum()),
+        "len": len(series),
+    }
 
 
 def _fitted(numbers):
@@ -90,9 +96,13 @@ def _fitted(numbers):
     variance = float(np.var(numbers, ddof=1)) if len(numbers) > 1 else 0.0
     rest = float(np.var(numbers - line, ddof=1)) if len(numbers) > 1 else 0.0
     return {
-        "rsquare": 1 - rest / variance if variance else 0.0, "slope": float(slope), "variance": variance,
-        "rvariance": rest, "interception": float(interception), "line_fit": _values(line),
-    }  # fmt: skip
+        "rsquare": 1 - rest / variance if variance else 0.0,
+        "slope": float(slope),
+        "variance": variance,
+        "rvariance": rest,
+        "interception": float(interception),
+        "line_fit": _values(line),
+    }
 
 
 @_series("j")
@@ -110,17 +120,24 @@ def _series_fit_2lines_dynamic(series):
 
     def rest(cut):
         sides = [_fitted(part) for part in (numbers[:cut], numbers[cut:])]
-        return sum(float(((part - side["line_fit"]) ** 2).sum()) for part, side in zip(
-            (numbers[:cut], numbers[cut:]), sides, strict=True))  # fmt: skip
+        return sum(
+            float(((part - side["line_fit"]) ** 2).sum())
+            for part, side in zip((numbers[:cut], numbers[cut:]), sides, strict=True)
+        )
 
     cut = min(range(2, len(numbers) - 1), key=rest)
     left, right = _fitted(numbers[:cut]), _fitted(numbers[cut:])
     line = np.array(left.pop("line_fit") + right.pop("line_fit"))
     variance, remains = float(np.var(numbers, ddof=1)), float(np.var(numbers - line, ddof=1))
     return {
-        "rsquare": 1 - remains / variance if variance else 0.0, "split_idx": cut, "variance": variance,
-        "rvariance": remains, "line_fit": _values(line), "right": right, "left": left,
-    }  # fmt: skip
+        "rsquare": 1 - remains / variance if variance else 0.0,
+        "split_idx": cut,
+        "variance": variance,
+        "rvariance": remains,
+        "line_fit": _values(line),
+        "right": right,
+        "left": left,
+    }
 
 
 @_series("jj", "r")
@@ -189,10 +206,18 @@ def _pairwise(name, compute):
 
 
 for _name, _compute in {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "pow": np.power,
-    "greater": np.greater, "greater_equals": np.greater_equal, "less": np.less, "less_equals": np.less_equal,
-    "equals": np.equal, "not_equals": np.not_equal,
-}.items():  # fmt: skip
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "pow": np.power,
+    "greater": np.greater,
+    "greater_equals": np.greater_equal,
+    "less": np.less,
+    "less_equals": np.less_equal,
+    "equals": np.equal,
+    "not_equals": np.not_equal,
+}.items():
     _pairwise(f"series_{_name}", _compute)
 
 
@@ -205,9 +230,19 @@ def _each(name, compute):
 
 
 for _name, _compute in {
-    "exp": np.exp, "sign": np.sign, "abs": np.abs, "sin": np.sin, "asin": np.arcsin, "cos": np.cos,
-    "acos": np.arccos, "tan": np.tan, "atan": np.arctan, "log": np.log, "floor": np.floor, "ceiling": np.ceil,
-}.items():  # fmt: skip
+    "exp": np.exp,
+    "sign": np.sign,
+    "abs": np.abs,
+    "sin": np.sin,
+    "asin": np.arcsin,
+    "cos": np.cos,
+    "acos": np.arccos,
+    "tan": np.tan,
+    "atan": np.arctan,
+    "log": np.log,
+    "floor": np.floor,
+    "ceiling": np.ceil,
+}.items():
     _each(f"series_{_name}", _compute)
 
 

@@ -39,11 +39,12 @@ def supported() -> dict[str, set[str]]:
     here = set(registry.SCALAR_FUNCTIONS) | _WRITTEN | ROW_FUNCTIONS
     return {
         "operators": ((set(OPERATORS) | set(SOURCES) | _ALONE) - NOT_HERE - {"externaldata", "external_table"})
-        & KQL_OPERATORS | {"evaluate"},
+        & KQL_OPERATORS
+        | {"evaluate"},
         "functions": here & FUNCTIONS,
         "aggregates": (set(registry.AGGREGATE_FUNCTIONS) | _WRITTEN) & AGGREGATES,
         "plugins": {"pivot", "bag_unpack", "narrow"},
-    }  # fmt: skip
+    }
 
 
 def refused() -> dict[str, set[str]]:

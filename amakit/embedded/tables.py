@@ -195,8 +195,12 @@ def _term(word, has):
         return f"has '{word}'"
     start, end = inner.startswith("*"), inner.endswith("*")
     term = inner.strip("*")
-    how = {(True, True): "contains", (False, True): has.replace("has", "hasprefix"),
-           (True, False): has.replace("has", "hassuffix"), (False, False): has}[start, end]  # fmt: skip
+    how = {
+        (True, True): "contains",
+        (False, True): has.replace("has", "hasprefix"),
+        (True, False): has.replace("has", "hassuffix"),
+        (False, False): has,
+    }[start, end]
     if "*" in term:
         parts = [re.escape(part) for part in term.split("*")]
         return f'matches regex @"(?i){".*".join(parts)}"'

@@ -141,9 +141,14 @@ def with_short_names(keys: pd.DataFrame, borne: pd.Series, machines: pd.DataFram
 
 
 def in_windows(
-    workspace: "Workspace", name: str, table: str, shared: list[str], parts: pd.DataFrame, combine: dict[str, str],
+    workspace: "Workspace",
+    name: str,
+    table: str,
+    shared: list[str],
+    parts: pd.DataFrame,
+    combine: dict[str, str],
     by: tuple[str, ...] = (),
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Ask a query that takes windows, so many at a time, the neighbours in time together.
 
     Parameters

@@ -33,9 +33,13 @@ _EVIDENCE = [*RESULTS["events"], "outage", "spread", "inside_probability", "hour
 
 
 def check(
-    workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame,
-    asked: "Sequence[str]" = (), unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    workspace: "Workspace",
+    outages: pd.DataFrame,
+    window: Window,
+    machines: pd.DataFrame,
+    asked: "Sequence[str]" = (),
+    unknown: "Sequence[Mapping]" = (),
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Say for each outage and source of events whether the rows came after all, and which sources fell silent.
 
     Parameters
@@ -72,9 +76,13 @@ def check(
 
 
 def evidence(
-    workspace: "Workspace", outages: pd.DataFrame, window: Window, machines: pd.DataFrame,
-    asked: "Sequence[str]" = (), unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    workspace: "Workspace",
+    outages: pd.DataFrame,
+    window: Window,
+    machines: pd.DataFrame,
+    asked: "Sequence[str]" = (),
+    unknown: "Sequence[Mapping]" = (),
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
@@ -160,8 +168,15 @@ class _Table:
             if outage.cause in OFF:
                 alive -= self._share(outage.outer_start, outage.outer_end)
         until = self._until(rows["LastRow"].max(), outages)
-        return raw, Hours(np.maximum(counts, 0), exposure * (self.recorded > 0.99), first, last, until,
-                          self.cells, np.clip(alive, 0, 1))  # fmt: skip
+        return raw, Hours(
+            np.maximum(counts, 0),
+            exposure * (self.recorded > 0.99),
+            first,
+            last,
+            until,
+            self.cells,
+            np.clip(alive, 0, 1),
+        )
 
     def _until(self, last, outages):
         """Say up to where the table tells something of a source.
@@ -238,12 +253,22 @@ class _Table:
         spread = (told.fano - 1) / max(due, 1e-9) + told.fano / max(told.rows, 1e-9)
         off = item.cause in OFF
         found = {
-            "expected": np.nan if off else due, "spread": spread, "hours_probability": 1.0, "silence_probability": 1.0,
-            "after_probability": 1.0, "before_probability": 1.0, "returned": True, "burst": False,
-            "silent_from": pd.NaT, "silent_to": pd.NaT, "silent_rows": np.nan, "whole_rows": np.nan,
-            "carried": bool(carried.size and carried.all()), "stamped": bool(known > 0 and late < 0.05 * known),
+            "expected": np.nan if off else due,
+            "spread": spread,
+            "hours_probability": 1.0,
+            "silence_probability": 1.0,
+            "after_probability": 1.0,
+            "before_probability": 1.0,
+            "returned": True,
+            "burst": False,
+            "silent_from": pd.NaT,
+            "silent_to": pd.NaT,
+            "silent_rows": np.nan,
+            "whole_rows": np.nan,
+            "carried": bool(carried.size and carried.all()),
+            "stamped": bool(known > 0 and late < 0.05 * known),
             "covered": bool(item.start >= self.first and item.start <= self.until),
-        }  # fmt: skip
+        }
         if not off and np.isfinite(due) and len(places):
             found["hours_probability"] = self._touched(raw, source, told, places)
         gap = met.get(item.Index)
@@ -295,8 +320,9 @@ class _Table:
         edges = [items["start"], items["end"], (items["outer_end"] + _REPLAY).clip(upper=self.window.end)]
         parts = sides_of(items, edges)
         width = (parts["End"] - parts["Start"]).dt.total_seconds()
-        answer = self._ask("event_windows", self._keyed(parts.assign(Width=width, Few=0.0), items),
-                           event_counts.WINDOW_COUNTS)  # fmt: skip
+        answer = self._ask(
+            "event_windows", self._keyed(parts.assign(Width=width, Few=0.0), items), event_counts.WINDOW_COUNTS
+        )
         seconds = (edges[2] - edges[1]).dt.total_seconds().clip(lower=0)
         return self._counted(answer, 0, items), self._counted(answer, 1, items).assign(seconds=seconds)
 
@@ -347,18 +373,27 @@ class _Table:
         burst = 1 - tail(after["Copies"] - 1, (each * after["seconds"]).fillna(0), spread)
         replayed = (burst < 0.01) & (surplus >= 0.5 * (due - inside["Rows"])) & (surplus > 0)
         found["expected"], found["spread"] = due, spread
-        return pd.DataFrame({
-            "rows_inside": inside["Rows"], "max_delay_s": inside["MaxDelay"], "bins": around["bins"],
-            "inside_probability": few.where(due.notna()), "replayed": replayed | found["burst"],
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "rows_inside": inside["Rows"],
+                "max_delay_s": inside["MaxDelay"],
+                "bins": around["bins"],
+                "inside_probability": few.where(due.notna()),
+                "replayed": replayed | found["burst"],
+            }
+        )
 
     def _with_ends(self, found):
         """Look up the last row before and the first after where the hours do not tell them: all within one hour."""
         short = found[
             (found["verdict"] == Verdict.POSSIBLE_LOSS) & (found["rows_inside"] == 0) & found["silent_from"].isna()
         ]
-        edges = [(short["start"] - _HOUR).clip(lower=self.first), short["start"], short["end"],
-                 (short["end"] + _HOUR).clip(upper=self.window.end)]  # fmt: skip
+        edges = [
+            (short["start"] - _HOUR).clip(lower=self.first),
+            short["start"],
+            short["end"],
+            (short["end"] + _HOUR).clip(upper=self.window.end),
+        ]
         parts = sides_of(short, edges).assign(Width=3600.0, Few=0.0)
         answer = self._ask("event_windows", self._keyed(parts[parts["side"] != 1], found), event_counts.WINDOW_COUNTS)
         last, first = (self._counted(answer, side, short)[c] for side, c in ((0, "LastRow"), (2, "FirstRow")))
@@ -376,8 +411,12 @@ class _Table:
         if "EventRecordId" not in self.workspace.columns(self.table) or ended.empty:
             return nothing
         # other outages stay in: what was read again after them is no hole, and the last record before may be theirs
-        edges = [(ended["outer_start"] - _NUMBERED).clip(lower=self.first), ended["outer_start"], ended["outer_end"],
-                 (ended["outer_end"] + _NUMBERED).clip(upper=self.until)]  # fmt: skip
+        edges = [
+            (ended["outer_start"] - _NUMBERED).clip(lower=self.first),
+            ended["outer_start"],
+            ended["outer_end"],
+            (ended["outer_end"] + _NUMBERED).clip(upper=self.until),
+        ]
         parts = self._keyed(sides_of(ended, edges).assign(Width=1800.0), items)
         # one window for a machine and outage holds all its channels
         first = ended.reset_index(names="item").groupby("outage")["item"].transform("first")
@@ -395,10 +434,13 @@ class _Table:
         )
         key = pd.MultiIndex.from_arrays([pd.Series(leader).reindex(items.index), items["source"]])
         told = told.reindex(key).set_axis(items.index)
-        return pd.DataFrame({
-            "records_probability": (told["p"] * told["n"]).clip(upper=1.0),
-            "records_whole": told["whole"].eq(True).to_numpy(), "records_share": told["share"],
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "records_probability": (told["p"] * told["n"]).clip(upper=1.0),
+                "records_whole": told["whole"].eq(True).to_numpy(),
+                "records_share": told["share"],
+            }
+        )
 
     # -- the tables -----------------------------------------------------------------------------------------------
 
@@ -413,10 +455,12 @@ class _Table:
         p = found["records_probability"].where(numbered, p)
         judged = found["expected"].notna() | longer | numbered
         return found.assign(
-            expected=found["silent_rows"].where(longer, found["expected"]), p_value=p.where(judged),
-            silent_from=found["silent_from"].where(lost), silent_to=found["silent_to"].where(lost),
+            expected=found["silent_rows"].where(longer, found["expected"]),
+            p_value=p.where(judged),
+            silent_from=found["silent_from"].where(lost),
+            silent_to=found["silent_to"].where(lost),
             inside_expected=found["expected"],
-        )  # fmt: skip
+        )
 
     def _without_names(self, away):
         """Give the sources whose rows name no computer under an id that several share: nothing can be told of one."""
@@ -427,11 +471,17 @@ class _Table:
         named = rows[[*MACHINE, "source"]].merge(self.pairs.assign(named=True), how="left")["named"]
         rows = rows[named.isna().to_numpy()]  # where its own rows are named, they are judged
         return rows.assign(
-            data_type=self.table, verdict=str(Verdict.UNDETERMINED), rows_inside=np.nan, expected=np.nan,
-            max_delay_s=np.nan, p_value=np.nan, apart=True, bins=0.0,
+            data_type=self.table,
+            verdict=str(Verdict.UNDETERMINED),
+            rows_inside=np.nan,
+            expected=np.nan,
+            max_delay_s=np.nan,
+            p_value=np.nan,
+            apart=True,
+            bins=0.0,
             silent_from=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]"),
             silent_to=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]"),
-        ).reindex(columns=[*_EVIDENCE, "start", "end"])  # fmt: skip
+        ).reindex(columns=[*_EVIDENCE, "start", "end"])
 
     def silences(self, events):
         """List every silence that a source's own rhythm does not explain, with the outage in which it began."""

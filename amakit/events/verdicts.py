@@ -160,15 +160,17 @@ def judge(found: pd.DataFrame) -> pd.Series:
         (away & ~found["returned"], Verdict.STOPPED),
         (away & (found["stamped"] | found["replayed"]), Verdict.UNDETERMINED),
         (away, Verdict.RETURNED_LATE),
-        *(((found["records_probability"] < ALPHA) & (rows == part), said)
-          for part, said in zip((True, False), loss, strict=True)),
+        *(
+            ((found["records_probability"] < ALPHA) & (rows == part), said)
+            for part, said in zip((True, False), loss, strict=True)
+        ),
         (found["stamped"], Verdict.UNDETERMINED),
         (off & ~rows, Verdict.NONE_EXPECTED),
         (few & (found["replayed"] | ~found["covered"]), Verdict.UNDETERMINED),
         *((few & (rows == part), said) for part, said in zip((True, False), loss, strict=True)),
         (found["silence_probability"] < ALPHA, Verdict.UNDETERMINED),
         (off | ~found["carried"] | found["expected"].isna(), Verdict.UNDETERMINED),  # how long it was on is not known
-    ]  # fmt: skip
+    ]
     conditions = [condition.to_numpy(dtype="bool", na_value=False) for condition, _ in rules]
     firm = np.select(conditions, [str(said) for _, said in rules], "")
     return pd.Series(np.where(firm == "", _of_many(found, firm == ""), firm), found.index, dtype="str")
@@ -197,10 +199,12 @@ def _of_many(found, weak):
     # nor where the source stayed away for so long afterwards that some were due in all
     little = ~rows & (own["mean"] < LITTLE) & (pool["after_probability"] >= QUIET)
     rules = [
-        (lost & rows, Verdict.PARTIAL_LOSS), (lost, Verdict.POSSIBLE_LOSS), (proven & rows, Verdict.RECOVERED),
+        (lost & rows, Verdict.PARTIAL_LOSS),
+        (lost, Verdict.POSSIBLE_LOSS),
+        (proven & rows, Verdict.RECOVERED),
         (little & (joint["mean"] < LITTLE), Verdict.NONE_EXPECTED),
         (little & proven, Verdict.NONE_EXPECTED),
-    ]  # fmt: skip
+    ]
     said = np.select([rule.to_numpy(bool) for rule, _ in rules], [str(word) for _, word in rules], "undetermined")
     return pd.Series(said, pool.index).reindex(found.index, fill_value="").to_numpy()
 
@@ -219,16 +223,27 @@ def stretches(outages: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
     crossed = high >= early
     start, end = high.where(~crossed, low + (high - low) / 2), early.where(~crossed, early + (late - early) / 2)
     end = end.clip(upper=horizon)
-    return pd.DataFrame({
-        "resource_id": outages["resource_id"].str.lower(), "computer": outages["computer"].str.lower(),
-        "cause": outages["cause"], "outage_start": outages["start_earliest"], "ongoing": over | start.isna(),
-        "start": start, "end": end.where(end > start, start), "outer_start": low, "outer_end": late,
-    }).reset_index(drop=True)  # fmt: skip
+    return pd.DataFrame(
+        {
+            "resource_id": outages["resource_id"].str.lower(),
+            "computer": outages["computer"].str.lower(),
+            "cause": outages["cause"],
+            "outage_start": outages["start_earliest"],
+            "ongoing": over | start.isna(),
+            "start": start,
+            "end": end.where(end > start, start),
+            "outer_start": low,
+            "outer_end": late,
+        }
+    ).reset_index(drop=True)
 
 
 def sides_of(items: pd.DataFrame, edges: list[pd.Series]) -> pd.DataFrame:
     """Make a part of the time between neighbouring edges, numbered from 0, for each item."""
-    return pd.concat([
-        pd.DataFrame({"item": items.index, "side": side, "Start": start.array, "End": end.array})
-        for side, (start, end) in enumerate(pairwise(edges))
-    ], ignore_index=True)  # fmt: skip
+    return pd.concat(
+        [
+            pd.DataFrame({"item": items.index, "side": side, "Start": start.array, "End": end.array})
+            for side, (start, end) in enumerate(pairwise(edges))
+        ],
+        ignore_index=True,
+    )

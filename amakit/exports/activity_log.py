@@ -100,8 +100,10 @@ def rows_of_activity(cells: Mapping[str, str], relation: str) -> tuple[str, list
         "Category": '"CategoryValue"',
         "Resource": "regexp_extract(\"ResourceId\", '[^/]*$')",
         "Type": "'AzureActivity'",
-        "Claims_d": '"Claims"', "Properties_d": '"Properties"', "Authorization_d": '"Authorization"',
-    }  # fmt: skip
+        "Claims_d": '"Claims"',
+        "Properties_d": '"Properties"',
+        "Authorization_d": '"Authorization"',
+    }
     derived = {column: sql for column, sql in derived.items() if not sql.startswith('"') or sql.strip('"') in cells}
     kept = [column for column in cells if column not in derived and column != "ResourceType"]
     chosen = ", ".join([f'"{column}"' for column in kept] + [f'{sql} AS "{column}"' for column, sql in derived.items()])

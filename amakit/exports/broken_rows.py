@@ -54,7 +54,7 @@ def cell_as(source: Source, column: str, kind: str) -> str:
         "int": ("INT", "UINT", "TINY", "UTINY", "SMALL", "USMALL", "BIG", "UBIG", "HUGE", "FLOAT", "DOUBLE", "DECIMAL"),
         "bool": ("BOOL", "INT", "TINY", "BIG"),
         "dynamic": ("JSON", "STRUCT", "MAP", "LIST", "UNION"),
-    }  # fmt: skip
+    }
     fitting["long"] = fitting["real"] = fitting["decimal"] = fitting["int"]
     if kind in ("string", "guid"):
         if found.startswith(("BLOB", "BIT")):
@@ -82,8 +82,10 @@ def _from_text(cell, kind, where, source, column):
     words = f"coalesce(TRY_CAST({value} AS BOOLEAN), {words})"
     read = {
         "datetime": read_as(source.dates.get(column, ISO), value) if kind == "datetime" else "",
-        "int": whole, "long": whole, "bool": words,
-    }.get(kind) or (comma if column in source.commas else f"TRY_CAST({value} AS {DUCKDB_TYPES[kind]})")  # fmt: skip
+        "int": whole,
+        "long": whole,
+        "bool": words,
+    }.get(kind) or (comma if column in source.commas else f"TRY_CAST({value} AS {DUCKDB_TYPES[kind]})")
     stop = f"error('{BROKEN_VALUE}' || {where})"
     if column == "TimeGenerated" and source.only:  # a row without a time would be in no window
         return f"coalesce({read}, {stop})"

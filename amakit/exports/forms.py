@@ -62,8 +62,19 @@ def _keys(*wanted):
 
 
 def _storage(_, row):
-    activity = {"administrative", "write", "action", "delete", "resourcehealth", "servicehealth", "autoscale", "policy",
-                "alert", "security", "recommendation"}  # fmt: skip
+    activity = {
+        "administrative",
+        "write",
+        "action",
+        "delete",
+        "resourcehealth",
+        "servicehealth",
+        "autoscale",
+        "policy",
+        "alert",
+        "security",
+        "recommendation",
+    }
     keys = {"time", "resourceid", "operationname", "resulttype", "category"} <= {key.lower() for key in row}
     return keys and str(row.get("category")).lower() in activity
 
@@ -138,8 +149,12 @@ PLAIN = (
     Form("JSON lines", "data-export rule to a storage account", _JSON),
 )  # fmt: skip
 PARQUET = Form("Parquet", "export job, Spark, pandas, amakit snapshot", _kind("Parquet"))
-OTHER = Form("other file", "", _kind("PDF", "SQLite", "gzip"),
-             refusal="is in a form that cannot be read; export it as CSV, JSON or Parquet")  # fmt: skip
+OTHER = Form(
+    "other file",
+    "",
+    _kind("PDF", "SQLite", "gzip"),
+    refusal="is in a form that cannot be read; export it as CSV, JSON or Parquet",
+)
 #: What holds rows, perhaps, but cannot be read.
 REFUSED = (
     Form("archive", "a folder that was sent packed", _kind("zip", "7z", "rar", "bzip2", "zstd"),

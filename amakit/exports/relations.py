@@ -126,8 +126,15 @@ def csv(run: Callable, head: Head, files: "list[str]", what: Recognised, table: 
                 cells[column] = f"coalesce({', '.join(there)})"
         relation, kept = rows_of_activity(cells, relation)
         found = dict.fromkeys(kept, "VARCHAR")
-    source = Source("csv", common(files), relation, matched_columns(path, found), files=tuple(files), about=what.form,
-                    delimiter=head.delimiter)  # fmt: skip
+    source = Source(
+        "csv",
+        common(files),
+        relation,
+        matched_columns(path, found),
+        files=tuple(files),
+        about=what.form,
+        delimiter=head.delimiter,
+    )
     kind = source.columns.get("Type", ("", ""))[0]
     if table or not kind:
         return [(table, source)]

@@ -183,9 +183,13 @@ class Coverage:
         return near_by(self.extents.get(table, {}).get("interval", BEAT))
 
     def with_streams(
-        self, workspace: "Workspace", streams: pd.DataFrame, samples: pd.DataFrame, around: pd.DataFrame,
+        self,
+        workspace: "Workspace",
+        streams: pd.DataFrame,
+        samples: pd.DataFrame,
+        around: pd.DataFrame,
         everybody: pd.DataFrame,
-    ) -> "Coverage":  # fmt: skip
+    ) -> "Coverage":
         """Add where the tables beside Heartbeat begin, end and have holes; see `_extent`.
 
         Parameters
@@ -309,9 +313,13 @@ def _goes_on(workspace, end):
 
 
 def of_heartbeats(
-    workspace: "Workspace", window: Window, until: pd.Timestamp, beats: pd.DataFrame, silences: pd.DataFrame,
+    workspace: "Workspace",
+    window: Window,
+    until: pd.Timestamp,
+    beats: pd.DataFrame,
+    silences: pd.DataFrame,
     everybody: pd.DataFrame | None = None,
-) -> Coverage:  # fmt: skip
+) -> Coverage:
     """Find where heartbeats were not recorded.
 
     Parameters
@@ -350,8 +358,14 @@ def of_heartbeats(
         inside = silences[(silences["last"] >= stop - _LAG) & (silences["first"] <= start + _LAG)]
         inside = inside[inside["first"] - inside["last"] > (start - stop) / 2]
         if len(inside) and not any(since < start and until > stop for since, until, *_ in told):
-            told.append((inside["last"].max(), inside["first"].min(), "cap", "the workspace stopped collecting, as its "
-                         "table Operation says"))  # fmt: skip
+            told.append(
+                (
+                    inside["last"].max(),
+                    inside["first"].min(),
+                    "cap",
+                    "the workspace stopped collecting, as its table Operation says",
+                )
+            )
     begins = spans["first"].min() if len(spans) else window.end
     extent = {"begins": max(begins, window.start), "ends": until, "interval": BEAT}
     thin = _thinned(beats, window)

@@ -43,27 +43,38 @@ def plan(window: Window, silences: int = 1000) -> pd.DataFrame:
     each = "for each table of events that is there"
     once = (0, 0)  # for the finer ones: how often windows are asked for, and how many there are for each silence
     steps: list[tuple[str, Window, str, tuple[int, int]]] = [
-        ("heartbeat_machines", before, always, once), ("heartbeat_machines", after, always, once),
+        ("heartbeat_machines", before, always, once),
+        ("heartbeat_machines", after, always, once),
         ("heartbeat_days", window, always, once),
-        ("heartbeat_hours", window, finer, (2, 1)), ("heartbeat_rows", window, finer, (3, 1)),
+        ("heartbeat_hours", window, finer, (2, 1)),
+        ("heartbeat_rows", window, finer, (3, 1)),
         ("heartbeat_others", window, "where an agent falls silent for good and other tables go on", (1, 1)),
         ("heartbeat_late", window, "in days with a heartbeat that came late", (1, 1)),
         *((f"{name}_streams", window, there, once) for name in STREAMS.values()),
         *((f"{name}_rows", window, f"{finer}, {there}", (len(REACHES), 1)) for name in STREAMS.values()),
         ("perf_uptime", window, f"{finer}, {there}", (1, 1)),
-        ("activity", wide, there, once), ("system_events", wide, there, once), ("syslog_boots", wide, there, once),
-        ("event_hours", window, each, once), ("event_machines", window, f"{each}, where machines are named", once),
+        ("activity", wide, there, once),
+        ("system_events", wide, there, once),
+        ("syslog_boots", wide, there, once),
+        ("event_hours", window, each, once),
+        ("event_machines", window, f"{each}, where machines are named", once),
         # inside and after each outage; in hours of the same rate; before and after a loss within an hour
         ("event_windows", window, f"{each}, around each outage of each source", (3, 12)),
         ("event_records", window, f"{each} and has record numbers, around each outage", (1, 6)),
-    ]  # fmt: skip
+    ]
     rows = []
     for name, over, asked, (rounds, windows) in steps:
         slices = len(over.slices())
         most = rounds * slices + -(-silences * windows // WINDOWS_PER_QUERY) if rounds else slices
-        rows.append({
-            "Query": name, "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
-            "Start": iso(over.start), "End": iso(over.end), "Asked": asked,
-            "Least": slices if asked in (always, there) else 0, "Most": most if silences or not rounds else 0,
-        })  # fmt: skip
+        rows.append(
+            {
+                "Query": name,
+                "Table": "events" if name.startswith("event_") else ", ".join(query(name).reads),
+                "Start": iso(over.start),
+                "End": iso(over.end),
+                "Asked": asked,
+                "Least": slices if asked in (always, there) else 0,
+                "Most": most if silences or not rounds else 0,
+            }
+        )
     return pd.DataFrame(rows)

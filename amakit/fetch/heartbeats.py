@@ -183,10 +183,17 @@ def version_spans(fleet: Fleet) -> pd.DataFrame:
             break
         spans = pd.concat([_outside(spans, windows), step(fleet, windows)])
     spans = pd.concat([fleet.before.assign(Beats=0, FirstBeat=fleet.before["LastBeat"]), spans], ignore_index=True)
-    spans = spans.rename(columns={
-        "Agent": "agent", "Version": "version", "FirstBeat": "first", "LastBeat": "last", "Beats": "beats",
-        "OSType": "os_type", "Environment": "environment",
-    })  # fmt: skip
+    spans = spans.rename(
+        columns={
+            "Agent": "agent",
+            "Version": "version",
+            "FirstBeat": "first",
+            "LastBeat": "last",
+            "Beats": "beats",
+            "OSType": "os_type",
+            "Environment": "environment",
+        }
+    )
     spans[["os_type", "environment"]] = spans[["os_type", "environment"]].fillna("")
     return spans[_SPAN].sort_values(["computer", "resource_id", "first", "last"], ignore_index=True)
 

@@ -51,8 +51,11 @@ def with_machines(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _same_machines(rows):
     """Give the name that a machine bore last, by each name that it bore before."""
-    spans = rows.assign(Short=short_name(rows["Computer"])).groupby([*MACHINE, *_IDS], as_index=False, sort=True).agg(
-        First=("FirstBeat", "min"), Last=("LastBeat", "max"))  # fmt: skip
+    spans = (
+        rows.assign(Short=short_name(rows["Computer"]))
+        .groupby([*MACHINE, *_IDS], as_index=False, sort=True)
+        .agg(First=("FirstBeat", "min"), Last=("LastBeat", "max"))
+    )
     crowded = [
         spans.loc[(spans[key] != "") & (spans.groupby(key)["computer"].transform("size") > 1)]
         for key in ("Agent", "Vm")
@@ -60,10 +63,18 @@ def _same_machines(rows):
     candidates = pd.concat(crowded).drop_duplicates()
     if not len(candidates) or len(candidates[MACHINE].drop_duplicates()) < 2:
         return {}
-    pairs = pd.concat(
-        [candidates.merge(candidates.assign(same=candidates[key]), left_on=key, right_on="same", suffixes=("", "_2"))
-         for key in ("Agent", "Vm")]
-    ).drop(columns="same").drop_duplicates()  # fmt: skip
+    pairs = (
+        pd.concat(
+            [
+                candidates.merge(
+                    candidates.assign(same=candidates[key]), left_on=key, right_on="same", suffixes=("", "_2")
+                )
+                for key in ("Agent", "Vm")
+            ]
+        )
+        .drop(columns="same")
+        .drop_duplicates()
+    )
     pairs = pairs[(pairs["resource_id"] != pairs["resource_id_2"]) | (pairs["computer"] != pairs["computer_2"])]
     shared = sum(((pairs[key] == pairs[f"{key}_2"]) & (pairs[key] != "")).astype(int) for key in _IDS)
     pairs = pairs[(shared >= 2) & (pairs["First"] <= pairs["First_2"])].drop_duplicates()
@@ -169,9 +180,11 @@ def resolved(spelled: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     rest = rest.assign(Short=short_name(rest["Computer"]))
     known = names.assign(Short=short_name(names["Computer"]))[[*MACHINE, "ResourceId", "Short"]].drop_duplicates()
     found = [exact]
-    for keys, own in ((["ResourceId"], known[known["ResourceId"] != ""].drop(columns="Short")),
-                      (["ResourceId", "Short"], known[known["ResourceId"] != ""]),
-                      (["Short"], known.drop(columns="ResourceId"))):  # fmt: skip
+    for keys, own in (
+        (["ResourceId"], known[known["ResourceId"] != ""].drop(columns="Short")),
+        (["ResourceId", "Short"], known[known["ResourceId"] != ""]),
+        (["Short"], known.drop(columns="ResourceId")),
+    ):
         asked = rest[rest["ResourceId"] == ""] if keys == ["Short"] else rest
         pairs = asked.merge(own.drop_duplicates(), on=keys)
         pairs = pairs[~pairs.duplicated(_SPELLED, keep=False)]

@@ -53,9 +53,13 @@ def heartbeat_holes(
 
 
 def table_holes(
-    workspace: "Workspace", table: str, interval: float, samples: pd.DataFrame, around: pd.DataFrame,
+    workspace: "Workspace",
+    table: str,
+    interval: float,
+    samples: pd.DataFrame,
+    around: pd.DataFrame,
     shared: Sequence[str] = (),
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Find where nearly every machine lacks a table that is silent for longer than the heartbeats beside it.
 
     Parameters

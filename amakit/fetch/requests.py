@@ -53,8 +53,10 @@ def overlaps(spans: pd.DataFrame) -> pd.DataFrame:
     spans = spans.sort_values([*keys, "FirstBeat", "LastBeat"], ignore_index=True)
     found = spans.groupby(coalesce(spans, keys, "FirstBeat", "LastBeat")).agg(
         **{key: (key, "first") for key in [*keys, *MACHINE] if key in spans},
-        Start=("FirstBeat", "min"), End=("LastBeat", "max"), Versions=("Version", "nunique"),
-    )  # fmt: skip
+        Start=("FirstBeat", "min"),
+        End=("LastBeat", "max"),
+        Versions=("Version", "nunique"),
+    )
     found["End"] += pd.Timedelta(microseconds=1)
     return found[found["Versions"] > 1].drop(columns="Versions").reset_index(drop=True)
 
@@ -96,8 +98,11 @@ def spelled_names(fleet: "Fleet") -> pd.DataFrame:
     They stand in the order in which machines are heard: where one of several under an id is taken, it is the first,
     in whatever order an engine answers.
     """
-    rows = pd.concat([
-        fleet.days.assign(Heard=fleet.days["FirstBeat"]), fleet.before.assign(Heard=fleet.before["LastBeat"]),
-        fleet.after.assign(Heard=fleet.after["FirstBeat"]),
-    ]).sort_values(["Heard", *MACHINE])  # fmt: skip
+    rows = pd.concat(
+        [
+            fleet.days.assign(Heard=fleet.days["FirstBeat"]),
+            fleet.before.assign(Heard=fleet.before["LastBeat"]),
+            fleet.after.assign(Heard=fleet.after["FirstBeat"]),
+        ]
+    ).sort_values(["Heard", *MACHINE])
     return rows[[*MACHINE, *KQL_MACHINE]].drop_duplicates()

@@ -13,7 +13,7 @@ from amakit.fetch.requests import (
     coalesced_windows,
     machines_of,
     spelled_names,
-)  # fmt: skip
+)
 from amakit.fetch.silences import LATE
 from amakit.intervals import Window
 from amakit.kql.catalog import query
@@ -21,8 +21,11 @@ from amakit.schemas import MACHINE, no_rows
 
 #: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
 STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
-_LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {"First": "datetime", "Last": "datetime",
-                                                                   "Samples": "long"}  # fmt: skip
+_LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {
+    "First": "datetime",
+    "Last": "datetime",
+    "Samples": "long",
+}
 _NEAR = REACHES[0]
 #: When after the last heartbeat of one agent another kind of agent is looked for.
 _OTHER_SINCE, _OTHER_UNTIL = pd.Timedelta(minutes=2), pd.Timedelta(hours=1)

@@ -54,13 +54,15 @@ def silences(fleet: Fleet, intervals: pd.DataFrame | None = None) -> pd.DataFram
     parts = hours[~hours["Whole"]]
     odd_hours = parts[~_as_many(parts, intervals)]
     rows = _fine(fleet, "heartbeat_rows", odd_hours, pd.Timedelta(hours=1), "Hour")
-    spans = pd.concat([
-        before.assign(FirstBeat=before["LastBeat"]),
-        _without(days, odd_days, ["Day"]),
-        _without(hours, odd_hours, ["Hour"]),
-        rows.assign(FirstBeat=rows["TimeGenerated"], LastBeat=rows["TimeGenerated"]),
-        after.assign(LastBeat=after["FirstBeat"]),
-    ])[[*LINE, "FirstBeat", "LastBeat"]].sort_values([*LINE, "FirstBeat", "LastBeat"], ignore_index=True)  # fmt: skip
+    spans = pd.concat(
+        [
+            before.assign(FirstBeat=before["LastBeat"]),
+            _without(days, odd_days, ["Day"]),
+            _without(hours, odd_hours, ["Hour"]),
+            rows.assign(FirstBeat=rows["TimeGenerated"], LastBeat=rows["TimeGenerated"]),
+            after.assign(LastBeat=after["FirstBeat"]),
+        ]
+    )[[*LINE, "FirstBeat", "LastBeat"]].sort_values([*LINE, "FirstBeat", "LastBeat"], ignore_index=True)
     keys = [spans[key] for key in LINE]
     reached = spans.groupby(LINE)["LastBeat"].cummax()
     spans["last"] = reached.groupby(keys).shift()

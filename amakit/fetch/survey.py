@@ -109,8 +109,10 @@ def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:
                 lines.append(f"{table}: {path} has exactly {n:,} rows, {limit}; count them at the source for the rest")
     for table in rows:
         if not is_table(table):
-            lines.append(f"{table}: no table of Log Analytics that is known; a file is called after its table, or its "
-                         "rows name it in a column Type")  # fmt: skip
+            lines.append(
+                f"{table}: no table of Log Analytics that is known; a file is called after its table, or its "
+                "rows name it in a column Type"
+            )
     for table, columns in _read_columns().items():
         lacking = sorted(columns - workspace.given(table)) if table in rows else []
         if lacking:

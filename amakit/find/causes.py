@@ -87,8 +87,9 @@ def decide(
     fresh = attempt & ~failed & (horizon - o["start_latest"] <= HUNG)
     back = pd.Series(
         [key in undone for key in o[[*MACHINE, "from_version", "to_version"]].itertuples(index=False, name=None)],
-        index=o.index, dtype="bool",
-    )  # fmt: skip
+        index=o.index,
+        dtype="bool",
+    )
     gone = has("machine_delete") | (has("scale_in") & ongoing)
     rules = [
         (gone, Cause.MACHINE_REMOVED),
@@ -114,8 +115,10 @@ def decide(
 
 def _direction(o):
     """Say where a newer and where an older version reports afterwards."""
-    pairs = [(version_key(a), version_key(b)) if a and b else ((), ()) for a, b in zip(
-        o["from_version"], o["to_version"], strict=True)]  # fmt: skip
+    pairs = [
+        (version_key(a), version_key(b)) if a and b else ((), ())
+        for a, b in zip(o["from_version"], o["to_version"], strict=True)
+    ]
     newer = pd.Series([old < new for old, new in pairs], index=o.index, dtype="bool")
     return newer, pd.Series([old > new for old, new in pairs], index=o.index, dtype="bool")
 

@@ -117,9 +117,14 @@ def operations(activity: pd.DataFrame) -> pd.DataFrame:
     health = rows["Operation"].str.contains("healthevent", regex=False)
     rows["number"] = np.where(health, np.arange(len(rows)), -1)  # each event of Resource Health stands for itself
     grouped = rows.groupby(["CorrelationId", "Operation", "target", "number"], sort=False)
-    acts = grouped.agg(began=("TimeGenerated", "min"), ended=("TimeGenerated", "max"), rank=("rank", "max"),
-                       caller=("Caller", "last"), application=("Application", "max"), said=("Properties", "max"),
-                       ).reset_index()  # fmt: skip
+    acts = grouped.agg(
+        began=("TimeGenerated", "min"),
+        ended=("TimeGenerated", "max"),
+        rank=("rank", "max"),
+        caller=("Caller", "last"),
+        application=("Application", "max"),
+        said=("Properties", "max"),
+    ).reset_index()
     acts["status"] = acts["rank"].map({2: "failed", 1: "succeeded", 0: "started"}).astype("str")
     acts["base"] = acts["target"].str.replace(r"/extensions/.*$", "", regex=True)
     person = acts["caller"].str.contains("@", regex=False) | (acts["application"] == "")
@@ -127,8 +132,9 @@ def operations(activity: pd.DataFrame) -> pd.DataFrame:
     acts = acts.rename(columns={"Operation": "operation", "CorrelationId": "correlation"})
     acts = acts.sort_values("began", ignore_index=True, kind="stable")
     read = [_read(*row) for row in acts[["operation", "target", "said"]].itertuples(index=False)]
-    acts["kind"], told, acts["text"] = (pd.Series(part, dtype="str") for part in zip(*read, strict=True)) if read else [
-        pd.Series([], dtype="str")] * 3  # fmt: skip
+    acts["kind"], told, acts["text"] = (
+        (pd.Series(part, dtype="str") for part in zip(*read, strict=True)) if read else [pd.Series([], dtype="str")] * 3
+    )
     acts["status"] = acts["status"].mask(told != "", told)
     scaled = acts["kind"] == "scale_in"
     acts.loc[scaled, "base"] = [_scaled(*row) for row in acts.loc[scaled, ["said", "base"]].itertuples(index=False)]
@@ -137,8 +143,9 @@ def operations(activity: pd.DataFrame) -> pd.DataFrame:
     acts["text"] = acts["text"].mask(maybe, acts["target"].str.rsplit("/").str[-1])
     acts["kind"] = acts["kind"].mask(maybe, "agent_" + acts["operation"].str.rsplit("/").str[-1])
     acts["kind"] = acts["kind"].mask(acts["kind"] == "maybe", "")
-    return acts[["operation", "target", "base", "began", "ended", "status", "caller", "correlation", "actor", "kind",
-                 "text"]]  # fmt: skip
+    return acts[
+        ["operation", "target", "base", "began", "ended", "status", "caller", "correlation", "actor", "kind", "text"]
+    ]
 
 
 def _read(operation, target, said):
@@ -158,7 +165,10 @@ def _read(operation, target, said):
         by = properties.get("cause", "") or properties.get("healtheventcause", "")
         return kind, "available" if now == "available" else "unavailable", f"{properties.get('title', '')} ({by})"
     if kind == "patching" and {properties.get("rebootsetting", ""), properties.get("rebootstatus", "")} & {
-        "Never", "NeverReboot", "NotNeeded"}:  # fmt: skip
+        "Never",
+        "NeverReboot",
+        "NotNeeded",
+    }:
         kind = ""
     return kind, "", ""
 
@@ -227,8 +237,13 @@ def gather(
     operation on the machine.  An operation on the agent's extension may span several outages.
     """
     o = _brackets(outages, horizon)
-    parts = [_operations_beside(o, acts), _system_beside(o, system), _uptime_beside(o, uptime), _others(o),
-             _messages_beside(o, messages)]  # fmt: skip
+    parts = [
+        _operations_beside(o, acts),
+        _system_beside(o, system),
+        _uptime_beside(o, uptime),
+        _others(o),
+        _messages_beside(o, messages),
+    ]
     whole = pd.concat([frame_of({c: p.get(c, [None] * len(p)) for c in COLUMNS}, COLUMNS) for p in parts])
     return whole.sort_values(["outage", "time"], ignore_index=True, kind="stable")
 
@@ -250,8 +265,9 @@ def _operations_beside(o, acts):
     acts = acts[acts["kind"] != ""].rename_axis("act").reset_index()
     hung = acts["status"] == "started"
     reach = acts["kind"].isin(ON_AGENT).map({True: HUNG, False: 5 * MINUTE})
-    acts = acts.assign(until=acts["ended"].mask(hung, acts["began"] + reach), time=acts["began"],
-                       data_type="AzureActivity").drop(columns=["target", "caller", "correlation"])  # fmt: skip
+    acts = acts.assign(
+        until=acts["ended"].mask(hung, acts["began"] + reach), time=acts["began"], data_type="AzureActivity"
+    ).drop(columns=["target", "caller", "correlation"])
     sets = o["resource_id"].where(o["resource_id"].str.contains("scalesets/", regex=False))
     sets = sets.str.replace("/virtualmachines/.*$", "", regex=True).fillna("")
     both = pd.concat([o.assign(base=o["resource_id"]), o.assign(base=sets)[sets != o["resource_id"]]])
@@ -300,8 +316,15 @@ def system_kind(data_type: str, source: str, number: str, message: str) -> str:
         if number == "1074":
             asked = re.search(r"shutdown type:\s*(\w+)", message, re.IGNORECASE)
             return {"restart": "reboot", "power": "power_off"}.get(asked[1].lower() if asked else "", "shutdown")
-        return {"6006": "shutdown", "109": "shutdown", "13": "shutdown", "6008": "crash", "41": "crash", "6005": "boot",
-                "12": "boot"}.get(number, "")  # fmt: skip
+        return {
+            "6006": "shutdown",
+            "109": "shutdown",
+            "13": "shutdown",
+            "6008": "crash",
+            "41": "crash",
+            "6005": "boot",
+            "12": "boot",
+        }.get(number, "")
     for kind, pattern in _SYSLOG:
         if pattern.match(f"{source.partition('[')[0].lower()}: {message}"):
             return kind
@@ -333,8 +356,14 @@ def _uptime_beside(o, uptime):
         frame[MACHINE] = frame[MACHINE].astype("str")
     if ended.empty or rows.empty:
         return ended.iloc[:0]
-    near = pd.merge_asof(ended, rows.assign(TimeGenerated=rows["TimeGenerated"].astype(ended["end_latest"].dtype)),
-                         left_on="end_latest", right_on="TimeGenerated", by=MACHINE, direction="forward")  # fmt: skip
+    near = pd.merge_asof(
+        ended,
+        rows.assign(TimeGenerated=rows["TimeGenerated"].astype(ended["end_latest"].dtype)),
+        left_on="end_latest",
+        right_on="TimeGenerated",
+        by=MACHINE,
+        direction="forward",
+    )
     near = near[near["Uptime"].notna()]
     booted = near["after"] - pd.to_timedelta(near["Uptime"], unit="s")
     near = near.assign(time=booted.dt.round("us"), data_type="Perf", kind="uptime_reset")
@@ -362,8 +391,9 @@ def _others(o):
         counts.append(together - 1)
     counts = np.array(counts, dtype="int64")
     many = (counts >= 3) & (2 * counts >= len(set(machines)))
-    return o.assign(time=times, at_start=False, kind="fleet_silent", data_type="Heartbeat",
-                    text=counts.astype("str"))[many]  # fmt: skip
+    return o.assign(time=times, at_start=False, kind="fleet_silent", data_type="Heartbeat", text=counts.astype("str"))[
+        many
+    ]
 
 
 def _messages_beside(o, messages):

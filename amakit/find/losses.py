@@ -140,10 +140,38 @@ def gaps(outages: pd.DataFrame, holes: Mapping[int, Hole], horizon: pd.Timestamp
             stays = hole.ongoing or stays_away(track, hole, next_start)
             until = horizon.timestamp() if stays else next_start
             low, number, high = lost(track, hole, until, kept, bool(at_once), track.last < previous)
-            rows.append((resource, computer, cause, start, track.data_type, track.stream, track.plan.interval,
-                         track.last, track.first, number, low, high, stays))  # fmt: skip
-    names = ["resource_id", "computer", "cause", "outage_start", "data_type", "stream", "interval_s", "last_before",
-             "first_after", "lost", "lost_low", "lost_high", "ongoing"]  # fmt: skip
+            rows.append(
+                (
+                    resource,
+                    computer,
+                    cause,
+                    start,
+                    track.data_type,
+                    track.stream,
+                    track.plan.interval,
+                    track.last,
+                    track.first,
+                    number,
+                    low,
+                    high,
+                    stays,
+                )
+            )
+    names = [
+        "resource_id",
+        "computer",
+        "cause",
+        "outage_start",
+        "data_type",
+        "stream",
+        "interval_s",
+        "last_before",
+        "first_after",
+        "lost",
+        "lost_low",
+        "lost_high",
+        "ongoing",
+    ]
     found = _one_a_stream(pd.DataFrame(rows, columns=names))
     return found.assign(last_before=instants(found["last_before"]), first_after=instants(found["first_after"]))
 

@@ -402,11 +402,13 @@ def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) ->
     edges = [np.array([getattr(hole, edge) for hole in holes.values()], dtype="float64") for edge in _EDGES]
     columns = {
         **{key: found.loc[at, key] for key in MACHINE},
-        "os_type": own.join(systems, on=MACHINE)["os_type"], "from_version": before, "to_version": after,
+        "os_type": own.join(systems, on=MACHINE)["os_type"],
+        "from_version": before,
+        "to_version": after,
         **dict(zip(_EDGES, map(instants, edges), strict=True)),
         **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), _downtime(*edges), strict=True)),
         "ongoing": [hole.ongoing for hole in holes.values()],
-    }  # fmt: skip
+    }
     types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
@@ -472,9 +474,13 @@ def disconnections(
     together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
     late["stretch"] = (~(same & close & together)).cumsum()
     found = late.groupby("stretch").agg(
-        **{key: (key, "first") for key in MACHINE}, first=("TimeGenerated", "first"), last=("TimeGenerated", "last"),
-        received=("Received", "min"), all_received=("Received", "max"), beats=("Received", "size"),
-    )  # fmt: skip
+        **{key: (key, "first") for key in MACHINE},
+        first=("TimeGenerated", "first"),
+        last=("TimeGenerated", "last"),
+        received=("Received", "min"),
+        all_received=("Received", "max"),
+        beats=("Received", "size"),
+    )
     burst = found["all_received"] - found["received"] <= _BURST * (found["last"] - found["first"])
     found = found[(found["beats"] >= 3) & burst].reset_index()
     found = found[~_at_once(found, machines)]
@@ -489,8 +495,20 @@ def disconnections(
         rows.append(
             (part.resource_id, part.computer, *ends, *seconds, False, Cause.DISCONNECTED, part.first, part.beats)
         )
-    columns = [*MACHINE, "start_earliest", "start_latest", "end_earliest", "end_latest", "downtime_s",
-               "downtime_low_s", "downtime_high_s", "ongoing", "cause", "sent", "beats"]  # fmt: skip
+    columns = [
+        *MACHINE,
+        "start_earliest",
+        "start_latest",
+        "end_earliest",
+        "end_latest",
+        "downtime_s",
+        "downtime_low_s",
+        "downtime_high_s",
+        "ongoing",
+        "cause",
+        "sent",
+        "beats",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -50,10 +50,18 @@ def lost_heartbeats(
     number = np.where(rows["first"].isna(), np.ceil(due), due.round()) - 1
     # told by these beats themselves: what the whole window says is finer on one machine than on another
     rows["interval_s"] = ((rows["first"] - rows["last"]).dt.total_seconds() / (number + 1)).fillna(rows["interval_s"])
-    return _gaps(rows.assign(
-        data_type="Heartbeat", stream="", last_before=rows["last"], first_after=rows["first"],
-        lost=number, lost_low=number, lost_high=number, ongoing=rows["first"].isna(),
-    )[number > 0])  # fmt: skip
+    return _gaps(
+        rows.assign(
+            data_type="Heartbeat",
+            stream="",
+            last_before=rows["last"],
+            first_after=rows["first"],
+            lost=number,
+            lost_low=number,
+            lost_high=number,
+            ongoing=rows["first"].isna(),
+        )[number > 0]
+    )
 
 
 def ended_tables(streams: pd.DataFrame, seen: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
@@ -82,8 +90,7 @@ def ended_tables(streams: pd.DataFrame, seen: pd.DataFrame, horizon: pd.Timestam
     alive = last - rows["Last"] <= pd.to_timedelta(2.5 * rows["interval_s"], unit="s")
     rows = rows[(last + wait < until) & alive]
     due = np.floor((horizon - rows["Last"]).dt.total_seconds() / rows["interval_s"])
-    return _gaps(rows.assign(last_before=rows["Last"], lost=due, lost_low=0, lost_high=due,
-                             ongoing=True))  # fmt: skip
+    return _gaps(rows.assign(last_before=rows["Last"], lost=due, lost_low=0, lost_high=due, ongoing=True))
 
 
 def partial_machines(lost: pd.DataFrame) -> pd.DataFrame:

@@ -42,15 +42,30 @@ def segments(
         _between(alone.assign(kind="stream", source=alone["stream"]), "last_before", "first_after"),
         # a rhythm is never sure
         _between(sources.assign(kind="source"), "silent_from", "silent_to", sure=sources["silent_from"].isna()),
-        *(_between(whole.assign(kind="unknown", data_type=stretch["table"], since=instant(stretch["start"]),
-                                until=instant(stretch["end"])), "since", "until") for stretch in unknown),
-    ]  # fmt: skip
+        *(
+            _between(
+                whole.assign(
+                    kind="unknown",
+                    data_type=stretch["table"],
+                    since=instant(stretch["start"]),
+                    until=instant(stretch["end"]),
+                ),
+                "since",
+                "until",
+            )
+            for stretch in unknown
+        ),
+    ]
     return result("segments", pd.concat([result("segments", part) for part in parts], ignore_index=True))
 
 
 def _between(rows, since, until, sure=None):
     """Give stretches from row to row, both of which were there, the columns of the result table."""
     sure = rows[since].notna() if sure is None else sure
-    ends = {"start": rows[since], "end": rows[until],
-            "sure_start": rows[since].where(sure), "sure_end": rows[until].where(sure)}  # fmt: skip
+    ends = {
+        "start": rows[since],
+        "end": rows[until],
+        "sure_start": rows[since].where(sure),
+        "sure_end": rows[until].where(sure),
+    }
     return rows.assign(**ends).reindex(columns=list(RESULTS["segments"]))

@@ -81,9 +81,13 @@ def runs(spans: pd.DataFrame) -> pd.DataFrame:
     changed = (key != key.shift()) | (spans[line] != spans[line].shift()).any(axis=1)
     grouped = spans.groupby([*line, changed.cumsum().rename("run")], sort=False)
     found = grouped.agg(
-        os_type=("os_type", "last"), version=("version", "last"), spelled_first=("version", "first"),
-        first=("first", "min"), last=("last", "max"), beats=("beats", "sum"),
-    ).reset_index()  # fmt: skip
+        os_type=("os_type", "last"),
+        version=("version", "last"),
+        spelled_first=("version", "first"),
+        first=("first", "min"),
+        last=("last", "max"),
+        beats=("beats", "sum"),
+    ).reset_index()
     found["os_type"] = found.groupby(MACHINE)["os_type"].transform("last").fillna("")
     return found[[*MACHINE, "os_type", "line", "version", "spelled_first", "first", "last", "beats"]]
 

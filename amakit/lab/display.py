@@ -171,8 +171,13 @@ def _table_row(workspace, table):
     first, last = (_WORDS.moment(pd.Timestamp(end, tz="UTC")) if end is not None else "" for end in ends)
     rows = "" if rows is None else f"{rows:,}"
     columns = len(workspace.known[table])
-    return {"table": visible(table, 60), "columns": f"{columns}" if columns else "", "rows": rows,
-            "first (UTC)": first, "last (UTC)": last}  # fmt: skip
+    return {
+        "table": visible(table, 60),
+        "columns": f"{columns}" if columns else "",
+        "rows": rows,
+        "first (UTC)": first,
+        "last (UTC)": last,
+    }
 
 
 def of_analysis(analysis: "Analysis") -> Summary:

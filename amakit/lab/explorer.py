@@ -102,8 +102,13 @@ class Explorer:
         self.workspace, self._opened = workspace, False
         self.choice: Choice
         self.answer: pd.DataFrame | None = None
-        self._given: dict[str, Any] = {"language": language, "timezone": timezone, "anonymise": anonymise,
-                       "allow_unknown": allow_unknown, "out_dir": ""}  # fmt: skip
+        self._given: dict[str, Any] = {
+            "language": language,
+            "timezone": timezone,
+            "anonymise": anonymise,
+            "allow_unknown": allow_unknown,
+            "out_dir": "",
+        }
         self._says, self._words = texts(language)["explore"], Language(language, timezone)
         self._figures, self._following, self._suggested = {}, False, ""
         self._build()
@@ -131,10 +136,12 @@ class Explorer:
             choice = replace(choice, outage=None)
         a = self.analysis
         known = {
-            "os_type": {"", *a.machines["os_type"]}, "cause": {"", *a.outages["cause"]},
+            "os_type": {"", *a.machines["os_type"]},
+            "cause": {"", *a.outages["cause"]},
             "pair": {(), *a.outages[["os_type", "from_version", "to_version"]].itertuples(index=False, name=None)},
-            "machine": {(), *self._rows}, "outage": {None, *a.outages.index},
-        }  # fmt: skip
+            "machine": {(), *self._rows},
+            "outage": {None, *a.outages.index},
+        }
         for name, values in known.items():
             if getattr(choice, name) not in values:
                 value = repr(getattr(choice, name))
@@ -238,8 +245,11 @@ class Explorer:
         return charts.fleet(self.analysis, machines, outages, self._given["language"], self._given["timezone"])
 
     def _machine_figure(self):
-        found = self.analysis if self.choice.outage is not None else replace(
-            self.analysis, outages=self.analysis.outages.iloc[:0])  # fmt: skip
+        found = (
+            self.analysis
+            if self.choice.outage is not None
+            else replace(self.analysis, outages=self.analysis.outages.iloc[:0])
+        )
         return charts.around(found, self.choice.outage, self._given["language"], self._given["timezone"])
 
     def _page(self):
@@ -305,10 +315,16 @@ class Explorer:
             lambda: {"text/markdown": self._page()["data"]},
         )
         self.fleet = Part(
-            w.VBox([w.Box([*self._filters.values(), self._machine, clear], layout=row), self._left,
-                    self._places["fleet"], eye]),
+            w.VBox(
+                [
+                    w.Box([*self._filters.values(), self._machine, clear], layout=row),
+                    self._left,
+                    self._places["fleet"],
+                    eye,
+                ]
+            ),
             lambda: _chart(self._fleet_figure(), self._page()["left"]),
-        )  # fmt: skip
+        )
         self.machine = Part(
             w.VBox([w.Box([self._outage], layout=row), self._cost, self._places["machine"], eye]),
             lambda: _chart(self._machine_figure(), self._page()[self._cost_section()]),
@@ -355,9 +371,11 @@ class Explorer:
         told = {
             "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
             "cause": [(f"{self._words.cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
-            "pair": [(visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
-                     for (os, old, new), n in pairs],
-        }  # fmt: skip
+            "pair": [
+                (visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
+                for (os, old, new), n in pairs
+            ],
+        }
         self._following = True  # new options take the old value away
         for name, options in told.items():
             self._filters[name].options = [(says["all"], () if name == "pair" else ""), *options]
@@ -367,15 +385,18 @@ class Explorer:
         """Bring every view to the selection; what does not depend on what changed stays as it is."""
         choice = self.choice
         filtered = before is None or any(
-            getattr(before, name) != getattr(choice, name) for name in ("os_type", "cause", "pair"))  # fmt: skip
+            getattr(before, name) != getattr(choice, name) for name in ("os_type", "cause", "pair")
+        )
         focused = before is None or (before.machine, before.outage) != (choice.machine, choice.outage)
         left, self.shown = chosen(self.analysis, choice)
         self._following = True
         self._outage.options = explorer.options(
             self._known, rows_of_machine(choice.machine, self.shown), self._words
         ) or [("–", None)]
-        self._set({widget: getattr(choice, name) for name, widget in self._filters.items()}
-                  | {self._machine: self._names.get(choice.machine, ""), self._outage: choice.outage})  # fmt: skip
+        self._set(
+            {widget: getattr(choice, name) for name, widget in self._filters.items()}
+            | {self._machine: self._names.get(choice.machine, ""), self._outage: choice.outage}
+        )
         page = self._page()
         self._say(self._left, page.plain("left"))
         self._say(self._cost, page.plain(self._cost_section()))
@@ -414,8 +435,18 @@ class Explorer:
         rows = [] if figure.layout.yaxis.categoryarray is None else list(figure.layout.yaxis.categoryarray)
         if self._rows.get(self.choice.machine) in rows:
             at = rows.index(self._rows[self.choice.machine])
-            others.append({"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": at - 0.5, "y1": at + 0.5,
-                           "line": {"color": "#D6006C", "width": 2}, "name": "here"})  # fmt: skip
+            others.append(
+                {
+                    "type": "rect",
+                    "xref": "paper",
+                    "x0": 0,
+                    "x1": 1,
+                    "y0": at - 0.5,
+                    "y1": at + 0.5,
+                    "line": {"color": "#D6006C", "width": 2},
+                    "name": "here",
+                }
+            )
         figure.layout.shapes = others
 
     def _clicked(self, trace, points, state):

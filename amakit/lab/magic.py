@@ -110,8 +110,9 @@ class KqlMagics(Magics):
         self.workspace, self._opened = None, False
 
     def _not_connected(self):
-        held = [name for name, value in self._names.items()
-                if isinstance(value, Workspace) and not name.startswith("_")]  # fmt: skip
+        held = [
+            name for name, value in self._names.items() if isinstance(value, Workspace) and not name.startswith("_")
+        ]
         return (
             "no workspace is connected, and a kernel that was restarted has lost its own; connect one with %kql -w "
             f"WORKSPACE, for example %kql -w {held[-1] if held else 'demo'}"
@@ -159,15 +160,21 @@ class KqlMagics(Magics):
         elif not re.match(r"%%kql\b", first) or re.match(r"\s*%%kql\b", before):
             return [], ""
         elif re.search(r"(?<!\{)\{\w*$", before):
-            offers = {name: "instance" for name, value in self._names.items()
-                      if not name.startswith("_") and not callable(value)}  # fmt: skip
+            offers = {
+                name: "instance"
+                for name, value in self._names.items()
+                if not name.startswith("_") and not callable(value)
+            }
         else:
             known = self.workspace.known if self.workspace is not None else {}
             named = [columns for table, columns in known.items() if re.search(rf"\b{re.escape(table)}\b", cell)]
             offers = {column: kind for columns in named for column, kind in columns.items()}
             offers |= dict.fromkeys(known, "table")
-        return [SimpleCompletion(name, type=kind) for name, kind in sorted(offers.items())
-                if name.lower().startswith(fragment.lower())], fragment  # fmt: skip
+        return [
+            SimpleCompletion(name, type=kind)
+            for name, kind in sorted(offers.items())
+            if name.lower().startswith(fragment.lower())
+        ], fragment
 
 
 def _draw(text, frame):

@@ -40,10 +40,17 @@ def counts(facts: dict) -> dict[str, float | None]:
     ended = now["recovered"]
     lengths = {name: len(now[name]) for name in ("down", "off", "partial", "stopped_sources", "silences", "doubtful")}
     found = lengths | {
-        "machines": told["machines"], "silent": len(told["silent"]), "upgrades": ended["upgrades"],
-        "rolled_back": ended["rolled_back"], "rollback_failed": told["rollback_failed"],
-        "lost_heartbeats": ended["heartbeats"], "median_s": ended["median_s"], "longest_s": ended["longest_s"],
-        "unexplained": now["other"].get("unexplained", 0), "undecided": now["undecided"],
-        "unknown": now["unknown"], "missing_tables": len(facts["run"]["missing_tables"]),
-    }  # fmt: skip
+        "machines": told["machines"],
+        "silent": len(told["silent"]),
+        "upgrades": ended["upgrades"],
+        "rolled_back": ended["rolled_back"],
+        "rollback_failed": told["rollback_failed"],
+        "lost_heartbeats": ended["heartbeats"],
+        "median_s": ended["median_s"],
+        "longest_s": ended["longest_s"],
+        "unexplained": now["other"].get("unexplained", 0),
+        "undecided": now["undecided"],
+        "unknown": now["unknown"],
+        "missing_tables": len(facts["run"]["missing_tables"]),
+    }
     return {name: found[name] for name in COUNTS}

@@ -72,17 +72,31 @@ def timed(
 
 def _statement(row, outage, language, timezone):
     """Tell one row of evidence."""
-    key = _KINDS.get(row["kind"]) or _TABLES.get(row["data_type"]) or (
-        "act_arc" if row["actor"] == ARC_SERVICE else "act_by" if "@" in row["actor"]
-        else "act_on" if row["text"] and row["kind"].startswith("agent_") else "act"
-    )  # fmt: skip
+    key = (
+        _KINDS.get(row["kind"])
+        or _TABLES.get(row["data_type"])
+        or (
+            "act_arc"
+            if row["actor"] == ARC_SERVICE
+            else "act_by"
+            if "@" in row["actor"]
+            else "act_on"
+            if row["text"] and row["kind"].startswith("agent_")
+            else "act"
+        )
+    )
     name = language["headings"].get
     return language["evidence"][key].format(
-        when=_moment(row["time"], timezone), number=row["operation"] if key == "windows" else row["text"],
-        until=_moment(outage["end_earliest"], timezone), received=_moment(outage["end_latest"], timezone),
-        message=row["text"], operation=row["operation"], status=name(row["status"], row["status"]),
-        cause=name(row["status"], row["status"]), caller=row["actor"],
-    )  # fmt: skip
+        when=_moment(row["time"], timezone),
+        number=row["operation"] if key == "windows" else row["text"],
+        until=_moment(outage["end_earliest"], timezone),
+        received=_moment(outage["end_latest"], timezone),
+        message=row["text"],
+        operation=row["operation"],
+        status=name(row["status"], row["status"]),
+        cause=name(row["status"], row["status"]),
+        caller=row["actor"],
+    )
 
 
 def _moment(when, timezone):

@@ -39,7 +39,7 @@ def explorer(
         "shown": {"machines": len(machines), "outages": len(outages), "total": len(known.outages)},
         "names": [machine] if machine else [],
         "around": None if outage is None else outage_closely(known, outage),
-    }  # fmt: skip
+    }
     return Page("explorer", words, told)
 
 
@@ -67,9 +67,10 @@ def streams_table(known: facts.Facts, outage: int | None, words: Language) -> pd
         data_type=lost["data_type"].map(lambda text: visible(text, 80)),
         stream=lost["stream"].str.rstrip(" \\").map(lambda text: visible(text, 120)),
         every=["–" if pd.isna(s) else words.duration(s) for s in lost["interval_s"]],
-        last_before=_moments(lost["last_before"], words), first_after=_moments(lost["first_after"], words),
+        last_before=_moments(lost["last_before"], words),
+        first_after=_moments(lost["first_after"], words),
         lost=[words.range(*row) for row in lost[["lost", "lost_low", "lost_high"]].itertuples(index=False, name=None)],
-    )  # fmt: skip
+    )
     return words.table(cells, ["data_type", "stream", "every", "last_before", "first_after", "lost"])
 
 
@@ -82,7 +83,7 @@ def events_table(known: facts.Facts, outage: int | None, words: Language) -> pd.
         expected=events["expected"].map("{:,.1f}".format),
         max_delay=["–" if pd.isna(s) else words.duration(s) for s in events["max_delay_s"]],
         verdict=events["verdict"].map(words.heading),
-    )  # fmt: skip
+    )
     return words.table(cells, ["data_type", "source", "rows_inside", "expected", "max_delay", "verdict"])
 
 
@@ -93,9 +94,10 @@ def sources_table(known: facts.Facts, machines: pd.DataFrame, most: int, words: 
         computer=[visible(known.names[row], 80) for row in rows[MACHINE].itertuples(index=False, name=None)],
         data_type=rows["data_type"].map(lambda text: visible(text, 80)),
         source=rows["source"].map(lambda text: visible(text, 120) or "–"),
-        silent_from=_moments(rows["silent_from"], words), silent_to=_moments(rows["silent_to"], words),
+        silent_from=_moments(rows["silent_from"], words),
+        silent_to=_moments(rows["silent_to"], words),
         expected=rows["expected"].map("{:,.0f}".format),
-    )  # fmt: skip
+    )
     return words.table(cells, ["computer", "data_type", "source", "silent_from", "silent_to", "expected"])
 
 

@@ -112,12 +112,17 @@ def gather(analysis: "Analysis") -> Facts:
     away = away.assign(machine=_named(away, names))
     attempted = outages["cause"].isin(ATTEMPTS)
     known = {
-        "analysis": analysis, "names": names, "outages": outages, "losses": losses, "events": events, "away": away,
+        "analysis": analysis,
+        "names": names,
+        "outages": outages,
+        "losses": losses,
+        "events": events,
+        "away": away,
         "upgrades": summary(outages[outages["cause"] == Cause.UPGRADE], losses, events),
         "attempted": summary(outages[attempted], losses, events),
         "others": summary(outages[~attempted], losses, events),
         "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
-    }  # fmt: skip
+    }
     known["verdict"] = verdict(analysis, outages, away, known["attempted"])
     known["attempts"] = attempts(outages, analysis.transitions)
     known["limits"] = limits(analysis, known["verdict"])
@@ -157,16 +162,20 @@ def record(known: Facts) -> dict:
     """
     analysis, run = known.analysis, known.analysis.run
     told = {
-        "schema": SCHEMA, "amakit": run["amakit"], "workspace": run["workspace"], "synthetic": run["synthetic"],
+        "schema": SCHEMA,
+        "amakit": run["amakit"],
+        "workspace": run["workspace"],
+        "synthetic": run["synthetic"],
         "window": {"start": iso(analysis.window.start), "end": iso(analysis.window.end), "horizon": run["horizon"]},
-        "situation": situation(known), "verdict": known.verdict,
+        "situation": situation(known),
+        "verdict": known.verdict,
         "causes": {cause: summary(own, known.losses, known.events) for cause, own in known.outages.groupby("cause")},
         "outages": _outages(known),
         "attempts": known.attempts,
         "limits": known.limits,
         "actions": known.actions,
         "run": run | {"queries": [{k: v for k, v in query.items() if k != "text"} for query in run["queries"]]},
-    }  # fmt: skip
+    }
     return told | {"counts": counts(told)}
 
 
@@ -206,9 +215,13 @@ def by_type(lost: pd.DataFrame) -> pd.DataFrame:
     """
     own = lost[~lost["away"]]
     table = own.groupby("data_type").agg(
-        lost=("lost", "sum"), lost_low=("lost_low", "sum"), lost_high=("lost_high", "sum"),
-        streams=("stream", "nunique"), interval_s=("interval_s", "median"), unseen=("unseen", "all"),
-    )  # fmt: skip
+        lost=("lost", "sum"),
+        lost_low=("lost_low", "sum"),
+        lost_high=("lost_high", "sum"),
+        streams=("stream", "nunique"),
+        interval_s=("interval_s", "median"),
+        unseen=("unseen", "all"),
+    )
     return table.sort_values(["unseen", "data_type"])
 
 
@@ -227,8 +240,10 @@ def blind(outages: pd.DataFrame) -> dict:
         longest, the index of the longest; None where there is none.
     """
     ended = outages[outages["downtime_s"].notna()]
-    middle = {f"{name}_s": _number(ended[column].median()) for name, column in (
-        ("median", "downtime_s"), ("low", "downtime_low_s"), ("high", "downtime_high_s"))}  # fmt: skip
+    middle = {
+        f"{name}_s": _number(ended[column].median())
+        for name, column in (("median", "downtime_s"), ("low", "downtime_low_s"), ("high", "downtime_high_s"))
+    }
     return {"known": len(ended), **middle, "longest": int(ended["downtime_s"].idxmax()) if len(ended) else None}
 
 
@@ -285,13 +300,17 @@ def summary(outages: pd.DataFrame, losses: pd.DataFrame, events: pd.DataFrame) -
     certain, perhaps = own["lost_low"] > 0, (own["lost_low"] == 0) & (own["lost_high"] > 0)
     seen = table[~table["unseen"]]
     return {
-        "outages": len(outages), "machines": len(outages[MACHINE].drop_duplicates()),
-        "ongoing": int(outages["ongoing"].sum()), "blind": blind(outages),
+        "outages": len(outages),
+        "machines": len(outages[MACHINE].drop_duplicates()),
+        "ongoing": int(outages["ongoing"].sum()),
+        "blind": blind(outages),
         "lost": {name: {column: int(row[column]) for column in _NUMBERS} for name, row in seen.iterrows()},
         "unseen": list(table.index[table["unseen"]]),
-        "certain": int(certain.sum()), "perhaps": int(perhaps.sum()), "spared": int((~certain & ~perhaps).sum()),
+        "certain": int(certain.sum()),
+        "perhaps": int(perhaps.sum()),
+        "spared": int((~certain & ~perhaps).sum()),
         "events": _verdicts(events[events["outage"].isin(outages.index)]),
-    }  # fmt: skip
+    }
 
 
 def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, attempted: dict) -> dict:
@@ -318,19 +337,24 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
     gone = claims.silent(outages)
     others = outages[~outages["cause"].isin(ATTEMPTS)]
     return {
-        **attempted, "machines": len(analysis.machines),
-        "upgrades": int(counts.get("upgrade", 0)), "rolled_back": int(counts.get("rolled_back", 0)),
+        **attempted,
+        "machines": len(analysis.machines),
+        "upgrades": int(counts.get("upgrade", 0)),
+        "rolled_back": int(counts.get("rolled_back", 0)),
         "rollback_failed": int(counts.get("rollback_failed", 0)),
         "touched": len(own[MACHINE].drop_duplicates()),
-        "silent": [{"machine": machine, "cause": cause, "since": _when(since)} for machine, cause, since in
-                   gone[["machine", "cause", "start_earliest"]].itertuples(index=False)],
+        "silent": [
+            {"machine": machine, "cause": cause, "since": _when(since)}
+            for machine, cause, since in gone[["machine", "cause", "start_earliest"]].itertuples(index=False)
+        ],
         "streams_away": len(away),
         "others": {cause: int(n) for cause, n in others["cause"].value_counts().sort_index().items()},
-        "other_machines": len(others[MACHINE].drop_duplicates()), "hidden": len(claims.hidden_changes(outages)),
+        "other_machines": len(others[MACHINE].drop_duplicates()),
+        "hidden": len(claims.hidden_changes(outages)),
         "seen": changes["seen"],
         "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
         "back": claims.all_back(outages, analysis.gaps, analysis.machines),
-    }  # fmt: skip
+    }
 
 
 def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
@@ -365,10 +389,16 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
         starts = [row["start_earliest"] for row in own]
         waits = [(after - before).total_seconds() for before, after in pairwise(starts)]
         tries = [
-            {"outage": int(index), "start": _when(row["start_earliest"]), "cause": row["cause"],
-             "from_version": row["from_version"], "to_version": row["to_version"], "wait_s": wait}
+            {
+                "outage": int(index),
+                "start": _when(row["start_earliest"]),
+                "cause": row["cause"],
+                "from_version": row["from_version"],
+                "to_version": row["to_version"],
+                "wait_s": wait,
+            }
             for index, row, wait in zip(rows, own, [None, *map(_number, waits)], strict=True)
-        ]  # fmt: skip
+        ]
         found.append(
             {
                 "machine": own[0]["machine"],
@@ -446,8 +476,11 @@ def actions(
 
     ongoing = outages["ongoing"].astype("bool")
     gone, unattended = claims.silent(outages), claims.unattended(outages, analysis.evidence)
-    failing = {c["machine"] for c in chains if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1
-               and c["outcome"] != Cause.UPGRADE}  # fmt: skip
+    failing = {
+        c["machine"]
+        for c in chains
+        if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1 and c["outcome"] != Cause.UPGRADE
+    }
     waiting = {*machines(claims.not_tried_again(outages, analysis.transitions))} - failing
     concerned = [
         ("support", sorted({*machines(outages[outages["cause"] == Cause.ROLLBACK_FAILED]), *failing})),
@@ -476,8 +509,15 @@ def _alert(silent, horizon):
     fires, depends = int(tripped.get("fires", 0)), int(tripped.get("depends", 0))
     if not fires + depends:
         return []
-    return [{"kind": "alert", "window": shortest, "fires": fires, "depends": depends,
-             "safe": alert_coverage.safe_window(silent)}]  # fmt: skip
+    return [
+        {
+            "kind": "alert",
+            "window": shortest,
+            "fires": fires,
+            "depends": depends,
+            "safe": alert_coverage.safe_window(silent),
+        }
+    ]
 
 
 def _named(frame, names):
@@ -495,17 +535,22 @@ def _outages(known):
         own = dict(zip(_NUMBERS, map(int, numbers), strict=True)) | {"unseen": bool(unseen)}
         lost.setdefault(index, {})[name] = own
     seen = _records(known.events, ["data_type", "source", "rows_inside", "expected", "max_delay_s", "verdict"])
-    acts = _records(known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller",
-                                              "correlation", "role"])  # fmt: skip
+    acts = _records(
+        known.analysis.activity, ["operation", "target", "status", "began", "ended", "caller", "correlation", "role"]
+    )
     outages = known.analysis.outages
     told, evidence = _plain_rows(outages.drop(columns="evidence")), rendered(outages, known.analysis.evidence)
     return [
         {
-            "machine": machine, **own, "lost": lost.get(index, {}),
-            "events": seen.get(index, []), "evidence": statements, "activity": acts.get(index, []),
+            "machine": machine,
+            **own,
+            "lost": lost.get(index, {}),
+            "events": seen.get(index, []),
+            "evidence": statements,
+            "activity": acts.get(index, []),
         }
         for index, machine, own, statements in zip(outages.index, known.outages["machine"], told, evidence, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _verdicts(rows):
@@ -522,8 +567,12 @@ def _records(rows, columns):
 
 
 def _plain_rows(frame):
-    columns = [[one or None for one in isos(frame[name])] if isinstance(frame[name].dtype, pd.DatetimeTZDtype)
-               else map(_plain, frame[name].astype("object")) for name in frame]  # fmt: skip
+    columns = [
+        [one or None for one in isos(frame[name])]
+        if isinstance(frame[name].dtype, pd.DatetimeTZDtype)
+        else map(_plain, frame[name].astype("object"))
+        for name in frame
+    ]
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -61,18 +61,24 @@ def gaps(
     noticed = alert_coverage.verdicts(known.silent, known.horizon, windows, frequency)
     slow = analysis.gaps.loc[analysis.gaps["interval_s"] >= SLOW, "data_type"]
     told = common(known, words) | {
-        "upgrades": _upgrades(known), "back": known.verdict, "away": away_streams(known), "events": _events(known),
+        "upgrades": _upgrades(known),
+        "back": known.verdict,
+        "away": away_streams(known),
+        "events": _events(known),
         "others": {"outages": len(others), "machines": machines_of(others), "causes": causes(others)},
-        "concurrent": _concurrent(known, concurrent), "alerts": _alerts(known, noticed, windows, frequency),
+        "concurrent": _concurrent(known, concurrent),
+        "alerts": _alerts(known, noticed, windows, frequency),
         "slow": sorted(slow.unique()),
-    }  # fmt: skip
+    }
     tables = {
         "lost": _lost_table(known, upgrades.head(_OUTAGES), words),
-        "others": words.table(outage_cells(known, others.head(_OUTAGES), words),
-                              ["computer", "cause", "pair", "began", "downtime", "evidence"]),
+        "others": words.table(
+            outage_cells(known, others.head(_OUTAGES), words),
+            ["computer", "cause", "pair", "began", "downtime", "evidence"],
+        ),
         "concurrent": _concurrent_table(known, concurrent.head(_CONCURRENT), words),
         "alerts": _alerts_table(known, noticed, words),
-    }  # fmt: skip
+    }
     return Page("gaps", words, told, tables)
 
 
@@ -104,10 +110,13 @@ def _concurrent(known, found):
     certain = found[found["certain_s"] > 0]
     first = (certain if len(certain) else found).iloc[0]
     return {
-        "certain": len(certain), "possible": len(found) - len(certain),
-        "whole": int((certain["at_once"] == certain["members"]).sum()), "names": _members(known, first),
-        "group": _group(first), "seconds": first["certain_s"] if len(certain) else first["possible_s"],
-    }  # fmt: skip
+        "certain": len(certain),
+        "possible": len(found) - len(certain),
+        "whole": int((certain["at_once"] == certain["members"]).sum()),
+        "names": _members(known, first),
+        "group": _group(first),
+        "seconds": first["certain_s"] if len(certain) else first["possible_s"],
+    }
 
 
 def _members(known, stretch):
@@ -132,9 +141,16 @@ def _alerts(known, noticed, windows, frequency):
     if safe is not None:
         by_safe = alert_coverage.verdicts(known.silent, known.horizon, [safe], frequency)[f"alert {safe}"]
         caught = int((by_safe[~upgrade] == "fires").sum())
-    return {"upgrades": int(upgrade.sum()), "others": int((~upgrade).sum()), "frequency": f"{frequency:g}",
-            "tripped": tripped, "safe": safe, "caught": caught, "outages": len(noticed),
-            "shown": int((noticed["hourly share"] == "fires").sum())}  # fmt: skip
+    return {
+        "upgrades": int(upgrade.sum()),
+        "others": int((~upgrade).sum()),
+        "frequency": f"{frequency:g}",
+        "tripped": tripped,
+        "safe": safe,
+        "caught": caught,
+        "outages": len(noticed),
+        "shown": int((noticed["hourly share"] == "fires").sum()),
+    }
 
 
 def _lost_table(known, upgrades, words):
@@ -157,20 +173,27 @@ def _concurrent_table(known, found, words):
     rows = []
     for _, row in found.iterrows():
         of = words.heading("of" if row["at_once"] == row["at_once_high"] else "of range")
-        rows.append({
-            "machines": words.listed([visible(name, 80) for name in _members(known, row)]), "group": _group(row),
-            "kind of group": words.heading(row["kind"]), "began": words.moment(row["start"]),
-            "at_once": of.format(n=row["at_once"], high=row["at_once_high"], all=row["members"]),
-            "certain": words.duration(row["certain_s"]), "possible": words.duration(row["possible_s"]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "machines": words.listed([visible(name, 80) for name in _members(known, row)]),
+                "group": _group(row),
+                "kind of group": words.heading(row["kind"]),
+                "began": words.moment(row["start"]),
+                "at_once": of.format(n=row["at_once"], high=row["at_once_high"], all=row["members"]),
+                "certain": words.duration(row["certain_s"]),
+                "possible": words.duration(row["possible_s"]),
+            }
+        )
     return words.table(rows, ["machines", "group", "kind of group", "began", "at_once", "certain", "possible"])
 
 
 def _alerts_table(known, noticed, words):
     """Give for each alert and each availability figure how many outages it would have noticed."""
     upgrade = known.silent["cause"] == Cause.UPGRADE
-    methods = [words.heading("alert").format(n=column.split()[1]) if column.startswith("alert ")
-               else words.heading(column) for column in noticed]  # fmt: skip
+    methods = [
+        words.heading("alert").format(n=column.split()[1]) if column.startswith("alert ") else words.heading(column)
+        for column in noticed
+    ]
     counts = {
         words.heading(who) + words.heading(verdict): (noticed[rows] == verdict).sum().astype("int64").tolist()
         for who, rows in (("upgrades", upgrade), ("others", ~upgrade))

@@ -96,12 +96,16 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
 
 def _page(known, words):
     tables = {
-        "timeline": _timeline_table(known, words), "periodic": _periodic_table(known, words),
-        "events": _events_table(known, words), "doubts": _doubts_table(known, words),
-        "evidence": _evidence_table(known, words), "activity": _activity_table(known, words),
-        "attempts": _attempts_table(known, words), "parameters": parameters_table(known, words),
+        "timeline": _timeline_table(known, words),
+        "periodic": _periodic_table(known, words),
+        "events": _events_table(known, words),
+        "doubts": _doubts_table(known, words),
+        "evidence": _evidence_table(known, words),
+        "activity": _activity_table(known, words),
+        "attempts": _attempts_table(known, words),
+        "parameters": parameters_table(known, words),
         "queries": queries_table(known, words),
-    }  # fmt: skip
+    }
     return Page("incident", words, _told(known, words), tables)
 
 
@@ -115,15 +119,27 @@ def _told(known, words):
     now, shared = situation(known), common(known, words)
     return shared | {
         "now": now | {key: [_shown(one, shared["links"]) for one in now[key]] for key in _DATED},
-        "urgent": _urgent(now), "verdict": known.verdict, "total": _total(known.attempted), "peak": _peak(known),
+        "urgent": _urgent(now),
+        "verdict": known.verdict,
+        "total": _total(known.attempted),
+        "peak": _peak(known),
         "longest": None if blind is None else _longest(outages, blind),
-        "outages": {"n": len(outages), "machines": machines_of(outages), "causes": causes(outages),
-                    "longest": None if longest is None else _longest(outages, longest)},
-        "attempted": known.attempted, "others": known.others | {"total": _total(known.others)},
-        "unseen": unseen, "away": away_streams(known), "acts": acts,
-        "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()), "attempts": _attempts(known.attempts),
-        "limits": known.limits, "actions": [one | _to_attach(known, one) for one in known.actions],
-    }  # fmt: skip
+        "outages": {
+            "n": len(outages),
+            "machines": machines_of(outages),
+            "causes": causes(outages),
+            "longest": None if longest is None else _longest(outages, longest),
+        },
+        "attempted": known.attempted,
+        "others": known.others | {"total": _total(known.others)},
+        "unseen": unseen,
+        "away": away_streams(known),
+        "acts": acts,
+        "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()),
+        "attempts": _attempts(known.attempts),
+        "limits": known.limits,
+        "actions": [one | _to_attach(known, one) for one in known.actions],
+    }
 
 
 def _peak(known):
@@ -158,12 +174,17 @@ def _total(summary):
 def _attempts(chains):
     """Count the outcomes of upgrades that failed, and how long the next attempt was waited for."""
     last = {chain["machine"]: chain["outcome"] for chain in chains}
-    waits = pd.Series([t["wait_s"] for chain in chains for t in chain["attempts"] if t["wait_s"] is not None],
-                      dtype="float64")  # fmt: skip
+    waits = pd.Series(
+        [t["wait_s"] for chain in chains for t in chain["attempts"] if t["wait_s"] is not None], dtype="float64"
+    )
     return {
-        "machines": len(last), "outcomes": Counter(last.values()), "waits": len(waits),
-        "median": waits.quantile(0.5, interpolation="higher"), "shortest": waits.min(), "longest": waits.max(),
-    }  # fmt: skip
+        "machines": len(last),
+        "outcomes": Counter(last.values()),
+        "waits": len(waits),
+        "median": waits.quantile(0.5, interpolation="higher"),
+        "shortest": waits.min(),
+        "longest": waits.max(),
+    }
 
 
 def _to_attach(known, action):
@@ -184,10 +205,13 @@ def _timeline_table(known, words):
     back = [words.heading("unended") if pd.isna(end) else words.moment(end) for end in outages["end_latest"]]
     lost = [words.range(*row) for row in outages[["lost", "lost_low", "lost_high"]].itertuples(index=False, name=None)]
     cells = outage_cells(known, outages, words).rename(columns={"began": "when"})
-    cells = cells.assign(**{
-        "when utc": outages["start_earliest"].map(lambda when: f"{when:%Y-%m-%d %H:%M:%S}"),
-        "back at": pd.Series(back, outages.index, dtype="str"), "lost": pd.Series(lost, outages.index, dtype="str"),
-    })  # fmt: skip
+    cells = cells.assign(
+        **{
+            "when utc": outages["start_earliest"].map(lambda when: f"{when:%Y-%m-%d %H:%M:%S}"),
+            "back at": pd.Series(back, outages.index, dtype="str"),
+            "lost": pd.Series(lost, outages.index, dtype="str"),
+        }
+    )
     utc = [] if words.timezone == "UTC" else ["when utc"]
     return words.table(cells, ["computer", "place", "when", *utc, "back at", "cause", "pair", "downtime", "lost"])
 
@@ -199,11 +223,14 @@ def _periodic_table(known, words):
     by_part = {name: facts.by_type(part) for name, part in parts.items()}
     surely = parts["attempts lost"].query("not away and lost_low > 0").groupby("data_type")["outage"].nunique()
     rows = [
-        {"data_type": visible(name, 80), "every": words.interval(row["interval_s"]),
-         **{part: _lost_of(table, name, words) for part, table in by_part.items()},
-         "hit": words.number(int(surely.get(name, 0)))}
+        {
+            "data_type": visible(name, 80),
+            "every": words.interval(row["interval_s"]),
+            **{part: _lost_of(table, name, words) for part, table in by_part.items()},
+            "hit": words.number(int(surely.get(name, 0))),
+        }
         for name, row in facts.by_type(known.losses).iterrows()
-    ]  # fmt: skip
+    ]
     return words.table(rows, ["data_type", "every", "attempts lost", "others lost", "hit"])
 
 
@@ -220,12 +247,15 @@ def _events_table(known, words):
     verdicts = [verdict for verdict in Verdict if (events["verdict"] == verdict).any()]
     for name, part in events.groupby("data_type"):
         delay = part["max_delay_s"].max()
-        rows.append({
-            "data_type": visible(name, 80),
-            **{str(kind): words.number(int((part["verdict"] == kind).sum())) for kind in verdicts},
-            "rows_inside": words.number(int(part["rows_inside"].sum())), "expected": f"{part['expected'].sum():,.1f}",
-            "max_delay": "–" if pd.isna(delay) else words.duration(delay),
-        })  # fmt: skip
+        rows.append(
+            {
+                "data_type": visible(name, 80),
+                **{str(kind): words.number(int((part["verdict"] == kind).sum())) for kind in verdicts},
+                "rows_inside": words.number(int(part["rows_inside"].sum())),
+                "expected": f"{part['expected'].sum():,.1f}",
+                "max_delay": "–" if pd.isna(delay) else words.duration(delay),
+            }
+        )
     return words.table(rows, ["data_type", *verdicts, "rows_inside", "expected", "max_delay"])
 
 
@@ -235,12 +265,14 @@ def _doubts_table(known, words):
     rows = rows.assign(open=rows["verdict"] == Verdict.UNDETERMINED)
     rows = rows.sort_values(["open", "verdict", "outage_start"]).head(MOST)
     cells = rows.assign(
-        computer=shown_names(rows["machine"]), when=rows["outage_start"].map(words.moment),
-        data_type=shown_names(rows["data_type"]), verdict=rows["verdict"].map(words.heading),
+        computer=shown_names(rows["machine"]),
+        when=rows["outage_start"].map(words.moment),
+        data_type=shown_names(rows["data_type"]),
+        verdict=rows["verdict"].map(words.heading),
         source=shown_names(rows["source"]),
         rows_inside=["–" if pd.isna(n) else words.number(int(n)) for n in rows["rows_inside"]],
         expected=["–" if pd.isna(n) else f"{n:,.1f}" for n in rows["expected"]],
-    )  # fmt: skip
+    )
     return words.table(cells, ["computer", "when", "data_type", "source", "verdict", "rows_inside", "expected"])
 
 
@@ -254,12 +286,16 @@ def _activity_table(known, words):
     """Give the rows of the activity log that lie beside outages."""
     acts, rows = known.analysis.activity, []
     for act in acts.sort_values(["began", "operation", "correlation", "outage"]).itertuples() if len(acts) else ():
-        rows.append({
-            "computer": visible(known.outages["machine"][act.outage], 80), "when": words.moment(act.began),
-            "operation": visible(act.operation.partition("/")[2] or act.operation, 200),  # without its provider
-            "status": visible(act.status, 80), "caller": visible(act.caller, 200),
-            "correlation": visible(act.correlation, 80),
-        })  # fmt: skip
+        rows.append(
+            {
+                "computer": visible(known.outages["machine"][act.outage], 80),
+                "when": words.moment(act.began),
+                "operation": visible(act.operation.partition("/")[2] or act.operation, 200),  # without its provider
+                "status": visible(act.status, 80),
+                "caller": visible(act.caller, 200),
+                "correlation": visible(act.correlation, 80),
+            }
+        )
     rows = list({tuple(row.values()): row for row in rows}.values())[:MOST]  # one may lie beside two outages
     return words.table(rows, ["computer", "when", "operation", "status", "caller", "correlation"])
 
@@ -269,9 +305,17 @@ def _attempts_table(known, words):
     rows = []
     for chain in known.attempts[:MOST]:
         starts = [pd.Timestamp(attempt["start"]) for attempt in chain["attempts"]]
-        steps = [f"{words.cause(attempt['cause'])} {words.moment(start)}"
-                 for attempt, start in zip(chain["attempts"], starts, strict=True)]  # fmt: skip
+        steps = [
+            f"{words.cause(attempt['cause'])} {words.moment(start)}"
+            for attempt, start in zip(chain["attempts"], starts, strict=True)
+        ]
         took = words.duration((starts[-1] - starts[0]).total_seconds()) if len(starts) > 1 else "–"
-        rows.append({"computer": visible(chain["machine"], 80), "series": " → ".join(steps),
-                     "outcome": words.cause(chain["outcome"]), "took": took})  # fmt: skip
+        rows.append(
+            {
+                "computer": visible(chain["machine"], 80),
+                "series": " → ".join(steps),
+                "outcome": words.cause(chain["outcome"]),
+                "took": took,
+            }
+        )
     return words.table(rows, ["computer", "series", "outcome", "took"])

@@ -327,11 +327,30 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
         return text if markdown else text.replace("**", "").replace("`", "")
 
     made = jinja2.Environment(
-        loader=jinja2.FunctionLoader(source), autoescape=True, finalize=shown, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(source),
+        autoescape=True,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    named = ["number", "count", "both", "listed", "names", "time", "moment", "duration", "interval", "bounded", "clock",
-             "range", "days", "heading", "cause"]  # fmt: skip
+    )
+    named = [
+        "number",
+        "count",
+        "both",
+        "listed",
+        "names",
+        "time",
+        "moment",
+        "duration",
+        "interval",
+        "bounded",
+        "clock",
+        "range",
+        "days",
+        "heading",
+        "cause",
+    ]
     made.filters |= {name: getattr(words, name) for name in named}
     made.filters |= {
         "cut": visible,

@@ -110,26 +110,45 @@ def common(known: facts.Facts, words: Language) -> dict:
     analysis, run = known.analysis, known.analysis.run
     total = {name: sum(query[name] for query in run["queries"]) for name in ("rows", "bytes", "seconds")}
     return {
-        "links": portal_links(known), "synthetic": run["synthetic"], "heartbeats": int(analysis.runs["beats"].sum()),
-        "machines": len(analysis.machines), "start": analysis.window.start, "end": analysis.window.end,
-        "horizon": known.horizon, "zone": words.timezone, "lookback": LOOKBACK.days,
-        "run": {**total, "amakit": run["amakit"], "workspace": run["workspace"], "queries": len(run["queries"]),
-                "hash": run["inputs_sha256"], "missing_tables": run["missing_tables"], "refused": run.get("refused"),
-                "unknown": run.get("unknown", [])},
-        "silent_sources": silent_sources(known), "around": outage_closely(known), "downtimes": _downtimes(known),
+        "links": portal_links(known),
+        "synthetic": run["synthetic"],
+        "heartbeats": int(analysis.runs["beats"].sum()),
+        "machines": len(analysis.machines),
+        "start": analysis.window.start,
+        "end": analysis.window.end,
+        "horizon": known.horizon,
+        "zone": words.timezone,
+        "lookback": LOOKBACK.days,
+        "run": {
+            **total,
+            "amakit": run["amakit"],
+            "workspace": run["workspace"],
+            "queries": len(run["queries"]),
+            "hash": run["inputs_sha256"],
+            "missing_tables": run["missing_tables"],
+            "refused": run.get("refused"),
+            "unknown": run.get("unknown", []),
+        },
+        "silent_sources": silent_sources(known),
+        "around": outage_closely(known),
+        "downtimes": _downtimes(known),
         "hours": _hours(analysis, words.timezone),
-    }  # fmt: skip
+    }
 
 
 def silent_sources(known: facts.Facts, most: int = 3) -> dict:
     """Give the worst silences of event sources that no outage of the agent explains, and how many more there are."""
     rows = stayed_away(known.analysis)
     worst = [
-        {"source": visible(row.data_type if row.alone or not row.source else f"{row.data_type} ({row.source})", 120),
-         "machine": visible(known.names[row.resource_id, row.computer], 80), "since": row.silent_from,
-         "until": None if row.ongoing else row.silent_to, "rows": int(float(f"{row.expected:.2g}"))}
+        {
+            "source": visible(row.data_type if row.alone or not row.source else f"{row.data_type} ({row.source})", 120),
+            "machine": visible(known.names[row.resource_id, row.computer], 80),
+            "since": row.silent_from,
+            "until": None if row.ongoing else row.silent_to,
+            "rows": int(float(f"{row.expected:.2g}")),
+        }
         for row in rows.head(most).itertuples()
-    ]  # fmt: skip
+    ]
     return {"worst": worst, "more": max(0, len(rows) - most)}
 
 
@@ -141,10 +160,12 @@ def outage_closely(known: facts.Facts, outage: int | None = None) -> dict | None
     row = known.outages.loc[outage]
     lost = facts.by_type(known.losses[known.losses["outage"] == outage])
     return {
-        "machine": visible(row["machine"], 80), "cause": row["cause"], "span": span(row),
+        "machine": visible(row["machine"], 80),
+        "cause": row["cause"],
+        "span": span(row),
         "types": int((lost["lost_high"] > 0).sum()),
         "lost": {name: int(lost[name].sum()) for name in ("lost", "lost_low", "lost_high")},
-    }  # fmt: skip
+    }
 
 
 def span(outage: Mapping[str, float]) -> dict[str, float]:
@@ -191,7 +212,7 @@ def outage_cells(known: facts.Facts, outages: pd.DataFrame, words: Language) -> 
         "cause": outages["cause"].map(words.cause),
         "downtime": pd.Series([words.clock(span(row)) for _, row in outages.iterrows()], outages.index, dtype="object"),
         "evidence": pd.Series(evidence, outages.index, dtype="str"),
-    }  # fmt: skip
+    }
     return pd.DataFrame(cells, index=outages.index)
 
 
@@ -199,21 +220,34 @@ def parameters_table(known: facts.Facts, words: Language) -> pd.DataFrame:
     """Give what was asked for, and with which versions it was answered."""
     run = known.analysis.run
     rows = {
-        "workspace": run["workspace"], "window": f"{run['start']} – {run['end']}", "horizon": run["horizon"],
-        "machines": ", ".join(run["machines"]) or words.heading("all machines"), "timezone": words.timezone,
-        "language": words.language, **{name: run[name] for name in ("kept",) if name in run},
-    }  # fmt: skip
+        "workspace": run["workspace"],
+        "window": f"{run['start']} – {run['end']}",
+        "horizon": run["horizon"],
+        "machines": ", ".join(run["machines"]) or words.heading("all machines"),
+        "timezone": words.timezone,
+        "language": words.language,
+        **{name: run[name] for name in ("kept",) if name in run},
+    }
     told = [{"parameter": words.heading(name), "value": visible(value, 2000)} for name, value in rows.items()]
-    told += [{"parameter": words.heading("version of").format(name=name), "value": version}
-             for name, version in {"amakit": run["amakit"], **run["versions"]}.items()]  # fmt: skip
+    told += [
+        {"parameter": words.heading("version of").format(name=name), "value": version}
+        for name, version in {"amakit": run["amakit"], **run["versions"]}.items()
+    ]
     return words.table(told, ["parameter", "value"])
 
 
 def queries_table(known: facts.Facts, words: Language) -> pd.DataFrame:
     """Give the size and the hash of each answer."""
-    rows = [{"query": f"{n}. {visible(q['name'], 80)}", "rows": words.number(q["rows"]),
-             "bytes": words.number(q["bytes"]), "seconds": f"{q['seconds']:.3f}", "sha256": q["sha256"][:16]}
-            for n, q in enumerate(known.analysis.run["queries"], start=1)]  # fmt: skip
+    rows = [
+        {
+            "query": f"{n}. {visible(q['name'], 80)}",
+            "rows": words.number(q["rows"]),
+            "bytes": words.number(q["bytes"]),
+            "seconds": f"{q['seconds']:.3f}",
+            "sha256": q["sha256"][:16],
+        }
+        for n, q in enumerate(known.analysis.run["queries"], start=1)
+    ]
     return words.table(rows, ["query", "rows", "bytes", "seconds", "sha256"])
 
 

@@ -63,18 +63,25 @@ def rollout(
     left = left.assign(machine=[known.names[m] for m in left[MACHINE].itertuples(index=False, name=None)])
     started = stragglers.after_start(analysis)
     told = common(known, words) | {
-        "standing": _standing(standing), "stragglers": len(left), "spread": _spread(curves, lag),
-        "claim": _claim(curves["release"]), "arrived": _arrived(known, releases),
+        "standing": _standing(standing),
+        "stragglers": len(left),
+        "spread": _spread(curves, lag),
+        "claim": _claim(curves["release"]),
+        "arrived": _arrived(known, releases),
         "reasons": Counter(left["reasons"].str[0]),
-        "started": len(started.drop_duplicates(MACHINE)), "effect": _effect(excess_gaps.self_controlled(analysis)),
+        "started": len(started.drop_duplicates(MACHINE)),
+        "effect": _effect(excess_gaps.self_controlled(analysis)),
         "seen": claims.upgrades(analysis.transitions, analysis.outages)["seen"],
-    }  # fmt: skip
+    }
     tables = {
-        "lags": _lags_table(curves, words), "places": _places_table(lag["fleet"], curves["fleet"], words),
-        "state": _state_table(standing, words), "batches": _batches_table(lag["start"], words),
+        "lags": _lags_table(curves, words),
+        "places": _places_table(lag["fleet"], curves["fleet"], words),
+        "state": _state_table(standing, words),
+        "batches": _batches_table(lag["start"], words),
         "stragglers": _stragglers_table(left.head(_STRAGGLERS), words),
-        "parameters": parameters_table(known, words), "queries": queries_table(known, words),
-    }  # fmt: skip
+        "parameters": parameters_table(known, words),
+        "queries": queries_table(known, words),
+    }
     return Page("rollout", words, told, tables)
 
 
@@ -85,9 +92,12 @@ def _standing(standing):
     if placed.empty:
         return None
     return {
-        "placed": len(placed), "newest": len(placed) - len(late), "late": len(late),
-        "unread": len(standing) - len(placed), "most": int(late["behind"].max()) if len(late) else 0,
-    }  # fmt: skip
+        "placed": len(placed),
+        "newest": len(placed) - len(late),
+        "late": len(late),
+        "unread": len(standing) - len(placed),
+        "most": int(late["behind"].max()) if len(late) else 0,
+    }
 
 
 def _spread(curves, lag):
@@ -98,18 +108,31 @@ def _spread(curves, lag):
     for row in table.itertuples():
         own = batches[(batches["os_type"] == row.os_type) & (batches["version"] == row.version)]
         largest = own.loc[own["machines"].idxmax()]
-        lines.append({
-            "os": row.os_type, "version": row.version, "machines": row.machines, "upgraded": row.upgraded,
-            "half": _days(row, "median"), "ninety": _days(row, "ninety"), "batches": len(own),
-            "most": int(largest["machines"]), "start": largest["start"],
-        })  # fmt: skip
+        lines.append(
+            {
+                "os": row.os_type,
+                "version": row.version,
+                "machines": row.machines,
+                "upgraded": row.upgraded,
+                "half": _days(row, "median"),
+                "ninety": _days(row, "ninety"),
+                "batches": len(own),
+                "most": int(largest["machines"]),
+                "start": largest["start"],
+            }
+        )
     rest = curves["start"]
     rest = rest[~rest["os_type"].isin(table["os_type"])].sort_values("upgraded", ascending=False, kind="stable")
     before = [
-        {"os": row.os_type, "version": row.version, "before": row.before, "after": row.before + row.upgraded,
-         "machines": row.machines}
+        {
+            "os": row.os_type,
+            "version": row.version,
+            "before": row.before,
+            "after": row.before + row.upgraded,
+            "machines": row.machines,
+        }
         for row in rest.drop_duplicates("os_type").sort_values("os_type").itertuples()
-    ]  # fmt: skip
+    ]
     return {"lines": lines, "before": before}
 
 
@@ -128,9 +151,11 @@ def _claim(table):
 def _arrived(known, releases):
     """Count the releases of the last year, and those that this fleet has seen; None where none is listed."""
     machines, runs = known.analysis.machines, known.analysis.runs
-    recent = releases[releases["os_type"].isin(set(machines["os_type"]))
-                      & (releases["released_latest"] > known.horizon - stragglers.SUPPORTED)
-                      & (releases["released_earliest"] < known.horizon)]  # fmt: skip
+    recent = releases[
+        releases["os_type"].isin(set(machines["os_type"]))
+        & (releases["released_latest"] > known.horizon - stragglers.SUPPORTED)
+        & (releases["released_earliest"] < known.horizon)
+    ]
     if recent.empty:
         return None
     reported, listed = (
@@ -146,10 +171,14 @@ def _effect(test):
         return None
     shares = [round(100 * one["gaps"] / one["upgrades"]) for one in test["placebo"].values()]
     return {
-        "gaps": test["gaps"], "upgrades": test["upgrades"], "expected": test["expected"], "beside": test["beside"],
-        "p": test["p_value"], "certain": test["p_value"] < _CERTAIN and test["gaps"] > test["expected"],
+        "gaps": test["gaps"],
+        "upgrades": test["upgrades"],
+        "expected": test["expected"],
+        "beside": test["beside"],
+        "p": test["p_value"],
+        "certain": test["p_value"] < _CERTAIN and test["gaps"] > test["expected"],
         "placebo": shares and {"days": max(map(abs, test["placebo"])), "least": min(shares), "most": max(shares)},
-    }  # fmt: skip
+    }
 
 
 def _days(row, name):
@@ -160,43 +189,64 @@ def _days(row, name):
 def _lags_table(curves, words):
     """Give how many take part, had upgraded, had it before, have not yet, and by when half and nine in ten had."""
     rows = [
-        {"pair": visible(f"{row.os_type} {row.version}", 80), "origin": words.heading(f"origin {origin}"),
-         **_lag_cells(row, words)}
-        for origin in _ORIGINS for row in curves[origin].itertuples() if row.machines and row.upgraded > 1
-    ]  # fmt: skip
+        {
+            "pair": visible(f"{row.os_type} {row.version}", 80),
+            "origin": words.heading(f"origin {origin}"),
+            **_lag_cells(row, words),
+        }
+        for origin in _ORIGINS
+        for row in curves[origin].itertuples()
+        if row.machines and row.upgraded > 1
+    ]
     return words.table(sorted(rows, key=lambda row: row["pair"]), ["pair", "origin", *_CELLS])
 
 
 def _places_table(lag, curve, words):
     often = {(row.os_type, row.version) for row in curve.itertuples() if row.upgraded > 1}
     rows = [
-        {"pair": visible(f"{row.os_type} {row.version}", 80), "place": _place(row.place, words),
-         "kind of machine": words.heading(row.resource_type), **_lag_cells(row, words)}
+        {
+            "pair": visible(f"{row.os_type} {row.version}", 80),
+            "place": _place(row.place, words),
+            "kind of machine": words.heading(row.resource_type),
+            **_lag_cells(row, words),
+        }
         for row in survival.summary(lag, ["place", "resource_type"], draws=100).itertuples()
         if row.machines and (row.os_type, row.version) in often
-    ]  # fmt: skip
+    ]
     return words.table(rows, ["pair", "place", "kind of machine", *_CELLS])
 
 
 def _state_table(standing, words):
     rows = []
     for (os_type, place, kind), own in standing.groupby(["os_type", "place", "resource_type"]):
-        rows.append({
-            "os_type": visible(os_type, 40), "place": _place(place, words), "kind of machine": words.heading(kind),
-            "machines": len(own), "on newest": int((own["behind"] == 0).sum()),
-            "silent": int((own["state"] == "silent").sum()), "releases behind": _whole(own["behind"].max(), words),
-            "newest": visible(own["newest"].iloc[0], 40),
-        })  # fmt: skip
-    return words.table(rows, ["os_type", "place", "kind of machine", "machines", "on newest", "silent",
-                              "releases behind", "newest"])  # fmt: skip
+        rows.append(
+            {
+                "os_type": visible(os_type, 40),
+                "place": _place(place, words),
+                "kind of machine": words.heading(kind),
+                "machines": len(own),
+                "on newest": int((own["behind"] == 0).sum()),
+                "silent": int((own["state"] == "silent").sum()),
+                "releases behind": _whole(own["behind"].max(), words),
+                "newest": visible(own["newest"].iloc[0], 40),
+            }
+        )
+    return words.table(
+        rows, ["os_type", "place", "kind of machine", "machines", "on newest", "silent", "releases behind", "newest"]
+    )
 
 
 def _batches_table(lag, words):
     rows = [
-        {"pair": visible(f"{row.os_type} {row.version}", 80), "when": words.time(row.start),
-         "until": words.time(row.end), "machines": row.machines, "share": f"{100 * row.share:.0f} %"}
+        {
+            "pair": visible(f"{row.os_type} {row.version}", 80),
+            "when": words.time(row.start),
+            "until": words.time(row.end),
+            "machines": row.machines,
+            "share": f"{100 * row.share:.0f} %",
+        }
         for row in lags.batches(lag).itertuples()
-    ]  # fmt: skip
+    ]
     return words.table(rows, ["pair", "when", "until", "machines", "share"])
 
 
@@ -207,12 +257,17 @@ def _stragglers_table(left, words):
         tries = "–" if not row.attempts else words.number(row.attempts)
         if row.attempts and pd.notna(row.spacing_s):
             tries = words.heading("apart").format(n=tries, spacing=words.duration(row.spacing_s))
-        rows.append({
-            "computer": name, "pair": visible(f"{row.os_type} {row.version}", 80),
-            "releases behind": _whole(row.behind, words), "age": _whole(row.age, words),
-            "reasons": "; ".join(map(words.heading, row.reasons)), "tries": tries,
-            "step": words.joiner.join(words.heading(f"step {reason}") for reason in _steps(row.reasons)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "computer": name,
+                "pair": visible(f"{row.os_type} {row.version}", 80),
+                "releases behind": _whole(row.behind, words),
+                "age": _whole(row.age, words),
+                "reasons": "; ".join(map(words.heading, row.reasons)),
+                "tries": tries,
+                "step": words.joiner.join(words.heading(f"step {reason}") for reason in _steps(row.reasons)),
+            }
+        )
     return words.table(rows, ["computer", "pair", "releases behind", "age", "reasons", "tries", "step"])
 
 

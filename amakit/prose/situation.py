@@ -64,7 +64,7 @@ def situation(known: "Facts") -> dict:
         "other": {str(cause): int(others[cause]) for cause in Cause if cause in others},
         "undecided": int((known.events["verdict"] == Verdict.UNDETERMINED).sum()),
         "unknown": len(known.analysis.run.get("unknown", [])),
-    }  # fmt: skip
+    }
 
 
 def group_of(resource_id: str) -> str:
@@ -79,15 +79,23 @@ def group_of(resource_id: str) -> str:
 
 
 def _down(row, horizon):
-    step = {Cause.ROLLBACK_FAILED: "support", Cause.ROLLED_BACK: "support", Cause.AGENT_REMOVED: "reinstall",
-            Cause.NOT_RECORDED: "record"}.get(row["cause"], "silent")  # fmt: skip
+    step = {
+        Cause.ROLLBACK_FAILED: "support",
+        Cause.ROLLED_BACK: "support",
+        Cause.AGENT_REMOVED: "reinstall",
+        Cause.NOT_RECORDED: "record",
+    }.get(row["cause"], "silent")
     return _since(row, row["start_earliest"], horizon) | {"cause": str(row["cause"]), "step": step}
 
 
 def _since(row, since, horizon):
     lasted = None if pd.isna(since) else round((horizon - since).total_seconds())
-    return {"machine": row["machine"], "group": group_of(row["resource_id"]),
-            "since": None if pd.isna(since) else iso(since), "lasted_s": lasted}  # fmt: skip
+    return {
+        "machine": row["machine"],
+        "group": group_of(row["resource_id"]),
+        "since": None if pd.isna(since) else iso(since),
+        "lasted_s": lasted,
+    }
 
 
 def _partial(known, gone):
@@ -102,10 +110,14 @@ def _partial(known, gone):
     found = []
     for (resource, computer, data_type), part in rows.groupby([*MACHINE, "data_type"]):
         row = {"resource_id": resource, "machine": known.names[resource, computer]}
-        found.append(_since(row, part["last_before"].min(), known.horizon) | {
-            "data_type": data_type, "streams": sorted(part["stream"].str.rstrip(" \\")),
-            "lost": int(part["lost"].sum()),
-        })  # fmt: skip
+        found.append(
+            _since(row, part["last_before"].min(), known.horizon)
+            | {
+                "data_type": data_type,
+                "streams": sorted(part["stream"].str.rstrip(" \\")),
+                "lost": int(part["lost"].sum()),
+            }
+        )
     return sorted(found, key=lambda one: -(one["lasted_s"] or 0))
 
 
@@ -113,10 +125,14 @@ def _silences(known):
     """Give the silences of event sources that no outage of the agent explains, those that go on first."""
     return [
         _since(row | {"machine": known.names[row["resource_id"], row["computer"]]}, row["silent_from"], known.horizon)
-        | {"until": None if row["ongoing"] else iso(row["silent_to"]), "data_type": row["data_type"],
-           "source": "" if row["alone"] else row["source"], "expected": int(float(f"{row['expected']:.2g}"))}
+        | {
+            "until": None if row["ongoing"] else iso(row["silent_to"]),
+            "data_type": row["data_type"],
+            "source": "" if row["alone"] else row["source"],
+            "expected": int(float(f"{row['expected']:.2g}")),
+        }
         for row in stayed_away(known.analysis).to_dict("records")
-    ]  # fmt: skip
+    ]
 
 
 def _doubtful(known, events):
@@ -128,11 +144,16 @@ def _doubtful(known, events):
     rows, found = events[events["verdict"].isin(LOST) & ~away], []
     for _, part in rows.groupby([*MACHINE, "outage_start"]):
         first = part.iloc[0]
-        found.append({
-            "machine": first["machine"], "group": group_of(first["resource_id"]), "since": iso(first["outage_start"]),
-            "data_types": sorted(set(part["data_type"])), "expected": round(part["expected"].sum()),
-            "inside": int(part["rows_inside"].sum()),
-        })  # fmt: skip
+        found.append(
+            {
+                "machine": first["machine"],
+                "group": group_of(first["resource_id"]),
+                "since": iso(first["outage_start"]),
+                "data_types": sorted(set(part["data_type"])),
+                "expected": round(part["expected"].sum()),
+                "inside": int(part["rows_inside"].sum()),
+            }
+        )
     return sorted(found, key=lambda one: -one["expected"])
 
 
@@ -143,11 +164,13 @@ def _recovered(known, attempted):
     seconds, upgrade = attempted["downtime_s"].dropna(), attempted["cause"] == Cause.UPGRADE
     longest = None if seconds.empty else seconds.idxmax()
     return {
-        "upgrades": int(upgrade.sum()), "rolled_back": int((~upgrade).sum()),
+        "upgrades": int(upgrade.sum()),
+        "rolled_back": int((~upgrade).sum()),
         "machines": len(attempted[MACHINE].drop_duplicates()),
         "median_s": None if longest is None else round(seconds.median(), 3),
         "longest_s": None if longest is None else round(float(seconds[longest]), 3),
         "longest_machine": None if longest is None else attempted.loc[longest, "machine"],
-        "total_s": round(float(seconds.sum()), 3), "heartbeats": int(lost.sum()),
+        "total_s": round(float(seconds.sum()), 3),
+        "heartbeats": int(lost.sum()),
         "of_upgrades": int(lost[upgrade].sum()),
-    }  # fmt: skip
+    }

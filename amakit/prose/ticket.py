@@ -48,11 +48,17 @@ def ticket(page: "Page") -> str:
     '**Nothing is to be done: every agent was back by 2026-03-02 01:00'
     """
     facts = page.facts
-    now = [(heading, page.told("entry", heading, macro, one if part == "down" else one | {"address": ""}))
-           for heading, part, macro in _ENTRIES for one in facts["now"][part]]  # fmt: skip
+    now = [
+        (heading, page.told("entry", heading, macro, one if part == "down" else one | {"address": ""}))
+        for heading, part, macro in _ENTRIES
+        for one in facts["now"][part]
+    ]
     limits = zip(facts["limits"], _items(page["limits"]), strict=True)
-    told = [*now, *(("next steps", item) for item in _items(page["actions"])),
-            *(("limits", item) for limit, item in limits if limit["kind"] in _TOLD_LIMITS)]  # fmt: skip
+    told = [
+        *now,
+        *(("next steps", item) for item in _items(page["actions"])),
+        *(("limits", item) for limit, item in limits if limit["kind"] in _TOLD_LIMITS),
+    ]
     return next(text for n in range(len(told), -1, -1) if len(text := _composed(page, told, n)) <= LONGEST)
 
 
@@ -63,10 +69,15 @@ def _items(text):
 def _composed(page, told, n):
     """Put together all that is always told, the first so many items, and how many there are beyond."""
     kept, every = Counter(heading for heading, _ in told[:n]), Counter(heading for heading, _ in told)
-    left = [{"n": every[name] - kept[name], "all": every[name], "heading": page.words.heading(name)}
-            for name in every if every[name] > kept[name]]  # fmt: skip
-    items = {part: [item for heading, item in told[:n] if (heading if heading in _APART else "") == part]
-             for part in ("", *_APART)}  # fmt: skip
+    left = [
+        {"n": every[name] - kept[name], "all": every[name], "heading": page.words.heading(name)}
+        for name in every
+        if every[name] > kept[name]
+    ]
+    items = {
+        part: [item for heading, item in told[:n] if (heading if heading in _APART else "") == part]
+        for part in ("", *_APART)
+    }
     items[""] += [text for text in (page["recovered"], page["other"]) if text]
     parts = [f"**{page['headline']}**", page["data"], "\n".join(items.pop(""))]
     for heading, own in items.items():

@@ -47,10 +47,12 @@ def transitions(analysis: "Analysis", language: str = "en", timezone: str = "UTC
         width=(analysis.transitions["first_new"] - analysis.transitions["last_old"]).dt.total_seconds(),
     )
     told = common(known, words) | {
-        "inventory": _inventory(known), "changes": _changes(changes), "adoption": _adoption(analysis),
+        "inventory": _inventory(known),
+        "changes": _changes(changes),
+        "adoption": _adoption(analysis),
         "undone": known.machines(changes[changes["back"]]),
         "often": known.machines(changes[changes.groupby(MACHINE)["kind"].transform("size") >= 3]),
-    }  # fmt: skip
+    }
     tables = {"changes": _changes_table(changes, words), "unsteady": _unsteady_table(changes, words)}
     return Page("transitions", words, told, tables)
 
@@ -69,10 +71,13 @@ def _changes(changes):
         return None
     kinds, width = changes["kind"].value_counts(), changes["width"]
     return {
-        "machines": machines_of(changes), "upgrades": int(kinds.get("upgrade", 0)),
-        "downgrades": int(kinds.get("downgrade", 0)), "median": width.quantile(0.5, interpolation="higher"),
-        "widest": width.max(), "machine": visible(changes["machine"][width.idxmax()], 80),
-    }  # fmt: skip
+        "machines": machines_of(changes),
+        "upgrades": int(kinds.get("upgrade", 0)),
+        "downgrades": int(kinds.get("downgrade", 0)),
+        "median": width.quantile(0.5, interpolation="higher"),
+        "widest": width.max(),
+        "machine": visible(changes["machine"][width.idxmax()], 80),
+    }
 
 
 def _adoption(analysis):
@@ -89,19 +94,24 @@ def _adoption(analysis):
 def _changes_table(changes, words):
     changes = changes.sort_values("first_new", ascending=False).head(_CHANGES)
     cells = changes[["os_type", "from_version", "to_version"]].assign(
-        computer=shown_names(changes["machine"]), kind=changes["kind"].map(words.heading),
-        last_old=changes["last_old"].map(words.moment), first_new=changes["first_new"].map(words.moment),
+        computer=shown_names(changes["machine"]),
+        kind=changes["kind"].map(words.heading),
+        last_old=changes["last_old"].map(words.moment),
+        first_new=changes["first_new"].map(words.moment),
         bracket=changes["width"].map(words.duration),
-    )  # fmt: skip
+    )
     columns = ["computer", "os_type", "from_version", "to_version", "kind", "last_old", "first_new", "bracket"]
     return words.table(cells, columns)
 
 
 def _unsteady_table(changes, words):
     machines = changes.groupby(["machine", *MACHINE], as_index=False).agg(
-        os_type=("os_type", "first"), changes=("kind", "size"), back=("back", "any"), start=("from_version", "first"),
+        os_type=("os_type", "first"),
+        changes=("kind", "size"),
+        back=("back", "any"),
+        start=("from_version", "first"),
         steps=("to_version", list),
-    )  # fmt: skip
+    )
     machines = machines[(machines["changes"] > 1) | machines["back"]]
     machines = machines.sort_values(["changes", "machine"], ascending=[False, True]).head(_UNSTEADY)
     order = [" → ".join([start, *steps]) for start, steps in machines[["start", "steps"]].itertuples(index=False)]

@@ -101,8 +101,15 @@ def reports(
     for number, (folder, part) in enumerate(zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1):
         if tell:
             tell(f"{number}/{len(parts)} {part.name}")
-        entry = {"name": part.name, "folder": folder, "start": part.start, "end": part.end,
-                 "sentence": "", "failed": None, "files": {}}  # fmt: skip
+        entry = {
+            "name": part.name,
+            "folder": folder,
+            "start": part.start,
+            "end": part.end,
+            "sentence": "",
+            "failed": None,
+            "files": {},
+        }
         before = _written(Path(out) / folder)
         try:
             run(part.of(request), Path(out) / folder)
@@ -161,8 +168,9 @@ def _parts(request, each, secret):
         titles = {name: title(_read(path, request.language)) for name, path in notebooks().items()}
         return [Part(told, request.machines, request.start, request.end, name) for name, told in titles.items()]
     if each == "machine" and request.machines:
-        parts = [Part(_called(name, secret), (name,), request.start, request.end)
-                 for name in dict.fromkeys(request.machines)]  # fmt: skip
+        parts = [
+            Part(_called(name, secret), (name,), request.start, request.end) for name in dict.fromkeys(request.machines)
+        ]
         # with pseudonyms the order that was given would tell which is which
         return sorted(parts, key=lambda part: part.name) if secret else parts
     with request.connect() as ws:
@@ -196,8 +204,10 @@ def _groups(fleet, request, secret):
     by_group = _asked(fleet).groupby(fleet["resource_id"].map(group_of))
     groups = {pseudonym(secret, "group", name) if secret and name else name: rows for name, rows in by_group}
     nowhere = texts(request.language)["charts"]["no place"]
-    return [Part(name or nowhere, tuple(sorted(set(groups[name]))), request.start, request.end)
-            for name in sorted(groups, key=lambda name: (name == "", name))]  # fmt: skip
+    return [
+        Part(name or nowhere, tuple(sorted(set(groups[name]))), request.start, request.end)
+        for name in sorted(groups, key=lambda name: (name == "", name))
+    ]
 
 
 def _machines(fleet, request, secret):

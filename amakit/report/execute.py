@@ -55,9 +55,14 @@ def execute(
     try:
         nbformat.write(notebook, work)
         papermill.execute_notebook(
-            str(work), str(ran), parameters=values, kernel_name="python3", language="python", progress_bar=progress,
+            str(work),
+            str(ran),
+            parameters=values,
+            kernel_name="python3",
+            language="python",
+            progress_bar=progress,
             kernel_manager_class=_quiet_kernel(environment),
-        )  # fmt: skip
+        )
         executed = nbformat.read(ran, as_version=4)
     except DeadKernelError as error:
         raise AmakitError(

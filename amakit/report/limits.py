@@ -87,5 +87,8 @@ def exceeded(set_to: Iterable[Limit], folder: str | Path) -> list[str]:
     """
     told = json.loads((Path(folder) / "facts.json").read_text(encoding="utf-8"))["counts"]
     numbers = ((limit, told[limit.name]) for limit in set_to)
-    return [f"{limit.name} is {number:g} ({limit})" for limit, number in numbers
-            if number is not None and _SIGNS[limit.sign](number, limit.number)]  # fmt: skip
+    return [
+        f"{limit.name} is {number:g} ({limit})"
+        for limit, number in numbers
+        if number is not None and _SIGNS[limit.sign](number, limit.number)
+    ]

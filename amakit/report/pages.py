@@ -82,11 +82,16 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
         },
     )
     shown = {
-        "language": language, "title": title(notebook), "version": __version__, "says": says,
+        "language": language,
+        "title": title(notebook),
+        "version": __version__,
+        "says": says,
         "for_script": _for_tables(says, language),
         "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
-        "shades": _for_script(DARK), "scripts": _SCRIPTS, "plotly": _packed_plotly() if any(_charts(notebook)) else "",
-    }  # fmt: skip
+        "shades": _for_script(DARK),
+        "scripts": _SCRIPTS,
+        "plotly": _packed_plotly() if any(_charts(notebook)) else "",
+    }
     body, _ = exporter.from_notebook_node(notebook, resources={"page": shown})
     return body
 
@@ -202,9 +207,14 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
     template.filters |= {"address": quote, "visible": visible}
     return template.get_template("pages.html.j2").render(
-        language=language, says=says, version=__version__, entries=entries, failed=failed,
-        for_script=_for_tables(says, language), **about,
-    )  # fmt: skip
+        language=language,
+        says=says,
+        version=__version__,
+        entries=entries,
+        failed=failed,
+        for_script=_for_tables(says, language),
+        **about,
+    )
 
 
 def title(notebook: "NotebookNode") -> str:
@@ -231,8 +241,14 @@ def _arranged(notebook):
             continue
         if cell.cell_type == "markdown":
             _anchor(cell, len(cells), not any("part" in before.metadata for before in cells))
-            heading = next((re.sub(r"[*_`\\]", "", line.lstrip("# ")) for line in reversed(cell.source.split("\n"))
-                            if line.startswith("#")), heading)  # fmt: skip
+            heading = next(
+                (
+                    re.sub(r"[*_`\\]", "", line.lstrip("# "))
+                    for line in reversed(cell.source.split("\n"))
+                    if line.startswith("#")
+                ),
+                heading,
+            )
         outputs = cell.get("outputs", [])
         if chart is not None and outputs and "caption" in cell.metadata.get("tags", []):
             chart.metadata["caption"] = "\n\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
@@ -262,8 +278,12 @@ def _anchor(cell, number, first):
         cell.metadata["anchor"] = anchor
         return
     title = re.sub(r"[*_`\\]", "", begins[2])
-    cell.metadata["part"] = {"id": anchor, "title": title, "first": first,
-                             "folded": "folded" in cell.metadata.get("tags", [])}  # fmt: skip
+    cell.metadata["part"] = {
+        "id": anchor,
+        "title": title,
+        "first": first,
+        "folded": "folded" in cell.metadata.get("tags", []),
+    }
 
 
 def _charts(notebook):

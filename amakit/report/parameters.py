@@ -130,7 +130,10 @@ def parameters(namespace: Mapping[str, Any]) -> Parameters:
     machines = machines.split(",") if isinstance(machines, str) else machines
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
-    given = Parameters(machines=tuple(m.strip() for m in machines if m.strip()), **given,
-                       **{name: str(value) for name, value in values.items()})  # type: ignore[arg-type]  # fmt: skip
+    given = Parameters(
+        machines=tuple(m.strip() for m in machines if m.strip()),
+        **given,
+        **{name: str(value) for name, value in values.items()},  # type: ignore[arg-type]
+    )
     check(given.start, given.end, given.timezone, given.language)
     return given

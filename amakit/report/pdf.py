@@ -80,11 +80,20 @@ def printed(page: str | Path, target: str | Path) -> None:
     program, target = chromium(), Path(target)
     with tempfile.TemporaryDirectory(prefix="amakit-", ignore_cleanup_errors=True) as profile:
         command = [
-            program, "--headless", "--disable-gpu", "--no-first-run", "--disable-extensions", "--disable-sync",
-            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
-            "--no-pdf-header-footer", "--generate-pdf-document-outline",
-            f"--print-to-pdf={target.resolve()}", Path(page).resolve().as_uri(),
-        ]  # fmt: skip
+            program,
+            "--headless",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-extensions",
+            "--disable-sync",
+            "--disable-background-networking",
+            "--disable-component-update",
+            f"--user-data-dir={profile}",
+            "--no-pdf-header-footer",
+            "--generate-pdf-document-outline",
+            f"--print-to-pdf={target.resolve()}",
+            Path(page).resolve().as_uri(),
+        ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.insert(1, "--no-sandbox")  # for root there is no sandbox to be had
         try:

@@ -86,9 +86,14 @@ class Request:
     fail_on: str = ""
 
     def __post_init__(self) -> None:
-        plain = {"workspace": str(self.workspace), "start": str(self.start), "end": str(self.end),
-                 "machines": tuple(self.machines), "forms": tuple(dict.fromkeys(self.forms)),
-                 "extra": dict(self.extra or {}) | ({"anonymise": "true"} if self.anonymise else {})}  # fmt: skip
+        plain = {
+            "workspace": str(self.workspace),
+            "start": str(self.start),
+            "end": str(self.end),
+            "machines": tuple(self.machines),
+            "forms": tuple(dict.fromkeys(self.forms)),
+            "extra": dict(self.extra or {}) | ({"anonymise": "true"} if self.anonymise else {}),
+        }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         for form in self.forms:
@@ -120,27 +125,44 @@ class Request:
     @property
     def values(self) -> dict[str, Any]:
         """All parameters of the notebook but the folder that it writes to."""
-        return {"workspace": self.workspace, "start": self.start, "end": self.end, "machines": list(self.machines),
-                "timezone": self.timezone, "language": self.language} | self.further  # fmt: skip
+        return {
+            "workspace": self.workspace,
+            "start": self.start,
+            "end": self.end,
+            "machines": list(self.machines),
+            "timezone": self.timezone,
+            "language": self.language,
+        } | self.further
 
     @property
     def environment(self) -> dict[str, str]:
         """What the kernel finds in its environment, and no other process does."""
         key = str(Path(self.key).expanduser().resolve()) if self.key else ""
         given = {
-            "CLOUD": self.cloud, "ENDPOINT": self.endpoint, "CREDENTIAL": self.credential,
-            "TENANT": self.tenant, "TRANSPORT": self.transport,
-            "DATE_FORMAT": self.date_format, "KEY_FILE": key, "NO_CACHE": "" if self.cache else "1",
-        }  # fmt: skip
+            "CLOUD": self.cloud,
+            "ENDPOINT": self.endpoint,
+            "CREDENTIAL": self.credential,
+            "TENANT": self.tenant,
+            "TRANSPORT": self.transport,
+            "DATE_FORMAT": self.date_format,
+            "KEY_FILE": key,
+            "NO_CACHE": "" if self.cache else "1",
+        }
         return {f"AMAKIT_{name}": value for name, value in given.items() if value}
 
     def connect(self) -> "AbstractContextManager[Workspace]":
         """Open the workspace."""
         from amakit.source.connect import connect
 
-        return connect(self.workspace, self.cloud, self.endpoint, self.credential, self.date_format, self.tenant,
+        return connect(
+            self.workspace,
+            self.cloud,
+            self.endpoint,
+            self.credential,
+            self.date_format,
+            self.tenant,
             self.transport,
-        )  # fmt: skip
+        )
 
 
 def notebooks() -> dict[str, Path]:

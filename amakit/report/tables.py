@@ -77,8 +77,10 @@ class Table:
             _marked(number, column)
             for (_, number), column in zip(self._columns(), zip(*rows, strict=True), strict=True)
         ]
-        head = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>'
-                       for (name, _), kind in zip(self._columns(), kinds, strict=True))  # fmt: skip
+        head = "".join(
+            f'<th scope="col"{kind}>{html.escape(name)}</th>'
+            for (name, _), kind in zip(self._columns(), kinds, strict=True)
+        )
         body = "\n".join(
             f'<tr><th scope="row"{kinds[0]}>{self._linked(heading)}</th>'
             + "".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(cells, kinds[1:], strict=True))

@@ -155,8 +155,14 @@ def check_answer(
         if name not in frame:
             raise Unanswered(f"its answer has no column {name!r}, so it belongs to another query")
         column = frame[name]
-        fits = {"datetime": is_datetime64_any_dtype, "string": is_string_dtype, "guid": is_string_dtype,
-                "int": is_numeric_dtype, "long": is_numeric_dtype, "real": is_numeric_dtype}.get(kind)  # fmt: skip
+        fits = {
+            "datetime": is_datetime64_any_dtype,
+            "string": is_string_dtype,
+            "guid": is_string_dtype,
+            "int": is_numeric_dtype,
+            "long": is_numeric_dtype,
+            "real": is_numeric_dtype,
+        }.get(kind)
         if fits is not None and len(column) and not fits(column):
             raise Unanswered(f"the column {name!r} of its answer holds no values of the type {kind}")
         if name in _INSTANTS and len(column):
@@ -198,8 +204,9 @@ def meaning(workspace: str, said: Said) -> AmakitError:
     """Read an error of the service: ask again, ask for less, or what a person can do."""
     status, told = said.status, said.told
     if large := too_large(f"status={status} {told}"):
-        return Unanswered("the query was too long for it" if large == "text" else "the answer was too large for it",
-                          large=large)  # fmt: skip
+        return Unanswered(
+            "the query was too long for it" if large == "text" else "the answer was too large for it", large=large
+        )
     if status == 429 or "throttl" in told.lower():
         return Unanswered("it was asked too often", said.pause)
     if status in (408, 504):

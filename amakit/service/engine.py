@@ -253,8 +253,10 @@ class Engine(ABC):
         """Say of an error of the network whether to ask again."""
         chain = exception_chain(error)
         names, words = (" ".join(type(each).__name__ for each in chain), " ".join(map(str, chain)))
-        never = any(w in f"{names} {words}" for w in ("NewConnectionError", "NameResolutionError", "ConnectionRefused",
-                                                      "SSLError"))  # fmt: skip
+        never = any(
+            w in f"{names} {words}"
+            for w in ("NewConnectionError", "NameResolutionError", "ConnectionRefused", "SSLError")
+        )
         if never and not self._reached:
             return AmakitError(
                 f"{self._workspace} cannot be reached; check the address, the network and that the server runs"

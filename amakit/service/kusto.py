@@ -58,9 +58,13 @@ class KustoEngine(Engine):
     package = "azure-kusto-data"
 
     def __init__(
-        self, workspace: str, cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default",
+        self,
+        workspace: str,
+        cloud: str = "",
+        host: str = "",
+        sign_in: "str | TokenCredential" = "default",
         tenant: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         arm = workspace.lower().startswith("/subscriptions/")
         if cloud:
             cloud_of(cloud)
@@ -200,8 +204,15 @@ class KustoEngine(Engine):
                 f"{self._workspace} wants a sign-in at {login}, which is not the cloud {self.cloud!r}; check the "
                 "address and --cloud"
             )
-        plain = {name: getattr(found, name) for name in ("login_mfa_required", "kusto_client_app_id",
-                 "kusto_client_redirect_uri", "first_party_authority_url")}  # fmt: skip
+        plain = {
+            name: getattr(found, name)
+            for name in (
+                "login_mfa_required",
+                "kusto_client_app_id",
+                "kusto_client_redirect_uri",
+                "first_party_authority_url",
+            )
+        }
         found = CloudInfo(login_endpoint=own.authority, kusto_service_resource_id=audience, **plain)
         CloudSettings.add_to_cache(str(self.cluster), found)  # under an alias of the login host it trusts none
         try:

@@ -107,9 +107,13 @@ class LogsEngine(Engine):
     package = "azure-monitor-query"
 
     def __init__(
-        self, workspace: str, cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default",
+        self,
+        workspace: str,
+        cloud: str = "",
+        host: str = "",
+        sign_in: "str | TokenCredential" = "default",
         tenant: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._kind = scope_of(workspace)
         if not self._kind:
             raise UsageError(
@@ -190,9 +194,13 @@ class LogsEngine(Engine):
         who: Any = self._credential or object()  # the client wants one; on this machine nothing asks it for a token
         policies += [BearerTokenCredentialPolicy(who, self.scope)] if self._credential else []
         return LogsQueryClient(
-            who, endpoint=str(self.server), credential_scopes=[self.scope], policies=policies,
-            connection_timeout=30, read_timeout=DEADLINE,
-        )  # fmt: skip
+            who,
+            endpoint=str(self.server),
+            credential_scopes=[self.scope],
+            policies=policies,
+            connection_timeout=30,
+            read_timeout=DEADLINE,
+        )
 
     def _meaning(self, error):
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ServiceRequestError

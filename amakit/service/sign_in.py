@@ -326,16 +326,21 @@ def credential(
             tenant_id=tenant or environ.get("AZURESUBSCRIPTION_TENANT_ID", ""),
             client_id=environ.get("AZURESUBSCRIPTION_CLIENT_ID", ""),
             service_connection_id=environ.get("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", ""),
-            system_access_token=environ.get("SYSTEM_ACCESSTOKEN", ""), authority=authority,
+            system_access_token=environ.get("SYSTEM_ACCESSTOKEN", ""),
+            authority=authority,
         ),
-    }  # fmt: skip
+    }
     try:
         return make[name]()  # type: ignore[return-value]
     except ValueError as error:
-        said = first_line(error) if name != "pipelines" else (
-            "it wants a task of Azure Pipelines with a service connection, which sets AZURESUBSCRIPTION_TENANT_ID, "
-            "_CLIENT_ID and _SERVICE_CONNECTION_ID, and SYSTEM_ACCESSTOKEN mapped to $(System.AccessToken)"
-        )  # fmt: skip
+        said = (
+            first_line(error)
+            if name != "pipelines"
+            else (
+                "it wants a task of Azure Pipelines with a service connection, which sets AZURESUBSCRIPTION_TENANT_ID, "
+                "_CLIENT_ID and _SERVICE_CONNECTION_ID, and SYSTEM_ACCESSTOKEN mapped to $(System.AccessToken)"
+            )
+        )
         raise UsageError(f"credential {name!r} cannot be used here: {said}") from error
 
 

@@ -18,9 +18,13 @@ TRANSPORTS = ("auto", "kusto", "logs")
 
 
 def engine(
-    workspace: str, cloud: str = "", host: str = "", sign_in: "str | TokenCredential" = "default", tenant: str = "",
+    workspace: str,
+    cloud: str = "",
+    host: str = "",
+    sign_in: "str | TokenCredential" = "default",
+    tenant: str = "",
     transport: str = "auto",
-) -> "Engine | Auto":  # fmt: skip
+) -> "Engine | Auto":
     """Make what asks a remote workspace.
 
     Parameters

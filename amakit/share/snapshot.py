@@ -151,11 +151,17 @@ def _about(workspace, asked, machines, key):
         shown = Path(whole).name
     mark = lambda text: hmac.new(key or b"amakit", text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:16]  # noqa: E731
     return {
-        "amakit_snapshot": 1, "amakit": __version__, "synthetic": bool(workspace.synthetic),
-        "workspace": pseudonym(key, "workspace", shown) if key else shown, "source": mark(whole),
-        "start": iso(asked.start), "end": iso(asked.end), "machines": sorted(alias(name, key) for name in machines),
-        "anonymised": key is not None, "key": mark("key") if key else "",
-    }  # fmt: skip
+        "amakit_snapshot": 1,
+        "amakit": __version__,
+        "synthetic": bool(workspace.synthetic),
+        "workspace": pseudonym(key, "workspace", shown) if key else shown,
+        "source": mark(whole),
+        "start": iso(asked.start),
+        "end": iso(asked.end),
+        "machines": sorted(alias(name, key) for name in machines),
+        "anonymised": key is not None,
+        "key": mark("key") if key else "",
+    }
 
 
 def _before(folder, about):
@@ -235,9 +241,15 @@ def _stored(folder, piece, rows, known):
             raise _unwritable(folder, str(error).splitlines()[0]) from error
     path, start, end = folder / piece.file, piece.values["start"], piece.values["end"]
     return {
-        "file": piece.file, "table": table, "start": iso(start), "end": iso(end), "rows": len(rows),
-        "bytes": path.stat().st_size, "sha256": _digest(path), "query": piece.told,
-    }  # fmt: skip
+        "file": piece.file,
+        "table": table,
+        "start": iso(start),
+        "end": iso(end),
+        "rows": len(rows),
+        "bytes": path.stat().st_size,
+        "sha256": _digest(path),
+        "query": piece.told,
+    }
 
 
 def _note(folder, name, manifest):

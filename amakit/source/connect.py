@@ -72,9 +72,16 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     if remote:
         from amakit.service.transport import engine
 
-        told = [given or os.environ.get(f"AMAKIT_{variable}", "") for given, variable in (
-            (cloud, "CLOUD"), (endpoint, "ENDPOINT"), (credential, "CREDENTIAL"), (tenant, "TENANT"),
-            (transport, "TRANSPORT"))]  # fmt: skip
+        told = [
+            given or os.environ.get(f"AMAKIT_{variable}", "")
+            for given, variable in (
+                (cloud, "CLOUD"),
+                (endpoint, "ENDPOINT"),
+                (credential, "CREDENTIAL"),
+                (tenant, "TENANT"),
+                (transport, "TRANSPORT"),
+            )
+        ]
         asked = engine(name, str(told[0]), str(told[1]), told[2] or "default", str(told[3]), str(told[4]) or "auto")
         return Workspace(name, "kusto", asked)
     checked(date_format)

@@ -406,8 +406,9 @@ class Workspace:
                 raise Refused(self.hidden[table])
             if self.live:
                 present = present | RECEIVED  # every table of Log Analytics has it, but hides it from its schema
-            missing = {c: tables()[reads][c] for c in columns
-                       if c not in present and not self._unlisted(table, c, present)}  # fmt: skip
+            missing = {
+                c: tables()[reads][c] for c in columns if c not in present and not self._unlisted(table, c, present)
+            }
             if missing:
                 lacking[table] = missing
         return lacking, table

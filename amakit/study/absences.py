@@ -50,8 +50,10 @@ def absences(outages: pd.DataFrame, asked: Window, horizon: pd.Timestamp) -> pd.
     first = ((begins.clip(lower=asked.start) - asked.start) // step).astype("int64")
     last = ((ends.clip(upper=asked.end - pd.Timedelta(microseconds=1)) - asked.start) // step).astype("int64")
     machines = rows.groupby(MACHINE).ngroup()
-    spread = [pd.DataFrame({"step": np.arange(a, b + 1), "machine": machine, "reason": why})
-              for a, b, machine, why in zip(first, last, machines, reason, strict=True)]  # fmt: skip
+    spread = [
+        pd.DataFrame({"step": np.arange(a, b + 1), "machine": machine, "reason": why})
+        for a, b, machine, why in zip(first, last, machines, reason, strict=True)
+    ]
     counted = pd.DataFrame(0, index=range(len(starts)), columns=range(len(REASONS)))
     if spread:
         found = pd.concat(spread).groupby(["step", "machine"], as_index=False)["reason"].min()

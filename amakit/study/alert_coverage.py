@@ -54,9 +54,12 @@ def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -
     """
     beats = gaps[(gaps["data_type"] == "Heartbeat") & gaps["last_before"].notna()]
     own = beats.groupby([*MACHINE, "outage_start"], as_index=False).agg(
-        last_before=("last_before", "max"), first_after=("first_after", "min"), interval_s=("interval_s", "min"),
-        lost_low=("lost_low", "min"), lost_high=("lost_high", "max"),
-    )  # fmt: skip
+        last_before=("last_before", "max"),
+        first_after=("first_after", "min"),
+        interval_s=("interval_s", "min"),
+        lost_low=("lost_low", "min"),
+        lost_high=("lost_high", "max"),
+    )
     columns = [*MACHINE, "cause", "start_earliest", "start_latest", "downtime_low_s", "downtime_high_s", "ongoing"]
     found = outages[columns].rename(columns={"start_earliest": "outage_start"})
     found = found.merge(own, how="left", on=[*MACHINE, "outage_start"]).set_index(outages.index)
@@ -70,8 +73,19 @@ def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -
     high = length.where(seen & ~open_end, np.inf).where(~away | ongoing, found["downtime_high_s"])
     return found.assign(
         silence_low_s=low.astype("float64").fillna(0.0), silence_high_s=high.astype("float64").fillna(np.inf)
-    )[[*MACHINE, "cause", "last_before", "first_after", "silence_low_s", "silence_high_s", "interval_s", "lost_low",
-       "lost_high"]]  # fmt: skip
+    )[
+        [
+            *MACHINE,
+            "cause",
+            "last_before",
+            "first_after",
+            "silence_low_s",
+            "silence_high_s",
+            "interval_s",
+            "lost_low",
+            "lost_high",
+        ]
+    ]
 
 
 def verdicts(

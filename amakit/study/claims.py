@@ -76,8 +76,12 @@ def upgrades(transitions: pd.DataFrame, outages: pd.DataFrame) -> dict:
     newer = transitions[transitions["kind"] == "upgrade"]
     others = newer.loc[newer["cause"] != Cause.UPGRADE, "cause"].value_counts().sort_index()
     own = outages[outages["cause"] == Cause.UPGRADE]
-    return {"seen": len(newer), "by_cause": {cause: int(n) for cause, n in others.items()},
-            "open": int((own["to_version"] == "").sum()), "outages": len(own)}  # fmt: skip
+    return {
+        "seen": len(newer),
+        "by_cause": {cause: int(n) for cause, n in others.items()},
+        "open": int((own["to_version"] == "").sum()),
+        "outages": len(own),
+    }
 
 
 def hidden_changes(outages: pd.DataFrame) -> pd.DataFrame:

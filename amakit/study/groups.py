@@ -35,8 +35,11 @@ def places(machines: pd.DataFrame) -> pd.DataFrame:
     ids = machines["resource_id"].fillna("").str.lower()
     group = ids.str.extract(r"^(.*/resourcegroups/[^/]+)", expand=False).fillna("")
     region = machines.get("region", pd.Series("", index=machines.index)).fillna("")
-    kinds = {"arc": "/microsoft.hybridcompute/", "virtual_machine": "/virtualmachines/",
-             "scale_set": "/virtualmachinescalesets/"}  # fmt: skip
+    kinds = {
+        "arc": "/microsoft.hybridcompute/",
+        "virtual_machine": "/virtualmachines/",
+        "scale_set": "/virtualmachinescalesets/",
+    }
     kind = pd.Series("other", index=machines.index, dtype="str")
     for name, part in kinds.items():  # an instance of a set may be a machine of its own below it
         kind = kind.mask(ids.str.contains(part, regex=False), name)

@@ -79,9 +79,25 @@ def lags(analysis: "Analysis", releases: pd.DataFrame, origin: str = "fleet") ->
         _towards(key, os_type, fleet[fleet["os_type"] == os_type], runs, analysis).assign(version=spelled[os_type, key])
         for os_type, key in sorted(spelled)
     ]
-    columns = [*MACHINE, "os_type", "version", "place", "resource_type", "state", "left_out", "origin_earliest",
-               "origin_latest", "last_old", "first_new", "low", "high", "stopped", "silent", "never_changed",
-               "undone"]  # fmt: skip
+    columns = [
+        *MACHINE,
+        "os_type",
+        "version",
+        "place",
+        "resource_type",
+        "state",
+        "left_out",
+        "origin_earliest",
+        "origin_latest",
+        "last_old",
+        "first_new",
+        "low",
+        "high",
+        "stopped",
+        "silent",
+        "never_changed",
+        "undone",
+    ]
     if not tables:
         return pd.DataFrame(columns=columns).astype(dict.fromkeys(("low", "high", "stopped"), "float64"))
     table = _with_origin(pd.concat(tables, ignore_index=True), releases, origin, analysis.window.start)
@@ -133,7 +149,7 @@ def batches(lags: pd.DataFrame, apart: pd.Timedelta = APART) -> pd.DataFrame:
     new = (came["first_new"].diff() > apart) | (came[line] != came[line].shift()).any(axis=1)
     found = came.groupby([*line, new.cumsum().rename("batch")]).agg(
         start=("first_new", "min"), end=("first_new", "max"), machines=("place", "size"), places=("place", "nunique")
-    )  # fmt: skip
+    )
     found = found.reset_index("batch", drop=True).join(all_of).reset_index()
     found["share"] = found["machines"] / found["all"].astype("float64")
     return found[[*line, "start", "end", "machines", "share", "places"]]
@@ -147,11 +163,16 @@ def _towards(key, os_type, fleet, runs, analysis):
     own = runs.groupby(MACHINE)
     first_new = runs[runs["there"]].groupby(MACHINE)["first"].min()
     old = runs.merge(first_new.rename("first_new"), how="left", left_on=MACHINE, right_index=True)
-    known = pd.DataFrame({
-        "began": own["first"].min(), "last": own["last"].max(), "first_new": first_new, "now": own["there"].last(),
-        "kept": own["key"].nunique() == 1,
-        "last_old": old[old["first"] < old["first_new"]].groupby(MACHINE)["last"].max(),
-    })  # fmt: skip
+    known = pd.DataFrame(
+        {
+            "began": own["first"].min(),
+            "last": own["last"].max(),
+            "first_new": first_new,
+            "now": own["there"].last(),
+            "kept": own["key"].nunique() == 1,
+            "last_old": old[old["first"] < old["first_new"]].groupby(MACHINE)["last"].max(),
+        }
+    )
     table = fleet.merge(known, left_on=MACHINE, right_index=True)
     reached = table["first_new"].notna()
     table["state"] = np.where(~reached, "waiting", np.where(table["last_old"].notna(), "upgraded", "before"))
@@ -159,18 +180,24 @@ def _towards(key, os_type, fleet, runs, analysis):
     table["until"] = table["last"].where(silent, horizon)
     places_reached = set(table.loc[table["state"] == "upgraded", "place"]) - {""}
     return table.assign(
-        silent=silent & ~reached, undone=reached & ~table["now"].astype("bool"),
-        never_changed=~reached & table["kept"] & table["place"].isin(places_reached), os_type=os_type,
-    )  # fmt: skip
+        silent=silent & ~reached,
+        undone=reached & ~table["now"].astype("bool"),
+        never_changed=~reached & table["kept"] & table["place"].isin(places_reached),
+        os_type=os_type,
+    )
 
 
 def _with_origin(table, releases, origin, start):
     if origin == "release":
-        dated = {(row.os_type, version_key(row.version)): (row.released_earliest, row.released_latest)
-                 for row in releases.itertuples(index=False)}  # fmt: skip
+        dated = {
+            (row.os_type, version_key(row.version)): (row.released_earliest, row.released_latest)
+            for row in releases.itertuples(index=False)
+        }
         none = (pd.NaT, pd.NaT)
-        spans = [dated.get((os_type, version_key(version)), none)
-                 for os_type, version in table[["os_type", "version"]].itertuples(index=False)]  # fmt: skip
+        spans = [
+            dated.get((os_type, version_key(version)), none)
+            for os_type, version in table[["os_type", "version"]].itertuples(index=False)
+        ]
         ends = pd.DataFrame(spans, index=table.index, columns=["origin_earliest", "origin_latest"])
         return table.assign(**{name: pd.to_datetime(ends[name], utc=True) for name in ends})
     if origin == "start":
@@ -196,7 +223,10 @@ def _stopped(table, since, until, analysis):
     horizon = pd.Timestamp(analysis.run["horizon"])
     stops = analysis.outages[analysis.outages["cause"] == Cause.MACHINE_STOPPED]
     begin, end = middles(stops, horizon)
-    spans = table[MACHINE].assign(since=since, until=until, row=table.index).merge(
-        stops[MACHINE].assign(begin=begin, end=end), on=MACHINE)  # fmt: skip
+    spans = (
+        table[MACHINE]
+        .assign(since=since, until=until, row=table.index)
+        .merge(stops[MACHINE].assign(begin=begin, end=end), on=MACHINE)
+    )
     inside = spans[["end", "until"]].min(axis=1) - spans[["begin", "since"]].max(axis=1)
     return in_days(inside).clip(lower=0).groupby(spans["row"]).sum().reindex(table.index, fill_value=0.0)

@@ -156,10 +156,16 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
     rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]  # type: ignore[call-arg]
     types = {
-        "os_type": "string", "version": "string", "standing": "string", "known_bad": "bool",
-        "released_earliest": "datetime", "released_latest": "datetime", "behind": "long", "newest": "string",
+        "os_type": "string",
+        "version": "string",
+        "standing": "string",
+        "known_bad": "bool",
+        "released_earliest": "datetime",
+        "released_latest": "datetime",
+        "behind": "long",
+        "newest": "string",
         "remark": "string",
-    }  # fmt: skip
+    }
     return frame_of({name: [row.get(name) for row in rows] for name in types}, types)
 
 
@@ -187,8 +193,10 @@ def _standing(key, os_type, version, by_key):
 
 
 def _keys(frame):
-    return [(str(os_type).lower(), version_key(str(version)))
-            for os_type, version in zip(frame["os_type"], frame["version"], strict=True)]  # fmt: skip
+    return [
+        (str(os_type).lower(), version_key(str(version)))
+        for os_type, version in zip(frame["os_type"], frame["version"], strict=True)
+    ]
 
 
 # -- files ------------------------------------------------------------------------------------------------
@@ -267,9 +275,16 @@ def _row(where, row):
     bad = row.get("known_bad", "").lower() or "no"
     if bad not in ("yes", "no", "true", "false"):
         raise AmakitError(f"{where}: known_bad {row['known_bad']!r} is neither yes nor no; mend that row")
-    return {"note": "", "source": ""} | row | {
-        "os_type": system, "released_earliest": earliest, "released_latest": latest, "known_bad": bad in ("yes", "true")
-    }  # fmt: skip
+    return (
+        {"note": "", "source": ""}
+        | row
+        | {
+            "os_type": system,
+            "released_earliest": earliest,
+            "released_latest": latest,
+            "known_bad": bad in ("yes", "true"),
+        }
+    )
 
 
 def _date(where, column, text):

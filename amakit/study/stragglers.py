@@ -65,13 +65,16 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     keys = [(os_type, version_key(version)) for os_type, version in table[line].itertuples(index=False)]
     beyond = [sum(key < other for other in newest.get(os_type, ())) for os_type, key in keys]
     table["behind"] = table["behind"].astype("Float64").to_numpy("float64", na_value=np.nan) + np.array(beyond)
-    table["newest"] = [newest[os_type][max(newest[os_type])] if os_type in newest else old
-                       for (os_type, _), old in zip(keys, table["newest"], strict=True)]  # fmt: skip
+    table["newest"] = [
+        newest[os_type][max(newest[os_type])] if os_type in newest else old
+        for (os_type, _), old in zip(keys, table["newest"], strict=True)
+    ]
     table["age"] = in_days(horizon - table["released_latest"]).clip(lower=0)
     table["unsupported"] = [bool(key) and any(key <= old for old in aged.get(os_type, ())) for os_type, key in keys]
     table["known_bad"] = table["known_bad"].fillna(False).astype("bool")
-    return table[[*MACHINE, *line, "state", "place", "resource_type", "behind", "newest", "age", "unsupported",
-                  "known_bad"]]  # fmt: skip
+    return table[
+        [*MACHINE, *line, "state", "place", "resource_type", "behind", "newest", "age", "unsupported", "known_bad"]
+    ]
 
 
 def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> pd.DataFrame:
@@ -124,8 +127,12 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     known = pd.DataFrame({"since": own["first"].last(), "kept": own["key"].nunique() == 1})
     stops = outages[outages["cause"] == Cause.MACHINE_STOPPED]
     known["off_now"] = stops.groupby(MACHINE)["ongoing"].any()
-    known["off"] = (stops["end_latest"].fillna(horizon) - stops["start_earliest"]).dt.total_seconds().groupby(
-        [stops[k] for k in MACHINE]).sum()  # fmt: skip
+    known["off"] = (
+        (stops["end_latest"].fillna(horizon) - stops["start_earliest"])
+        .dt.total_seconds()
+        .groupby([stops[k] for k in MACHINE])
+        .sum()
+    )
     known["watched"] = analysis.machines.set_index(MACHINE)["known_s"]
     tries = outages[outages["cause"].isin(["upgrade", *FAILED])].sort_values("start_earliest", kind="stable")
     failed = tries[tries["cause"].isin(FAILED)].groupby(MACHINE)["start_earliest"]
@@ -137,25 +144,44 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     scale = (table["resource_type"] == "scale_set") & kept
     dead = table["last_try"] == "rollback_failed"
     marks = {
-        "rollback_failed": dead, "silent": (table["state"] == "silent") & ~stopped & ~dead, "stopped": stopped,
-        "retrying": table["last_try"] == "rolled_back", "scale_set": scale,
+        "rollback_failed": dead,
+        "silent": (table["state"] == "silent") & ~stopped & ~dead,
+        "stopped": stopped,
+        "retrying": table["last_try"] == "rolled_back",
+        "scale_set": scale,
         "never_changed": kept & _passed(table, analysis) & ~scale & ~dead,
-        "known_bad": table["known_bad"], "unsupported": table["unsupported"],
-    }  # fmt: skip
+        "known_bad": table["known_bad"],
+        "unsupported": table["unsupported"],
+    }
     marks = pd.DataFrame(marks).astype("bool")
     marks["waiting"] = ~marks.drop(columns=["known_bad", "unsupported"]).any(axis=1)
-    table["reasons"] = [tuple(name for name, on in zip(marks, row, strict=True) if on)
-                        for row in marks[list(REASONS)].itertuples(index=False)]  # fmt: skip
+    table["reasons"] = [
+        tuple(name for name, on in zip(marks, row, strict=True) if on)
+        for row in marks[list(REASONS)].itertuples(index=False)
+    ]
     table["attempts"] = table["attempts"].fillna(0).astype("int64")
-    columns = [*MACHINE, "os_type", "version", "place", "resource_type", "behind", "newest", "age", "since",
-               "attempts", "spacing_s", "reasons"]  # fmt: skip
+    columns = [
+        *MACHINE,
+        "os_type",
+        "version",
+        "place",
+        "resource_type",
+        "behind",
+        "newest",
+        "age",
+        "since",
+        "attempts",
+        "spacing_s",
+        "reasons",
+    ]
     keys = pd.Series([version_key(v) for v in table["version"]], table.index, dtype="object")
     best = keys.groupby(table["os_type"]).transform("max")
     overtaken = pd.Series([own < other for own, other in zip(keys, best, strict=True)], table.index, dtype="bool")
     kept = overtaken | marks[["rollback_failed", "silent", "known_bad", "unsupported"]].any(axis=1)
     behind = table[((table["behind"] >= least) & kept) | table["known_bad"]]
     return behind.sort_values(["behind", "computer", "resource_id"], ascending=[False, True, True], kind="stable")[
-        columns].reset_index(drop=True)  # fmt: skip
+        columns
+    ].reset_index(drop=True)
 
 
 def after_start(analysis: "Analysis", within: pd.Timedelta = DAY) -> pd.DataFrame:

@@ -60,8 +60,10 @@ def curve(lags: pd.DataFrame, level: float = 0.95, draws: int = 200) -> pd.DataF
     >>> curve(own)[["day", "share"]].values.tolist()
     [[1.0, 0.25], [2.0, 0.5], [3.0, 0.5], [4.0, 1.0]]
     """
-    parts = [steps.assign(os_type=os_type, version=version, method=method)
-             for (os_type, version), _, steps, method in adoption_curves(lags, [], level, draws)]  # fmt: skip
+    parts = [
+        steps.assign(os_type=os_type, version=version, method=method)
+        for (os_type, version), _, steps, method in adoption_curves(lags, [], level, draws)
+    ]
     columns = ["os_type", "version", "day", "share", "low", "high", "method"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -124,8 +126,10 @@ def turnbull(
     put = csr_array((np.ones(count), (np.arange(count), same.ravel())), shape=(count, len(stretches)))
     weights = weights @ put
     rows = np.arange(len(first))
-    ends = csr_array((np.repeat([1.0, -1.0], len(rows)), (np.tile(rows, 2), np.concatenate([first, after]))),
-                     shape=(len(rows), len(inner) + 1))  # fmt: skip
+    ends = csr_array(
+        (np.repeat([1.0, -1.0], len(rows)), (np.tile(rows, 2), np.concatenate([first, after]))),
+        shape=(len(rows), len(inner) + 1),
+    )
     total = weights.sum(axis=1, keepdims=True)
     mass = np.full((len(weights), len(inner)), 1 / len(inner))
     for _ in range(most):
@@ -204,8 +208,14 @@ def _widened(day, share, low, high, half):
     if not half or not len(day):
         return pd.DataFrame({"day": day, "share": share, "low": low, "high": high})
     at = np.unique(np.concatenate([day, day + half, day - half]))
-    return pd.DataFrame({"day": at, "share": _step(at, day, share), "low": _step(at, day + half, low),
-                         "high": _step(at, day - half, high)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "day": at,
+            "share": _step(at, day, share),
+            "low": _step(at, day + half, low),
+            "high": _step(at, day - half, high),
+        }
+    )
 
 
 def _step(at, day, value):
@@ -256,8 +266,15 @@ def summary(lags: pd.DataFrame, by: Iterable[str] = (), level: float = 0.95, dra
             for name, share in (("median", 0.5), ("ninety", 0.9))
             for end, column in (("", "share"), ("_low", "high"), ("_high", "low"))
         }
-        rows.append(dict(zip(["os_type", "version", *by], key, strict=True)) | {"machines": len(used)} | counts | marks
-                    | {"left_out": len(own) - len(used)} | times | {"method": method})  # fmt: skip
+        rows.append(
+            dict(zip(["os_type", "version", *by], key, strict=True))
+            | {"machines": len(used)}
+            | counts
+            | marks
+            | {"left_out": len(own) - len(used)}
+            | times
+            | {"method": method}
+        )
     ends = [f"{name}{end}" for name in ("median", "ninety") for end in ("", "_low", "_high")]
     counts = ["machines", "upgraded", "before", "waiting", "never_changed", "undone", "left_out"]
     return pd.DataFrame(rows, columns=["os_type", "version", *by, *counts, *ends, "method"])

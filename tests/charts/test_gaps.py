@@ -28,11 +28,14 @@ def small():
     c = outage("c", "12:00:00", "14:30:00", "machine_stopped", pair=("1.36", "1.36"))
     d = outage("d", "20:00:00", "", "rollback_failed")
     gaps = [
-        gap(a, "Heartbeat", "10:00:00", "10:05:00", 4), gap(a, "Perf", "10:00:25", "10:04:40", 24, 23, 25, "x", 10.0),
+        gap(a, "Heartbeat", "10:00:00", "10:05:00", 4),
+        gap(a, "Perf", "10:00:25", "10:04:40", 24, 23, 25, "x", 10.0),
         gap(a, "ConfigurationData", "06:00:00", "16:00:00", 0, 0, 1, "Files", 36000.0),
-        gap(b, "Heartbeat", "10:59:50", "11:01:50", 1), gap(b, "Perf", "10:59:30", "", 700, stream="y \\ ", ongoing=True),
-        gap(c, "Heartbeat", "11:59:50", "14:30:10", 150), gap(d, "Heartbeat", "19:59:55", "", 240, ongoing=True),
-    ]  # fmt: skip
+        gap(b, "Heartbeat", "10:59:50", "11:01:50", 1),
+        gap(b, "Perf", "10:59:30", "", 700, stream="y \\ ", ongoing=True),
+        gap(c, "Heartbeat", "11:59:50", "14:30:10", 150),
+        gap(d, "Heartbeat", "19:59:55", "", 240, ongoing=True),
+    ]
     beats = [
         (a["resource_id"], "a", "Heartbeat", "", at(f"2026-03-02 {t}")) for t in ("09:59", "10:00", "10:05", "10:06")
     ]
@@ -173,7 +176,9 @@ def test_the_downtimes_of_five_thousand_upgrades_are_boxes_and_light():
 def test_causes_are_bars_with_their_numbers(small):
     figure = charts.causes(small)
     assert {bar.y[0]: (bar.x[0], bar.text[0]) for bar in figure.data} == {
-        "roll-back failed": (1, "1"), "machine stopped": (1, "1")}  # fmt: skip
+        "roll-back failed": (1, "1"),
+        "machine stopped": (1, "1"),
+    }
     assert len({(bar.marker.color, bar.marker.pattern.shape) for bar in figure.data}) == 2
 
 
@@ -188,8 +193,16 @@ def test_the_bars_of_alerts_are_the_table_of_alerts(demo):
 
 
 def silence(low, high=None, **more):
-    known = {"cause": "upgrade", "last_before": pd.NaT, "first_after": pd.NaT, "interval_s": 60.0, "lost_low": 0,
-             "lost_high": 0, "silence_low_s": float(low), "silence_high_s": float(low if high is None else high)}  # fmt: skip
+    known = {
+        "cause": "upgrade",
+        "last_before": pd.NaT,
+        "first_after": pd.NaT,
+        "interval_s": 60.0,
+        "lost_low": 0,
+        "lost_high": 0,
+        "silence_low_s": float(low),
+        "silence_high_s": float(low if high is None else high),
+    }
     return known | more
 
 
@@ -246,8 +259,10 @@ def test_the_hourly_count_needs_two_missing_in_one_hour():
     verdicts = judged(
         silence(180, lost_low=2, lost_high=2, **row),  # one in either hour
         silence(180, **row | {"last_before": at("2026-03-02 11:00:30")}, lost_low=2, lost_high=2),
-        silence(90, **row), silence(90, **row, lost_high=1), silence(9000, **row, cause="disconnected", lost_low=9),
-    )["hourly count"]  # fmt: skip
+        silence(90, **row),
+        silence(90, **row, lost_high=1),
+        silence(9000, **row, cause="disconnected", lost_low=9),
+    )["hourly count"]
     assert verdicts.tolist() == ["depends", "fires", "misses", "depends", "misses"]
 
 
@@ -255,9 +270,12 @@ def test_silences_come_from_heartbeats_of_any_agent_and_from_arrival_where_the_n
     twice = outage("a", "10:00:30", "10:03:00")
     away = outage("b", "11:00:00", "11:30:00", "disconnected", slack=60)
     gone, blank = outage("c", "20:00", "", "rollback_failed"), outage("d", "12:00", "12:01:40")
-    rows = [gap(twice, "Heartbeat", "10:00:00", "10:04:00", 3, stream="1"), gap(twice, "Heartbeat", "10:00:20", "10:03:20", 2, stream="2"),
-            gap(away, "Heartbeat", "11:00:00", "11:01:00", 0) | {"last_before": pd.NaT, "first_after": pd.NaT},
-            gap(gone, "Heartbeat", "19:59:00", "", 240, ongoing=True)]  # fmt: skip
+    rows = [
+        gap(twice, "Heartbeat", "10:00:00", "10:04:00", 3, stream="1"),
+        gap(twice, "Heartbeat", "10:00:20", "10:03:20", 2, stream="2"),
+        gap(away, "Heartbeat", "11:00:00", "11:01:00", 0) | {"last_before": pd.NaT, "first_after": pd.NaT},
+        gap(gone, "Heartbeat", "19:59:00", "", 240, ongoing=True),
+    ]
     found = analysis([twice, away, gone, blank], rows)
     silent = alert_coverage.silences(found.outages, found.gaps, at("2026-03-03"))
     bounds = silent.set_index("computer")[["silence_low_s", "silence_high_s"]]
@@ -322,14 +340,26 @@ def test_scale_sets_are_named_as_such_and_not_again_as_resource_groups():
 
 
 def test_a_long_outage_does_not_glue_others_into_one_and_whole_groups_come_first():
-    rows = [outage("a", "08:00", ""), outage("b", "10:00", "10:05"), outage("c", "12:00", "12:30"), outage("d", "23:00", "23:01"),
-            outage("x", "10:00", "10:01", resource=ARC + "x"), outage("y", "10:00", "10:01", resource=ARC + "y")]  # fmt: skip
+    rows = [
+        outage("a", "08:00", ""),
+        outage("b", "10:00", "10:05"),
+        outage("c", "12:00", "12:30"),
+        outage("d", "23:00", "23:01"),
+        outage("x", "10:00", "10:01", resource=ARC + "x"),
+        outage("y", "10:00", "10:01", resource=ARC + "y"),
+    ]
     found = together(*rows)
     assert found["kind"].tolist() == ["arc_group", *["resource_group"] * 3]
     assert found["certain_s"].tolist() == [40, 1780, 280, 40]
     page = pages(analysis(rows))["gaps"]
-    assert page.facts["concurrent"] == {"certain": 4, "possible": 0, "whole": 1, "names": ["x", "y"], "group": "site",
-                                        "seconds": 40}  # fmt: skip
+    assert page.facts["concurrent"] == {
+        "certain": 4,
+        "possible": 0,
+        "whole": 1,
+        "names": ["x", "y"],
+        "group": "site",
+        "seconds": 40,
+    }
     assert page.tables["concurrent"]["blind at once"].tolist() == ["2 of 2", "2 of 4", "2 of 4", "2 of 4"]
 
 

@@ -21,8 +21,11 @@ def found():
 
 
 def marks(figure):
-    return [(x, y, trace.marker.color, told) for trace in figure.data
-            for x, y, told in zip(trace.x, trace.y, trace.customdata, strict=True)]  # fmt: skip
+    return [
+        (x, y, trace.marker.color, told)
+        for trace in figure.data
+        for x, y, told in zip(trace.x, trace.y, trace.customdata, strict=True)
+    ]
 
 
 def test_each_outage_has_a_mark_in_the_row_of_its_cause_as_far_out_as_it_lasted(found):
@@ -31,20 +34,31 @@ def test_each_outage_has_a_mark_in_the_row_of_its_cause_as_far_out_as_it_lasted(
     assert rows == ["upgrade", "upgrade rolled back", "roll-back failed", "machine stopped"]
     seen = sorted((rows[round(y)], told[0], round(10**x)) for x, y, _, told in marks(figure))
     down = 4 * 3600 - 10  # from the end of its bracket to the horizon
-    assert seen == [("machine stopped", "e", 7200), ("roll-back failed", "d", down), ("upgrade", "a", 240),
-                    ("upgrade", "b", 60), ("upgrade rolled back", "b", 120)]  # fmt: skip
+    assert seen == [
+        ("machine stopped", "e", 7200),
+        ("roll-back failed", "d", down),
+        ("upgrade", "a", 240),
+        ("upgrade", "b", 60),
+        ("upgrade rolled back", "b", 120),
+    ]
 
 
 def test_red_is_what_goes_on_and_nothing_else(found):
     figure = charts.durations(found)
     assert {told[0] for _, _, colour, told in marks(figure) if colour == STILL_DOWN} == {"d"}
     assert [note.text for note in figure.layout.annotations] == [
-        "b, 2 min 0 s", "a, 4 min 0 s", "e, 2 h 0 min", "d, 3 h 59 min so far",
-    ]  # fmt: skip
+        "b, 2 min 0 s",
+        "a, 4 min 0 s",
+        "e, 2 h 0 min",
+        "d, 3 h 59 min so far",
+    ]
     assert figure.layout.meta["list"] == [
-        "d: roll-back failed, 3 h 59 min so far", "e: machine stopped, 2 h 0 min", "a: upgrade, 4 min 0 s",
-        "b: upgrade rolled back, 2 min 0 s", "b: upgrade, 1 min 0 s",
-    ]  # fmt: skip
+        "d: roll-back failed, 3 h 59 min so far",
+        "e: machine stopped, 2 h 0 min",
+        "a: upgrade, 4 min 0 s",
+        "b: upgrade rolled back, 2 min 0 s",
+        "b: upgrade, 1 min 0 s",
+    ]
 
 
 def test_the_title_says_what_the_first_screen_says(found):
@@ -71,13 +85,15 @@ def test_every_name_fits_into_the_plot(language):
 
 def test_machines_without_an_agent_are_counted_once_in_each_hour_for_the_worst_reason(found):
     figure = charts.absent(found)
-    hours = {trace.name: dict(zip((str(t)[11:13] for t in trace.x[:-1]), trace.y[:-1], strict=True))
-             for trace in figure.data}  # fmt: skip
+    hours = {
+        trace.name: dict(zip((str(t)[11:13] for t in trace.x[:-1]), trace.y[:-1], strict=True)) for trace in figure.data
+    }
     seen = {name: {hour: int(n) for hour, n in by.items() if n} for name, by in hours.items()}
     assert seen == {
         "still away": dict.fromkeys(("20", "21", "22", "23"), 1),
-        "upgrades and failed attempts": {"10": 1, "11": 1, "12": 1}, "other outages": {"01": 1, "02": 1, "03": 1},
-    }  # fmt: skip
+        "upgrades and failed attempts": {"10": 1, "11": 1, "12": 1},
+        "other outages": {"01": 1, "02": 1, "03": 1},
+    }
     assert figure.layout.title.text == (
         "At most 1 of 6 machines were without an agent in 1 hour: that from 2026-03-02 01:00"
     )

@@ -11,10 +11,14 @@ from amakit.errors import AmakitError
 from amakit.kql.rendering import DRAWN, Drawing, drawing_of
 
 HOURS = pd.date_range("2026-03-10", periods=3, freq="h", tz="UTC").as_unit("us")
-ANSWER = pd.DataFrame({
-    "OSType": ["Windows", "Windows", "Linux", "Linux"], "TimeGenerated": [HOURS[1], HOURS[0], HOURS[0], HOURS[2]],
-    "n": pd.array([2, 1, 3, 4], dtype="Int64"), "mean": [0.5, 1.5, 2.5, 3.5],
-})  # fmt: skip
+ANSWER = pd.DataFrame(
+    {
+        "OSType": ["Windows", "Windows", "Linux", "Linux"],
+        "TimeGenerated": [HOURS[1], HOURS[0], HOURS[0], HOURS[2]],
+        "n": pd.array([2, 1, 3, 4], dtype="Int64"),
+        "mean": [0.5, 1.5, 2.5, 3.5],
+    }
+)
 
 
 def test_a_timechart_has_one_line_for_each_text_and_number_in_order_of_time():
@@ -49,8 +53,10 @@ def test_a_bar_chart_lies_and_a_pie_has_its_first_column_as_names():
 
 
 def test_a_series_of_make_series_is_drawn_point_by_point():
-    text = ("Heartbeat | make-series n = count() on TimeGenerated from datetime(2026-03-03) to datetime(2026-03-04) "
-            "step 6h by OSType | render timechart")  # fmt: skip
+    text = (
+        "Heartbeat | make-series n = count() on TimeGenerated from datetime(2026-03-03) to datetime(2026-03-04) "
+        "step 6h by OSType | render timechart"
+    )
     with connect("demo") as logs:
         figure = render(logs.query(text), drawing_of(text))
     assert {trace.name for trace in figure.data} == {"Windows", "Linux"}

@@ -34,8 +34,11 @@ BOX = {"type": "box", "orientation": "h", "y": ["a"], "q1": [2], "median": [3], 
 @pytest.fixture(scope="module")
 def made():
     found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    return {(name, language): json.loads(getattr(charts, name)(found, language=language).to_json())
-            for name in PUBLIC for language in ("en", "ja")}  # fmt: skip
+    return {
+        (name, language): json.loads(getattr(charts, name)(found, language=language).to_json())
+        for name in PUBLIC
+        for language in ("en", "ja")
+    }
 
 
 def chart(*traces, **layout):
@@ -124,9 +127,16 @@ def test_ids_are_unique_on_a_page_and_every_reference_is_met(made):
 
 def test_a_fleet_of_thousands_is_a_small_picture():
     cells = (np.arange(3000)[:, None] + np.arange(720)) // 400 % 5
-    image = HEATS | {"z": cells.tolist(), "x": list(range(720)), "y": [f"m{n}" for n in range(3000)], "zmin": -0.5,
-                     "zmax": 4.5, "colorbar": {"tickvals": [0, 4], "ticktext": ["0 –", "4 Linux"]}, "showscale": True,
-                     "colorscale": [[0, "#ffffff"], [1, "#0072B2"]]}  # fmt: skip
+    image = HEATS | {
+        "z": cells.tolist(),
+        "x": list(range(720)),
+        "y": [f"m{n}" for n in range(3000)],
+        "zmin": -0.5,
+        "zmax": 4.5,
+        "colorbar": {"tickvals": [0, 4], "ticktext": ["0 –", "4 Linux"]},
+        "showscale": True,
+        "colorscale": [[0, "#ffffff"], [1, "#0072B2"]],
+    }
     svg = picture(chart(image, height=900, yaxis={"showticklabels": False, "showgrid": False}))
     assert len(svg) < 150_000
     assert {"0 –", "4 Linux"} <= set(texts(svg))
@@ -217,12 +227,23 @@ def test_points_and_the_ends_of_their_bounds_are_in_place():
     assert found == pytest.approx([two, six], abs=0.1)
     lines = [numbers(path.get("d")) for path in styled(svg, "stroke: #0000ff") if path.get("clip-path")]
     assert sorted((x0, x1) for x0, _, x1, _ in lines) == [
-        pytest.approx(((zero + two) / 2, four), abs=0.1), pytest.approx((six, six + two / 2 - zero / 2), abs=0.1)]  # fmt: skip
+        pytest.approx(((zero + two) / 2, four), abs=0.1),
+        pytest.approx((six, six + two / 2 - zero / 2), abs=0.1),
+    ]
 
 
 def test_areas_are_piled_up_in_steps():
-    areas = [{"type": "scatter", "stackgroup": "s", "x": ["2026-03-02", "2026-03-03", "2026-03-04"], "y": y, "fillcolor": look["color"],
-              "line": {"shape": "hv"}} for y, look in (([2, 2, 1], RED), ([1, 1, 3], BLUE))]  # fmt: skip
+    areas = [
+        {
+            "type": "scatter",
+            "stackgroup": "s",
+            "x": ["2026-03-02", "2026-03-03", "2026-03-04"],
+            "y": y,
+            "fillcolor": look["color"],
+            "line": {"shape": "hv"},
+        }
+        for y, look in (([2, 2, 1], RED), ([1, 1, 3], BLUE))
+    ]
     svg = picture(chart(*areas, yaxis={"range": [0, 4], "dtick": 1}))
     step = spot(svg, "0")[1] - spot(svg, "1")[1]
     (red,), (blue,) = boxes(svg), boxes(svg, BLUE)
@@ -251,14 +272,40 @@ def test_a_box_reaches_from_quartile_to_quartile():
 
 
 def test_shapes_and_notes_are_where_their_references_say():
-    shapes = [{"type": "rect", "xref": "x", "yref": "y domain", "x0": 2, "x1": 4, "y0": 0, "y1": 1, "fillcolor": "#00ff00"},
-              {"type": "line", "xref": "x domain", "yref": "y", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5,
-               "line": {"color": "#ff00ff", "width": 1}}]  # fmt: skip
-    notes = [{"text": "at<br>two", "x": 2, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right", "align": "right"},
-             {"text": "beside", "x": 1, "xref": "paper", "y": "b", "xanchor": "left", "xshift": 8},
-             {"text": "<b>under</b><br>a &lt;i&gt; &amp; b", "x": 0, "y": 0, "xref": "paper", "yref": "paper"}]  # fmt: skip
-    svg = picture(chart(bar([5, 9], ["a", "b"]), shapes=shapes, annotations=[note | {"showarrow": False} for note in notes],
-                        xaxis={"range": [0, 10], "dtick": 2}))  # fmt: skip
+    shapes = [
+        {"type": "rect", "xref": "x", "yref": "y domain", "x0": 2, "x1": 4, "y0": 0, "y1": 1, "fillcolor": "#00ff00"},
+        {
+            "type": "line",
+            "xref": "x domain",
+            "yref": "y",
+            "x0": 0,
+            "x1": 1,
+            "y0": 0.5,
+            "y1": 0.5,
+            "line": {"color": "#ff00ff", "width": 1},
+        },
+    ]
+    notes = [
+        {
+            "text": "at<br>two",
+            "x": 2,
+            "y": 1,
+            "yref": "paper",
+            "yanchor": "bottom",
+            "xanchor": "right",
+            "align": "right",
+        },
+        {"text": "beside", "x": 1, "xref": "paper", "y": "b", "xanchor": "left", "xshift": 8},
+        {"text": "<b>under</b><br>a &lt;i&gt; &amp; b", "x": 0, "y": 0, "xref": "paper", "yref": "paper"},
+    ]
+    svg = picture(
+        chart(
+            bar([5, 9], ["a", "b"]),
+            shapes=shapes,
+            annotations=[note | {"showarrow": False} for note in notes],
+            xaxis={"range": [0, 10], "dtick": 2},
+        )
+    )
     (band,), (a, b) = boxes(svg, {"color": "#00ff00"}), boxes(svg)
     assert band[:2] == pytest.approx((spot(svg, "2")[0], spot(svg, "4")[0]), abs=0.1)
     assert spot(svg, "at")[0] == spot(svg, "two")[0] == pytest.approx(band[0], abs=0.1)
@@ -280,8 +327,10 @@ def test_two_axes_stand_side_by_side():
 
 def test_the_legend_reads_row_by_row_above_a_plot_that_keeps_its_height():
     parts = [bar([1], ["a"], name=f"name {n // 2}" + "w" * 30) for n in range(40)]
-    few, many = (picture(chart(*some, bar([1], ["a"], name="hidden", showlegend=False), barmode="stack", height=300))
-                 for some in (parts[:2], parts))  # fmt: skip
+    few, many = (
+        picture(chart(*some, bar([1], ["a"], name="hidden", showlegend=False), barmode="stack", height=300))
+        for some in (parts[:2], parts)
+    )
     names = list(dict.fromkeys(part["name"] for part in parts))
     assert "hidden" not in texts(many)
     assert sorted(names, key=lambda name: spot(many, name)[::-1]) == names
@@ -320,9 +369,11 @@ def test_names_may_hold_anything():
     given = chart(
         *(bar([1] * len(HOSTILE), HOSTILE, name=name, text=HOSTILE) for name in HOSTILE),
         dots([0.5] * len(HOSTILE), HOSTILE, "markers+text", text=HOSTILE, textposition="middle left"),
-        title={"text": "".join(HOSTILE)}, xaxis={"title": {"text": HOSTILE[1]}}, barmode="overlay",
+        title={"text": "".join(HOSTILE)},
+        xaxis={"title": {"text": HOSTILE[1]}},
+        barmode="overlay",
         annotations=[{"text": text, "x": 0.5, "y": 0, "yref": "paper", "showarrow": False} for text in HOSTILE],
-    )  # fmt: skip
+    )
     svg = picture(given)
     assert not {part.tag for part in tree(svg).iter()} & {"script", "img", "image", "a", "foreignObject"}
     assert not any(key.startswith("on") for part in tree(svg).iter() for key in part.attrib)

@@ -16,11 +16,13 @@ from amakit.prose.transitions import transitions
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    rows = pd.concat([
-        beats("web", [("1.37", "2026-03-02", "2026-03-03 10:00"), ("1.38", "2026-03-03 10:04", "2026-03-05")]),
-        beats("app", [("1.37", "2026-03-02", "2026-03-05")], source="t"),
-        beats("gone", [("1.9", "2026-03-02", "2026-03-03")], source="u", os_type="Linux"),
-    ])  # fmt: skip
+    rows = pd.concat(
+        [
+            beats("web", [("1.37", "2026-03-02", "2026-03-03 10:00"), ("1.38", "2026-03-03 10:04", "2026-03-05")]),
+            beats("app", [("1.37", "2026-03-02", "2026-03-05")], source="t"),
+            beats("gone", [("1.9", "2026-03-02", "2026-03-03")], source="u", os_type="Linux"),
+        ]
+    )
     return amakit.analyze(
         amakit.connect(write(tmp_path_factory.mktemp("s"), Heartbeat=rows)), "2026-03-02", "2026-03-05"
     )
@@ -29,9 +31,18 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """Four hundred machines, every second of which upgrades at noon of its own day."""
-    rows = [beats(f"m{n:03}", [("1.37", "2026-03-02", f"2026-03-0{3 + n % 3} 12:00"),
-                               ("1.38" if n % 2 else "1.37", f"2026-03-0{3 + n % 3} 12:03", "2026-03-06")],
-                  interval=600, source=str(n)) for n in range(400)]  # fmt: skip
+    rows = [
+        beats(
+            f"m{n:03}",
+            [
+                ("1.37", "2026-03-02", f"2026-03-0{3 + n % 3} 12:00"),
+                ("1.38" if n % 2 else "1.37", f"2026-03-0{3 + n % 3} 12:03", "2026-03-06"),
+            ],
+            interval=600,
+            source=str(n),
+        )
+        for n in range(400)
+    ]
     return amakit.analyze(
         amakit.connect(write(tmp_path_factory.mktemp("l"), Heartbeat=pd.concat(rows))), "2026-03-02", "2026-03-06"
     )
@@ -104,8 +115,14 @@ def test_charts_of_nothing_say_so(small):
 
 def test_facts_of_versions_count_as_the_tables_do(small):
     told = transitions(small).facts
-    assert told["changes"] | {"median": 0} == {"machines": 1, "upgrades": 1, "downgrades": 0, "median": 0,
-                                               "widest": 300.0, "machine": "web"}  # from 09:59 to 10:04  # fmt: skip
+    assert told["changes"] | {"median": 0} == {
+        "machines": 1,
+        "upgrades": 1,
+        "downgrades": 0,
+        "median": 0,
+        "widest": 300.0,
+        "machine": "web",
+    }  # from 09:59 to 10:04
     assert told["inventory"] == {"reporting": 2, "versions": 2, "silent": ["gone"], "common": "Windows 1.37", "most": 1}
     assert told["hours"] == {"day": 1, "hour": 10, "most": 1, "upgrades": 1, "outside": 0}
     assert (told["undone"], told["often"]) == ([], [])
@@ -113,8 +130,16 @@ def test_facts_of_versions_count_as_the_tables_do(small):
 
 def test_a_widget_leaves_the_figure_as_it_was():
     """The raster of a large fleet becomes an image in the widget, and stays a raster in the figure."""
-    figure = go.Figure(go.Heatmap(z=np.zeros((2, 720), "uint8"), x=pd.date_range("2026-03-02", periods=720, freq="min"),
-                                  colorscale=[[0, "#0072B2"], [1, "#0072B2"]], zmin=0, zmax=1, colorbar={}))  # fmt: skip
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.zeros((2, 720), "uint8"),
+            x=pd.date_range("2026-03-02", periods=720, freq="min"),
+            colorscale=[[0, "#0072B2"], [1, "#0072B2"]],
+            zmin=0,
+            zmax=1,
+            colorbar={},
+        )
+    )
     before = figure.to_json()
     widget = style.live(figure)
     assert figure.to_json() == before

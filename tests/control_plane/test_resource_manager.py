@@ -80,21 +80,31 @@ class Arm(ThreadingHTTPServer):
         return self
 
     def images(self, path):
-        found = re.fullmatch(r"/subscriptions/([^/]+)/providers/Microsoft.Compute/locations/([^/]+)/publishers"
-                             r"/Microsoft.Azure.Monitor/artifacttypes/vmextension/types/([^/]+)/versions", path)  # fmt: skip
+        found = re.fullmatch(
+            r"/subscriptions/([^/]+)/providers/Microsoft.Compute/locations/([^/]+)/publishers"
+            r"/Microsoft.Azure.Monitor/artifacttypes/vmextension/types/([^/]+)/versions",
+            path,
+        )
         assert found, path
         if found[2] not in REGIONS.split(", "):
-            return arm_error(400, "NoRegisteredProviderFound", f"No registered resource provider found for location '{found[2]}' "
-                             "and API version '2026-04-01' for type 'locations/publishers'. The supported api-versions are "
-                             f"'2015-06-15, 2016-03-30'. The supported locations are ', {REGIONS}'.")  # fmt: skip
+            return arm_error(
+                400,
+                "NoRegisteredProviderFound",
+                f"No registered resource provider found for location '{found[2]}' "
+                "and API version '2026-04-01' for type 'locations/publishers'. The supported api-versions are "
+                f"'2015-06-15, 2016-03-30'. The supported locations are ', {REGIONS}'.",
+            )
         listed = [{"name": version, "location": found[2], "id": f"{path}/{version}"} for version in DEPLOYED[found[3]]]
         return 200, json.dumps(listed), {}
 
     def events(self, query):
         """Answer as the filter of the activity log is documented: time, and one of group, resource, provider."""
         limits = query["$filter"][0]
-        found = re.fullmatch(r"eventTimestamp ge '(.+?)' and eventTimestamp le '(.+?)' and "
-                             r"(resourceGroupName|resourceUri|resourceProvider) eq '([^']+)'", limits)  # fmt: skip
+        found = re.fullmatch(
+            r"eventTimestamp ge '(.+?)' and eventTimestamp le '(.+?)' and "
+            r"(resourceGroupName|resourceUri|resourceProvider) eq '([^']+)'",
+            limits,
+        )
         assert found, limits
         column = {
             "resourceGroupName": "ResourceGroup",
@@ -129,14 +139,27 @@ def event(row):
     return {
         "eventTimestamp": row["TimeGenerated"].isoformat().replace("+00:00", "0Z"),  # the service writes seven digits
         "submissionTimestamp": row["EventSubmissionTimestamp"].isoformat().replace("+00:00", "Z"),
-        "operationName": both(row["OperationNameValue"].title(), "Create or Update"), "status": both(status),
-        "subStatus": both("OK", row["ActivitySubstatusValue"]), "caller": row["Caller"], "level": row["Level"],
-        "category": both(row["CategoryValue"]), "resourceProviderName": both(row["ResourceProviderValue"].title()),
-        "resourceId": row["ResourceId"], "resourceGroupName": row["ResourceGroup"], "correlationId": row["CorrelationId"],
-        "eventDataId": row["EventDataId"], "subscriptionId": row["SubscriptionId"], "tenantId": "t",
-        "properties": json.loads(row["Properties_d"]), "claims": {"name": "Ada"} | json.loads(row["Claims"] or "{}"), "httpRequest": {"clientIpAddress": "10.0.0.1"},
-        "channels": "Operation", "eventName": both("EndRequest"), "operationId": "o", "description": "",
-    }  # fmt: skip
+        "operationName": both(row["OperationNameValue"].title(), "Create or Update"),
+        "status": both(status),
+        "subStatus": both("OK", row["ActivitySubstatusValue"]),
+        "caller": row["Caller"],
+        "level": row["Level"],
+        "category": both(row["CategoryValue"]),
+        "resourceProviderName": both(row["ResourceProviderValue"].title()),
+        "resourceId": row["ResourceId"],
+        "resourceGroupName": row["ResourceGroup"],
+        "correlationId": row["CorrelationId"],
+        "eventDataId": row["EventDataId"],
+        "subscriptionId": row["SubscriptionId"],
+        "tenantId": "t",
+        "properties": json.loads(row["Properties_d"]),
+        "claims": {"name": "Ada"} | json.loads(row["Claims"] or "{}"),
+        "httpRequest": {"clientIpAddress": "10.0.0.1"},
+        "channels": "Operation",
+        "eventName": both("EndRequest"),
+        "operationId": "o",
+        "description": "",
+    }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -255,8 +278,11 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
     from azure.core import AzureClouds
     from azure.mgmt.core.tools import get_arm_endpoints
 
-    theirs = {"public": AzureClouds.AZURE_PUBLIC_CLOUD, "usgov": AzureClouds.AZURE_US_GOVERNMENT,
-              "china": AzureClouds.AZURE_CHINA_CLOUD}  # fmt: skip
+    theirs = {
+        "public": AzureClouds.AZURE_PUBLIC_CLOUD,
+        "usgov": AzureClouds.AZURE_US_GOVERNMENT,
+        "china": AzureClouds.AZURE_CHINA_CLOUD,
+    }
     for name, cloud in sign_in.CLOUDS.items():
         wanted = get_arm_endpoints(theirs[name])
         assert manager(name) == (wanted["resource_manager"].rstrip("/"), name)
@@ -303,8 +329,10 @@ def test_the_tests_bring_what_the_extra_brings():
 
 
 def test_the_kit_works_without_the_extra():
-    code = ("import sys; sys.modules['azure.mgmt'] = None\n"
-            "from amakit.control_plane import resource_manager; from amakit import cli; cli.main(['releases', '--os', 'Linux'])")  # fmt: skip
+    code = (
+        "import sys; sys.modules['azure.mgmt'] = None\n"
+        "from amakit.control_plane import resource_manager; from amakit import cli; cli.main(['releases', '--os', 'Linux'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -319,7 +347,9 @@ def test_deployed_versions_of_both_types_in_order(arm, plane):
     assert found["listed"].tolist() == [True, True, False, True, True, True, False]
     assert set(found["location"]) == {"westeurope"}
     assert found.groupby("type")["os_type"].unique().str[0].to_dict() == {
-        "AzureMonitorLinuxAgent": "Linux", "AzureMonitorWindowsAgent": "Windows"}  # fmt: skip
+        "AzureMonitorLinuxAgent": "Linux",
+        "AzureMonitorWindowsAgent": "Windows",
+    }
     assert len(arm.asked) == 2
     assert all("Authorization" not in headers for headers in arm.headers)
 
@@ -404,8 +434,18 @@ def analyzed(folder):
 def test_the_analysis_finds_the_same_as_with_the_exported_table(arm, folder, bare, tmp_path):
     logs = shutil.copytree(bare, tmp_path / "logs")
     arm.page = 7
-    done = run("activity", logs, "--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION,
-               "--endpoint", arm.base)  # fmt: skip
+    done = run(
+        "activity",
+        logs,
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-09",
+        "--subscription",
+        SUBSCRIPTION,
+        "--endpoint",
+        arm.base,
+    )
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(logs / "AzureActivity" / "activity-log.parquet")
     assert len(arm.asked) > 10
@@ -420,8 +460,10 @@ def test_the_analysis_finds_the_same_as_with_the_exported_table(arm, folder, bar
 def test_the_rows_have_the_columns_and_words_of_the_table(arm, plane, rows):
     found = plane.activity(WINDOW)
     assert list(found.columns) == [name for name in tables()["AzureActivity"] if name != "_TimeReceived"]
-    inside = rows[(rows["TimeGenerated"] >= WINDOW.start - pd.Timedelta(days=1)) &
-                  (rows["TimeGenerated"] < WINDOW.end + pd.Timedelta(hours=1))]  # fmt: skip
+    inside = rows[
+        (rows["TimeGenerated"] >= WINDOW.start - pd.Timedelta(days=1))
+        & (rows["TimeGenerated"] < WINDOW.end + pd.Timedelta(hours=1))
+    ]
     both = found.merge(inside, on="EventDataId", suffixes=("", "_wanted"))
     assert len(found) == len(both) == len(inside) > 50
     for name in (
@@ -453,8 +495,19 @@ def test_a_group_or_a_resource_alone_may_be_asked_for(arm, plane, rows):
 @pytest.mark.parametrize("options", [["--group", "x' or 'a' eq 'a"], ["--group", ""], ["--resource", "web-01"],
                                      ["--resource", "/subscriptions/1/x' or resourceUri ne '"]])  # fmt: skip
 def test_what_would_change_the_question_is_refused(options, arm, tmp_path):
-    done = run("activity", tmp_path / "logs", "--start", "2026-03-02", "--end", "2026-03-03", "--subscription", SUBSCRIPTION,
-               "--endpoint", arm.base, *options)  # fmt: skip
+    done = run(
+        "activity",
+        tmp_path / "logs",
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-03",
+        "--subscription",
+        SUBSCRIPTION,
+        "--endpoint",
+        arm.base,
+        *options,
+    )
     assert done.exit_code == 2
     assert arm.asked == []
     assert not (tmp_path / "logs").exists()
@@ -487,8 +540,18 @@ def test_more_than_ninety_days_back_is_refused_and_the_last_day_is_not_widened(a
 def test_an_empty_log_is_a_table_without_rows(arm, bare, tmp_path):
     logs = shutil.copytree(bare, tmp_path / "logs")
     arm.change = lambda told: {"value": []}
-    done = run("activity", logs, "--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION,
-               "--endpoint", arm.base)  # fmt: skip
+    done = run(
+        "activity",
+        logs,
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-09",
+        "--subscription",
+        SUBSCRIPTION,
+        "--endpoint",
+        arm.base,
+    )
     assert (done.exit_code, done.stderr) == (0, "0 rows\n")
     with amakit.connect(logs) as found:
         assert len(found.query("AzureActivity")) == 0
@@ -555,8 +618,18 @@ def test_what_passes_is_asked_again_for_a_region_too(case, arm, plane, still):
 @pytest.mark.parametrize("case", PASSING)
 def test_what_does_not_pass_ends_in_a_sentence_and_no_file(case, arm, tmp_path, still):
     arm.fault = lambda number: PASSING[case] if number > 1 else None
-    done = run("activity", tmp_path / "logs", "--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION,
-               "--endpoint", arm.base)  # fmt: skip
+    done = run(
+        "activity",
+        tmp_path / "logs",
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-09",
+        "--subscription",
+        SUBSCRIPTION,
+        "--endpoint",
+        arm.base,
+    )
     assert done.exit_code == 1
     assert "gave no whole answer: " in done.stderr
     assert done.stderr.count("\n") == 1
@@ -571,8 +644,13 @@ def test_a_link_to_another_host_is_not_followed(arm, plane):
 
 def test_a_circle_of_pages_ends(arm, plane):
     arm.page = 10**6
-    arm.change = lambda told: told | {"nextLink": f"{arm.base}/x/eventtypes/management/values?$filter=eventTimestamp ge "
-                                      "'2026-03-02T00:00Z' and eventTimestamp le '2026-03-03T00:00Z' and resourceProvider eq 'x'"}  # fmt: skip
+    arm.change = lambda told: (
+        told
+        | {
+            "nextLink": f"{arm.base}/x/eventtypes/management/values?$filter=eventTimestamp ge "
+            "'2026-03-02T00:00Z' and eventTimestamp le '2026-03-03T00:00Z' and resourceProvider eq 'x'"
+        }
+    )
     assert "in a circle" in failed(plane.activity, WINDOW)
 
 
@@ -591,11 +669,17 @@ def cloud(rows, tmp_path, monkeypatch):
         pd.Timestamp.now("UTC").to_pydatetime(),
     )
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - pd.Timedelta(days=1)).not_valid_after(now + pd.Timedelta(days=1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - pd.Timedelta(days=1))
+        .not_valid_after(now + pd.Timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True).sign(key, hashes.SHA256())
-    )  # fmt: skip
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
     path = tmp_path / "test.pem"
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -624,8 +708,18 @@ def cloud(rows, tmp_path, monkeypatch):
 def test_the_token_is_for_the_cloud_of_its_manager_and_is_nowhere_else(name, cloud, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
     cloud.base = f"https://{sign_in.CLOUDS[name].manager}"
-    done = run("activity", tmp_path / "logs", "--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION,
-               "--cloud", name)  # fmt: skip
+    done = run(
+        "activity",
+        tmp_path / "logs",
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-09",
+        "--subscription",
+        SUBSCRIPTION,
+        "--cloud",
+        name,
+    )
     assert done.exit_code == 0, done.output
     assert set(cloud.credential.scopes) == {f"{sign_in.CLOUDS[name].manager_audience}/.default"}
     assert all(headers["Authorization"] == f"Bearer {TOKEN}" for headers in cloud.headers)

@@ -83,8 +83,9 @@ def test_lists_are_python_lists_and_whole_json_in_csv(logs, tmp_path):
 
 
 def test_make_list_after_a_sort_keeps_its_order_however_many_threads_read(logs):
-    frame = logs.query("range x from 1 to 300000 step 1 | extend y = (x * 7919) % 300007 | sort by y asc "
-                       "| summarize l = make_list(y)")  # fmt: skip
+    frame = logs.query(
+        "range x from 1 to 300000 step 1 | extend y = (x * 7919) % 300007 | sort by y asc | summarize l = make_list(y)"
+    )
     assert frame["l"][0] == sorted(frame["l"][0])
     assert len(frame["l"][0]) == 300_000
 
@@ -116,9 +117,14 @@ def test_no_name_reads_anything_but_the_tables_of_the_workspace(tmp_path, name):
     (tmp_path / "truth").mkdir()
     (tmp_path / "secret.csv").write_text("a\n1\n", encoding="utf-8")
     with connect(tmp_path) as logs:
-        for kql in (f"{name} | take 1", f"Heartbeat | join ({name}) on Computer", f"union Heartbeat, {name}",
-                    f"let T = {name}; T", f"print toscalar({name} | count)",
-                    f"Heartbeat | where Computer in ({name} | project Computer)"):  # fmt: skip
+        for kql in (
+            f"{name} | take 1",
+            f"Heartbeat | join ({name}) on Computer",
+            f"union Heartbeat, {name}",
+            f"let T = {name}; T",
+            f"print toscalar({name} | count)",
+            f"Heartbeat | where Computer in ({name} | project Computer)",
+        ):
             with pytest.raises(AmakitError, match="no table"):
                 logs.query(kql.replace("{folder}", str(tmp_path)))
 
@@ -131,6 +137,8 @@ def test_three_thousand_brackets_are_one_sentence(logs):
 def test_what_runs_too_long_is_stopped_with_a_sentence(logs, monkeypatch):
     monkeypatch.setattr("amakit.source.files.LONGEST", 1)
     with pytest.raises(AmakitError, match="ran for"):
-        logs.query("range a from 1 to 1000000 step 1 | extend k = 1 | join kind=inner (range b from 1 to 1000000 step 1 "
-                   "| extend k = 1) on k | summarize sum(a * b)")  # fmt: skip
+        logs.query(
+            "range a from 1 to 1000000 step 1 | extend k = 1 | join kind=inner (range b from 1 to 1000000 step 1 "
+            "| extend k = 1) on k | summarize sum(a * b)"
+        )
     assert one(logs, "print 1") == [1]

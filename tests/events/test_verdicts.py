@@ -43,9 +43,11 @@ def away(start=NOON, end=BACK, cause="upgrade", computer="a", resource="/vm/a", 
     """One outage in the form of the result table, its ends known to so many seconds."""
     end = pd.NaT if ongoing else end
     known = {
-        "start_earliest": start - seconds(bracket), "start_latest": start + seconds(bracket),
-        "end_earliest": end - seconds(bracket), "end_latest": end + seconds(bracket),
-    }  # fmt: skip
+        "start_earliest": start - seconds(bracket),
+        "start_latest": start + seconds(bracket),
+        "end_earliest": end - seconds(bracket),
+        "end_latest": end + seconds(bracket),
+    }
     fields = {"resource_id": resource, "computer": computer, "cause": cause, "ongoing": ongoing}
     frame = pd.DataFrame([dict.fromkeys(RESULTS["outages"], "") | known | fields])
     return frame.assign(**{c: pd.to_datetime(frame[c], utc=True).astype("datetime64[us, UTC]") for c in known})
@@ -277,10 +279,20 @@ def test_copies_are_no_records_and_rows_without_a_number_are_passed_over(tmp_pat
 
 def test_continuity_by_hand():
     """One of 100 numbers is missing around, 3 of 3 across: the third of three draws without return, and so on."""
-    sides = pd.DataFrame({
-        "item": 7, "side": [0, 1, 2], "Source": "a", "Channel": "System", "Records": [50, 0, 49], "Low": [1, 0, 54],
-        "High": [50, 0, 103], "Bins": [1, 0, 1], "Spans": [50, 0, 50], "Evenness": [50, 0, 49**2 / 50],
-    })  # fmt: skip
+    sides = pd.DataFrame(
+        {
+            "item": 7,
+            "side": [0, 1, 2],
+            "Source": "a",
+            "Channel": "System",
+            "Records": [50, 0, 49],
+            "Low": [1, 0, 54],
+            "High": [50, 0, 103],
+            "Bins": [1, 0, 1],
+            "Spans": [50, 0, 50],
+            "Evenness": [50, 0, 49**2 / 50],
+        }
+    )
     found = continuity(sides[sides["side"] != 1]).iloc[0]
     assert (found["item"], found["numbers"], found["found"]) == (7, 3, 0)
     yes, no = 97.5, 1.5
@@ -293,26 +305,38 @@ def test_continuity_by_hand():
 
 
 def test_rows_are_told_apart_by_id_by_computer_in_a_scale_set_and_by_name_where_there_is_no_id(tmp_path):
-    machines = pd.DataFrame({
-        "resource_id": ["/VM/a", "/set", "/set", "/x/twin", "/y/twin", ""],
-        "computer": ["A", "s1", "s2", "twin", "twin", "bare"],
-    })  # fmt: skip
+    machines = pd.DataFrame(
+        {
+            "resource_id": ["/VM/a", "/set", "/set", "/x/twin", "/y/twin", ""],
+            "computer": ["A", "s1", "s2", "twin", "twin", "bare"],
+        }
+    )
     outages = pd.concat([away(computer=c, resource=r) for r, c in machines.to_numpy()], ignore_index=True)
     full, none = times_every(30), lost(times_every(30))
     half = len(full) // 2
-    table = pd.concat([
-        rows(full[:half], "A.example", "/vm/A"), rows(full[half:], "a", ""),  # a, under another name, and without id
-        rows(full, "S1", "/SET"), rows(none, "s2", "/set"), rows(full, "", "/set"),
-        rows(none, "twin", "/x/twin"), rows(full, "twin", "/y/twin"), rows(full, "twin", ""),
-        rows(none, "BARE", ""),
-    ])  # fmt: skip
+    table = pd.concat(
+        [
+            rows(full[:half], "A.example", "/vm/A"),
+            rows(full[half:], "a", ""),  # a, under another name, and without id
+            rows(full, "S1", "/SET"),
+            rows(none, "s2", "/set"),
+            rows(full, "", "/set"),
+            rows(none, "twin", "/x/twin"),
+            rows(full, "twin", "/y/twin"),
+            rows(full, "twin", ""),
+            rows(none, "BARE", ""),
+        ]
+    )
     found = check(tmp_path, outages, machines=machines, Syslog=table)
     said = {(r.resource_id, r.computer): (r.rows_inside, r.verdict) for r in found.itertuples()}
     assert said == {
-        ("/vm/a", "a"): (20, "recovered"), ("/set", "s1"): (20, "recovered"), ("/set", "s2"): (0, "possible_loss"),
-        ("/x/twin", "twin"): (0, "possible_loss"), ("/y/twin", "twin"): (20, "recovered"),
+        ("/vm/a", "a"): (20, "recovered"),
+        ("/set", "s1"): (20, "recovered"),
+        ("/set", "s2"): (0, "possible_loss"),
+        ("/x/twin", "twin"): (0, "possible_loss"),
+        ("/y/twin", "twin"): (20, "recovered"),
         ("", "bare"): (0, "possible_loss"),
-    }  # fmt: skip
+    }
 
 
 def test_tables_without_rows_of_the_machine_or_without_a_time_are_passed_over(tmp_path):
@@ -338,13 +362,32 @@ def judged(x, bins, **more):
     bins = np.asarray(bins, dtype="float64")
     mean, spread = sources.rate([bins.sum()], [(bins**2).sum()], [bins.size])
     few = sources.tail([x], mean, spread, (bins <= x).mean())
-    found = pd.DataFrame({
-        "cause": "upgrade", "ongoing": False, "apart": False, "rows_inside": [x], "expected": mean, "spread": spread,
-        "carried": True, "inside_probability": few, "hours_probability": 1.0, "silence_probability": 1.0,
-        "after_probability": 1.0, "before_probability": 1.0, "returned": True, "records_probability": np.nan,
-        "records_whole": False, "bins": bins.size, "replayed": False, "stamped": False, "covered": True, "outage": 0,
-        "data_type": "Syslog",
-    } | more)  # fmt: skip
+    found = pd.DataFrame(
+        {
+            "cause": "upgrade",
+            "ongoing": False,
+            "apart": False,
+            "rows_inside": [x],
+            "expected": mean,
+            "spread": spread,
+            "carried": True,
+            "inside_probability": few,
+            "hours_probability": 1.0,
+            "silence_probability": 1.0,
+            "after_probability": 1.0,
+            "before_probability": 1.0,
+            "returned": True,
+            "records_probability": np.nan,
+            "records_whole": False,
+            "bins": bins.size,
+            "replayed": False,
+            "stamped": False,
+            "covered": True,
+            "outage": 0,
+            "data_type": "Syslog",
+        }
+        | more
+    )
     return few[0], sources.judge(found)[0]
 
 
@@ -367,13 +410,16 @@ def test_more_records_found_never_make_a_loss_more_likely(around, numbers, found
     there = max(2, round(around * share))
     side = {"item": 0, "Source": "", "Channel": "", "Bins": 2, "Spans": around, "Records": there}
     side |= {"Evenness": there**2 / around}
-    sides = pd.DataFrame([
-        side | {"side": 0, "Low": 1, "High": 1000},
-        side | {"side": 1, "Low": 1001, "High": 1001, "Records": found - 1},
-        side | {"side": 2, "Low": 1001 + numbers, "High": 2000 + numbers},
-    ])  # fmt: skip
-    fewer, more = (continuity(frame) for frame in (sides, sides.assign(
-        Records=sides["Records"] + (sides["side"] == 1))))  # fmt: skip
+    sides = pd.DataFrame(
+        [
+            side | {"side": 0, "Low": 1, "High": 1000},
+            side | {"side": 1, "Low": 1001, "High": 1001, "Records": found - 1},
+            side | {"side": 2, "Low": 1001 + numbers, "High": 2000 + numbers},
+        ]
+    )
+    fewer, more = (
+        continuity(frame) for frame in (sides, sides.assign(Records=sides["Records"] + (sides["side"] == 1)))
+    )
     assert (fewer["probability"].to_numpy() <= more["probability"].to_numpy() + 1e-12).all()
 
 
@@ -461,8 +507,10 @@ def test_on_the_same_rows_a_longer_silence_after_an_outage_never_gets_a_milder_w
     """Only the end of the silence differs; the last of them does not end."""
     rng = np.random.default_rng(7)
     hours = pd.date_range(DAYS.start, DAYS.end, freq="h", inclusive="left")
-    parts = [h + pd.to_timedelta(np.sort(rng.uniform(0, 3600, rng.poisson(RHYTHMS[rhythm](h.hour, rng)))), unit="s")
-             for h in hours]  # fmt: skip
+    parts = [
+        h + pd.to_timedelta(np.sort(rng.uniform(0, 3600, rng.poisson(RHYTHMS[rhythm](h.hour, rng)))), unit="s")
+        for h in hours
+    ]
     times = parts[0].append(parts[1:]).as_unit("us")
     beside, said = rows(times_every(600), "b", "/vm/b"), []
     for n, minutes in enumerate((0, 10, 30, 60, 180, 360, 1080, None)):
@@ -540,13 +588,17 @@ def lines(tmp_path_factory):
     n = 300_000
     number = rng.integers(0, 40, n)
     micros = rng.integers(0, 2 * 86_400_000_000, n)
-    frame = pd.DataFrame({
-        "TimeGenerated": DAYS.start + pd.to_timedelta(micros, unit="us").as_unit("us"),
-        "Computer": [f"Host-{i}" for i in number],
-        "_ResourceId": np.where(number % 7 == 0, "", np.where(number % 5 == 0, "/Set", [f"/VM/{i}" for i in number])),
-        "Channel": rng.choice(["System", "Application"], n),
-        "EventRecordId": np.where(rng.random(n) < 0.1, "", (micros // 5_000_000).astype(str)),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "TimeGenerated": DAYS.start + pd.to_timedelta(micros, unit="us").as_unit("us"),
+            "Computer": [f"Host-{i}" for i in number],
+            "_ResourceId": np.where(
+                number % 7 == 0, "", np.where(number % 5 == 0, "/Set", [f"/VM/{i}" for i in number])
+            ),
+            "Channel": rng.choice(["System", "Application"], n),
+            "EventRecordId": np.where(rng.random(n) < 0.1, "", (micros // 5_000_000).astype(str)),
+        }
+    )
     frame["_TimeReceived"] = (
         frame["TimeGenerated"] + pd.to_timedelta(rng.gamma(2, 3, n), unit="s").as_unit("us")
     ).where(rng.random(n) < 0.9)
@@ -565,11 +617,16 @@ def asked(lines):
     rng = np.random.default_rng(13)
     keys = pd.Series([*sorted(set(lines[1]["Key"])), "nobody"])
     start = DAYS.start + pd.to_timedelta(rng.integers(0, 86_400 * 2, 60), unit="s").as_unit("us")
-    return pd.DataFrame({
-        "Key": keys.sample(60, replace=True, random_state=3).to_numpy(), "Window": rng.integers(0, 50, 60),
-        "Start": start, "End": start + pd.to_timedelta(rng.integers(60, 40_000, 60), unit="s").as_unit("us"),
-        "Width": rng.uniform(30, 4000, 60), "Source": rng.choice(["System", "Application"], 60),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "Key": keys.sample(60, replace=True, random_state=3).to_numpy(),
+            "Window": rng.integers(0, 50, 60),
+            "Start": start,
+            "End": start + pd.to_timedelta(rng.integers(60, 40_000, 60), unit="s").as_unit("us"),
+            "Width": rng.uniform(30, 4000, 60),
+            "Source": rng.choice(["System", "Application"], 60),
+        }
+    )
 
 
 def whole():
@@ -578,11 +635,17 @@ def whole():
 
 def in_bins(frame, windows):
     parts = [
-        part.assign(Window=w.Window, Start=w.Start, Few=getattr(w, "Few", 0),
-                    Bin=((part["TimeGenerated"] - w.Start).dt.total_seconds() / w.Width).astype(int))
+        part.assign(
+            Window=w.Window,
+            Start=w.Start,
+            Few=getattr(w, "Few", 0),
+            Bin=((part["TimeGenerated"] - w.Start).dt.total_seconds() / w.Width).astype(int),
+        )
         for w in windows.itertuples()
-        for part in [frame[(frame["Key"] == w.Key) & (frame["TimeGenerated"] >= w.Start) & (frame["TimeGenerated"] < w.End)]]
-    ]  # fmt: skip
+        for part in [
+            frame[(frame["Key"] == w.Key) & (frame["TimeGenerated"] >= w.Start) & (frame["TimeGenerated"] < w.End)]
+        ]
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -603,9 +666,12 @@ def test_event_hours_equals_pandas(lines):
     late = (frame["_TimeReceived"] - frame["TimeGenerated"]).dt.total_seconds()
     hours = frame.assign(Hour=frame["TimeGenerated"].dt.floor("h"), Source=frame["Channel"], L=late > 1, K=late.notna())
     expected = hours.groupby(["Key", "Source", "Hour"]).agg(
-        Rows=("Key", "size"), FirstRow=("TimeGenerated", "min"), LastRow=("TimeGenerated", "max"), Late=("L", "sum"),
+        Rows=("Key", "size"),
+        FirstRow=("TimeGenerated", "min"),
+        LastRow=("TimeGenerated", "max"),
+        Late=("L", "sum"),
         Known=("K", "sum"),
-    )  # fmt: skip
+    )
     got = workspace.ask("event_hours", source=["Channel"], machines=[], **whole())
     assert_same(got, expected, ["Key", "Source", "Hour"])
 
@@ -618,8 +684,11 @@ def test_event_windows_equals_pandas(lines, asked):
     )
     one = one[one["Channel"] == one["Source"]]
     one["Delay"] = (one["_TimeReceived"] - one["TimeGenerated"]).dt.total_seconds()
-    one = one.groupby(["Window", "Few", "Start", "Bin", "TimeGenerated", "EventRecordId"]).agg(
-        Delay=("Delay", "min"), Same=("Key", "size")).reset_index()  # fmt: skip
+    one = (
+        one.groupby(["Window", "Few", "Start", "Bin", "TimeGenerated", "EventRecordId"])
+        .agg(Delay=("Delay", "min"), Same=("Key", "size"))
+        .reset_index()
+    )
     bins = one.groupby(["Window", "Few", "Start", "Bin"]).agg(
         N=("Same", "size"),
         C=("Same", "sum"),
@@ -629,9 +698,14 @@ def test_event_windows_equals_pandas(lines, asked):
     )
     bins = bins.reset_index().assign(S=lambda b: b["N"] ** 2.0, A=lambda b: b["N"] > b["Few"])
     expected = bins.groupby("Window").agg(
-        Rows=("N", "sum"), Copies=("C", "sum"), Squares=("S", "sum"), Above=("A", "sum"), MaxDelay=("D", "max"),
-        FirstRow=("F", "min"), LastRow=("T", "max"),
-    )  # fmt: skip
+        Rows=("N", "sum"),
+        Copies=("C", "sum"),
+        Squares=("S", "sum"),
+        Above=("A", "sum"),
+        MaxDelay=("D", "max"),
+        FirstRow=("F", "min"),
+        LastRow=("T", "max"),
+    )
     got = workspace.ask("event_windows", windows=windows, source=["Channel"], content=["EventRecordId"], **whole())
     assert_same(got, expected, ["Window"])
 
@@ -647,9 +721,13 @@ def test_event_records_equals_pandas(lines, asked):
     bins["Span"] = bins["High"] - bins["Low"] + 1
     bins["E"] = bins["N"] ** 2 / bins["Span"]
     expected = bins.groupby(key).agg(
-        Records=("N", "sum"), Low=("Low", "min"), High=("High", "max"), Bins=("N", "size"), Spans=("Span", "sum"),
+        Records=("N", "sum"),
+        Low=("Low", "min"),
+        High=("High", "max"),
+        Bins=("N", "size"),
+        Spans=("Span", "sum"),
         Evenness=("E", "sum"),
-    )  # fmt: skip
+    )
     assert_same(workspace.ask("event_records", windows=asked, **whole()), expected, key)
 
 

@@ -262,8 +262,9 @@ def test_every_way_of_exporting_gives_the_same_rows(form, expected, tmp_path):
 def test_packing_and_encoding_change_nothing(form, encoding, expected, tmp_path):
     name, content = EXPORTS[form]
     name, content = {
-        "gzip": (f"{name}.gz", gzip.compress(content)), "gzip without its suffix": (name, gzip.compress(content)),
-    }.get(encoding) or (name, content.decode().encode(encoding))  # fmt: skip
+        "gzip": (f"{name}.gz", gzip.compress(content)),
+        "gzip without its suffix": (name, gzip.compress(content)),
+    }.get(encoding) or (name, content.decode().encode(encoding))
     pd.testing.assert_frame_equal(read(put(tmp_path, name, content)), expected)
 
 
@@ -276,9 +277,14 @@ def test_every_form_of_the_activity_log_is_azure_activity(form, tmp_path):
         rows = workspace.ask("activity", start=pd.Timestamp("2026-05-13T00Z"), end=pd.Timestamp("2026-05-14T00Z"))
     columns = ["TimeGenerated", "Operation", "Status", "Target", "Entity", "Caller", "CorrelationId"]
     assert rows[columns].iloc[0].tolist() == [
-        pd.Timestamp("2026-05-13T01:09:50.123456Z"), "microsoft.compute/virtualmachines/extensions/write", "success",
-        EVENT["resourceId"].lower(), EVENT["resourceId"].lower(), EVENT["caller"], "k1",
-    ]  # fmt: skip
+        pd.Timestamp("2026-05-13T01:09:50.123456Z"),
+        "microsoft.compute/virtualmachines/extensions/write",
+        "success",
+        EVENT["resourceId"].lower(),
+        EVENT["resourceId"].lower(),
+        EVENT["caller"],
+        "k1",
+    ]
 
 
 @pytest.mark.parametrize("wrapped", ["value", "records"])
@@ -468,8 +474,11 @@ def test_a_database_of_another_program_is_refused_and_nothing_is_fetched_for_it(
         connect(tmp_path / "logs.duckdb")
     put(tmp_path, "Heartbeat.csv", csv_of(ROWS))
     with connect(tmp_path) as workspace:
-        settings = dict(workspace._engine._connection.execute(
-            "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%known_extensions'").fetchall())  # fmt: skip
+        settings = dict(
+            workspace._engine._connection.execute(
+                "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%known_extensions'"
+            ).fetchall()
+        )
     assert settings == dict.fromkeys(("autoinstall_known_extensions", "autoload_known_extensions"), "false")
 
 

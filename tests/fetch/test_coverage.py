@@ -42,8 +42,11 @@ def analyzed(folder, start=START, end=END, machines=None):
 
 
 def unknown(found, table="Heartbeat"):
-    return [(pd.Timestamp(u["start"]), pd.Timestamp(u["end"]), u["why"]) for u in found.run["unknown"]
-            if u["table"] == table]  # fmt: skip
+    return [
+        (pd.Timestamp(u["start"]), pd.Timestamp(u["end"]), u["why"])
+        for u in found.run["unknown"]
+        if u["table"] == table
+    ]
 
 
 def claims(found):
@@ -161,7 +164,11 @@ def test_one_of_four_machines_that_falls_silent_is_silent_and_the_others_show_it
         write(tmp_path, Heartbeat=rows[~(rows["Computer"].eq("m2") & (rows["TimeGenerated"] > at("2026-03-03 12:00")))])
     )
     assert found.machines.set_index("computer")["state"].to_dict() == {
-        "m0": "reporting", "m1": "reporting", "m2": "silent", "m3": "reporting"}  # fmt: skip
+        "m0": "reporting",
+        "m1": "reporting",
+        "m2": "silent",
+        "m3": "reporting",
+    }
     assert found.outages["computer"].tolist() == ["m2"]
 
 
@@ -192,11 +199,15 @@ def test_rows_of_the_future_change_nothing(tmp_path, later, window, machines):
 
 def test_the_daily_cap_is_told_by_the_workspace_itself(tmp_path):
     rows = without(fleet(1, upgraded=0), "2026-03-02 17:00", "2026-03-03")
-    said = pd.DataFrame({
-        "TimeGenerated": [at("2026-03-02 17:00"), at("2026-03-03")], "OperationCategory": "Data Collection Status",
-        "OperationKey": ["Data collection stopped", "Data collection started"], "OperationStatus": ["Warning", "Succeeded"],
-        "Detail": ["The data volume reached the daily cap. OverQuota", "Data collection has started again"],
-    })  # fmt: skip
+    said = pd.DataFrame(
+        {
+            "TimeGenerated": [at("2026-03-02 17:00"), at("2026-03-03")],
+            "OperationCategory": "Data Collection Status",
+            "OperationKey": ["Data collection stopped", "Data collection started"],
+            "OperationStatus": ["Warning", "Succeeded"],
+            "Detail": ["The data volume reached the daily cap. OverQuota", "Data collection has started again"],
+        }
+    )
     found = analyzed(write(tmp_path, Heartbeat=rows, Operation=said))
     assert found.outages.empty
     assert [kind for *_, kind in unknown(found)] == ["cap"]

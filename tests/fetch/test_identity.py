@@ -13,8 +13,10 @@ OLD, NEW = "/subscriptions/0/resourceGroups/a/VM/m", "/subscriptions/1/resourceG
 
 def two(before, after, version="1.39.0", down=DOWN):
     """Heartbeats before and after an outage, each with columns of its own."""
-    return [heartbeats("m", every(60, DAY[0], down[0], phase=20), **before),
-            heartbeats("m", every(60, down[1], DAY[1], phase=33), **({"Version": version} | after))]  # fmt: skip
+    return [
+        heartbeats("m", every(60, DAY[0], down[0], phase=20), **before),
+        heartbeats("m", every(60, down[1], DAY[1], phase=33), **({"Version": version} | after)),
+    ]
 
 
 #: What changes at the outage while the machine stays the same one.
@@ -139,6 +141,14 @@ def test_the_events_of_a_machine_with_two_names_are_its_own(lines, machines, tmp
 
 def test_names_do_not_join_what_has_nothing_else_in_common():
     t = pd.date_range("2026-03-02", periods=4, tz="UTC")
-    rows = pd.DataFrame({"ResourceId": ["/a", "/b"], "Computer": "m", "Agent": ["s", "t"], "Vm": ["v", "w"],
-                         "FirstBeat": t[[0, 2]], "LastBeat": t[[1, 3]]})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "ResourceId": ["/a", "/b"],
+            "Computer": "m",
+            "Agent": ["s", "t"],
+            "Vm": ["v", "w"],
+            "FirstBeat": t[[0, 2]],
+            "LastBeat": t[[1, 3]],
+        }
+    )
     assert with_machines(rows)["resource_id"].tolist() == ["/a", "/b"]

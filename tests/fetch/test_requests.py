@@ -149,8 +149,11 @@ def test_sources_of_events_cost_a_row_for_each_hour_and_more_only_around_outages
     names = sorted(calm.found.machines["computer"])[:2]
     ids = calm.found.machines.set_index("computer")["resource_id"]
     times = pd.date_range(START, END, freq="1min", inclusive="left")
-    lines = [pd.DataFrame({"TimeGenerated": times, "Computer": name, "_ResourceId": ids[name], "Facility": facility})
-             for name in names for facility in ("auth", "daemon")]  # fmt: skip
+    lines = [
+        pd.DataFrame({"TimeGenerated": times, "Computer": name, "_ResourceId": ids[name], "Facility": facility})
+        for name in names
+        for facility in ("auth", "daemon")
+    ]
     write(tmp_path / "fleet", Syslog=pd.concat(lines))
     asked = analyzed(tmp_path / "fleet")
     assert asked.rows["event_hours"] == 2 * 2 * DAYS * 24

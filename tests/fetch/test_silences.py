@@ -15,8 +15,13 @@ def clock(text):
 def nightly(computer, days, hole, phase, start="2026-05-04", interval=60.0, jitter=0.0):
     """Heartbeats of some days, each without the stretch `hole` (two times of the day)."""
     first = at(start)
-    holes = [(str(first + n * DAY + pd.Timedelta(clock(hole[0])))[:-6], str(first + n * DAY + pd.Timedelta(clock(hole[1])))[:-6])
-             for n in range(days)]  # fmt: skip
+    holes = [
+        (
+            str(first + n * DAY + pd.Timedelta(clock(hole[0])))[:-6],
+            str(first + n * DAY + pd.Timedelta(clock(hole[1])))[:-6],
+        )
+        for n in range(days)
+    ]
     return heartbeats(computer, every(interval, start, str(first + days * DAY)[:-6], holes, phase, jitter))
 
 

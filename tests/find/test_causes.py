@@ -34,19 +34,35 @@ def act(name, status, when, minutes=3, target=VM, caller="", said="", number=0):
     last = {"failed": ["failure"], "succeeded": ["success"], "started": []}.get(status, [status])
     times = [when, when + pd.Timedelta(seconds=2), when + pd.Timedelta(minutes=minutes)]
     return [
-        {"TimeGenerated": t, "Operation": operation, "Status": s, "Target": target, "Entity": target + extension,
-         "Caller": caller, "Application": "", "CorrelationId": f"{name} {when} {number}", "Properties": said}
+        {
+            "TimeGenerated": t,
+            "Operation": operation,
+            "Status": s,
+            "Target": target,
+            "Entity": target + extension,
+            "Caller": caller,
+            "Application": "",
+            "CorrelationId": f"{name} {when} {number}",
+            "Properties": said,
+        }
         for t, s in zip(times, ["start", "accept", *last], strict=False)
-    ]  # fmt: skip
+    ]
 
 
 def silence(start=NOON, minutes=4.0, versions=("1.37.0", "1.37.0"), computer="a", resource=VM):
     """An outage as heartbeats alone bracket it; it goes on where no minutes are given."""
     minute = pd.Timedelta(minutes=1)
     end = pd.NaT if minutes is None else start + minutes * minute
-    return {"resource_id": resource, "computer": computer, "from_version": versions[0],
-            "to_version": "" if minutes is None else versions[1], "start_earliest": start - minute / 2,
-            "start_latest": start + minute / 2, "end_earliest": end - minute, "end_latest": end}  # fmt: skip
+    return {
+        "resource_id": resource,
+        "computer": computer,
+        "from_version": versions[0],
+        "to_version": "" if minutes is None else versions[1],
+        "start_earliest": start - minute / 2,
+        "start_latest": start + minute / 2,
+        "end_earliest": end - minute,
+        "end_latest": end,
+    }
 
 
 def said(*lines):
@@ -65,8 +81,17 @@ def counted(*samples):
 
 def found(outages, acts=(), system=None, uptime=None, undone=(), horizon=HORIZON):
     """Give the outages with their causes, and the evidence."""
-    names = ["TimeGenerated", "Operation", "Status", "Target", "Entity", "Caller", "Application", "CorrelationId",
-             "Properties"]  # fmt: skip
+    names = [
+        "TimeGenerated",
+        "Operation",
+        "Status",
+        "Target",
+        "Entity",
+        "Caller",
+        "Application",
+        "CorrelationId",
+        "Properties",
+    ]
     types = dict.fromkeys(names, "string") | {"TimeGenerated": "datetime"}
     log = operations(frame_of({c: [row[c] for row in acts] for c in names}, types))
     types = dict.fromkeys(["computer", "from_version", "to_version", "resource_id"], "string")
@@ -297,7 +322,9 @@ def test_attempts_that_follow_each_other_are_linked():
     table, _ = found(tries, act("write", "failed", NOON - minutes(1)))
     rows = linked(table)
     assert rows[["outage", "kind", "status", "text"]].values.tolist() == [
-        [0, "next_attempt", "upgrade", ""], [1, "previous_attempt", "", "2"]]  # fmt: skip
+        [0, "next_attempt", "upgrade", ""],
+        [1, "previous_attempt", "", "2"],
+    ]
     assert list(rows) == list(COLUMNS)
 
 

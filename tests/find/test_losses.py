@@ -10,8 +10,10 @@ DOWN = "2026-05-04 10:00:00", "2026-05-04 10:04:10"
 
 
 def upgraded(computer="m", phase=20, again=33, down=DOWN):
-    return [heartbeats(computer, every(60, DAY[0], down[0], phase=phase)),
-            heartbeats(computer, every(60, down[1], DAY[1], phase=again), "1.39.0")]  # fmt: skip
+    return [
+        heartbeats(computer, every(60, DAY[0], down[0], phase=phase)),
+        heartbeats(computer, every(60, down[1], DAY[1], phase=again), "1.39.0"),
+    ]
 
 
 def sampled(name, before, after=None, phase=5.0, again=17.0, down=DOWN, computer="m"):

@@ -43,8 +43,9 @@ def analyzed(folder, start="2026-03-02", end="2026-03-04"):
 def upgraded(tmp_path):
     """Stopped at 10:00:05, back at 10:04:45; beats on the minute, a counter every 10 s; the old schedule is kept."""
     beat = beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00:05"), ("1.38", "2026-03-02 10:05", "2026-03-03")])
-    times = np.concatenate([every(10, "2026-03-02 00:00:03", "2026-03-02 10:00:05"),
-                            every(10, "2026-03-02 10:04:53", "2026-03-03")])  # fmt: skip
+    times = np.concatenate(
+        [every(10, "2026-03-02 00:00:03", "2026-03-02 10:00:05"), every(10, "2026-03-02 10:04:53", "2026-03-03")]
+    )
     return write(tmp_path, Heartbeat=beat, Perf=counter("a", times))
 
 
@@ -123,10 +124,12 @@ def test_a_counter_that_never_comes_back_is_a_gap_that_goes_on(tmp_path):
 
 
 def test_silence_to_the_end_goes_on_and_has_no_end(tmp_path):
-    rows = pd.concat([
-        beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")]),
-        beats("b", [("1.37", "2026-03-02", "2026-03-03")], source="t"),  # else the file may just end there
-    ])  # fmt: skip
+    rows = pd.concat(
+        [
+            beats("a", [("1.37", "2026-03-02", "2026-03-02 10:00")]),
+            beats("b", [("1.37", "2026-03-02", "2026-03-03")], source="t"),  # else the file may just end there
+        ]
+    )
     (outage,) = analyzed(write(tmp_path, Heartbeat=rows), end="2026-03-03").outages.itertuples()
     assert (outage.computer, outage.ongoing, outage.cause) == ("a", True, "unexplained")
     assert pd.isna(outage.end_latest)
@@ -197,8 +200,13 @@ def test_a_million_jittered_samples_give_no_gap():
 
 def test_a_collection_rule_that_changes_the_interval_makes_no_gap(tmp_path):
     beat = beats("a", [("1.37", "2026-03-02", "2026-03-03")])
-    times = np.concatenate([every(60, "2026-03-02", "2026-03-02 12:00"), every(10, "2026-03-02 12:00", "2026-03-02 18:00"),
-                            every(300, "2026-03-02 18:00", "2026-03-03")])  # fmt: skip
+    times = np.concatenate(
+        [
+            every(60, "2026-03-02", "2026-03-02 12:00"),
+            every(10, "2026-03-02 12:00", "2026-03-02 18:00"),
+            every(300, "2026-03-02 18:00", "2026-03-03"),
+        ]
+    )
     found = analyzed(write(tmp_path, Heartbeat=beat, Perf=counter("a", times)), end="2026-03-03")
     assert found.outages.empty
     assert found.gaps.empty
@@ -226,9 +234,18 @@ def laid(phases, start, end, restart):
 
 def hole_of(streams, intervals):
     base = at("2026-03-02")
-    rows = [pd.DataFrame({"resource_id": "r", "computer": "a", "data_type": "Heartbeat" if n == 0 else "Perf", "stream": name,
-                          "TimeGenerated": base + pd.to_timedelta(np.round(times * 1e6), unit="us").as_unit("us")})
-            for n, (name, times) in enumerate(streams.items())]  # fmt: skip
+    rows = [
+        pd.DataFrame(
+            {
+                "resource_id": "r",
+                "computer": "a",
+                "data_type": "Heartbeat" if n == 0 else "Perf",
+                "stream": name,
+                "TimeGenerated": base + pd.to_timedelta(np.round(times * 1e6), unit="us").as_unit("us"),
+            }
+        )
+        for n, (name, times) in enumerate(streams.items())
+    ]
     samples = pd.concat(rows, ignore_index=True)
     beat = samples.loc[samples["data_type"] == "Heartbeat", "TimeGenerated"].sort_values(ignore_index=True)
     longest = beat.diff().idxmax()

@@ -20,13 +20,22 @@ def perfect(truth):
     """Give the analysis that somebody would write who knows the truth, with brackets of two seconds."""
     true = truth.outages
     outages = true.assign(
-        start_earliest=true["start"] - SECOND, start_latest=true["start"] + SECOND,
-        end_earliest=true["end"] - SECOND, end_latest=true["end"] + SECOND, evidence="known",
-    )  # fmt: skip
+        start_earliest=true["start"] - SECOND,
+        start_latest=true["start"] + SECOND,
+        end_earliest=true["end"] - SECOND,
+        end_latest=true["end"] + SECOND,
+        evidence="known",
+    )
     length = (true["end"] - true["start"]).dt.total_seconds()
     outages = outages.assign(downtime_s=length, downtime_low_s=(length - 2).clip(lower=0), downtime_high_s=length + 2)
-    losses = truth.losses.assign(outage_start=truth.losses["outage_start"] - SECOND, lost_low=truth.losses["lost"],
-                                 lost_high=truth.losses["lost"], cause="", last_before=pd.NaT, first_after=pd.NaT)  # fmt: skip
+    losses = truth.losses.assign(
+        outage_start=truth.losses["outage_start"] - SECOND,
+        lost_low=truth.losses["lost"],
+        lost_high=truth.losses["lost"],
+        cause="",
+        last_before=pd.NaT,
+        first_after=pd.NaT,
+    )
     by_start = {(o.resource_id, o.computer, o.start): o for o in true.itertuples()}
     events = []
     for row in truth.events.itertuples():
@@ -41,7 +50,7 @@ def perfect(truth):
         max_delay_s=0.0,
         cause="",
     )
-    events = events.assign(source="").reindex(columns=list(RESULTS["events"]))  # fmt: skip
+    events = events.assign(source="").reindex(columns=list(RESULTS["events"]))
     machines = truth.machines.reindex(columns=list(RESULTS["machines"]))
     frames = {
         "outages": outages,
@@ -152,8 +161,16 @@ def test_a_fleet_can_be_repeated(tmp_path):
 
 def test_every_cause_comes_up():
     causes = {cause for seed in range(4) for cause in simulate(None, seed).outages["cause"]}
-    assert causes == {"upgrade", "downgrade", "rolled_back", "rollback_failed", "machine_stopped", "machine_restarted",
-                      "disconnected", "unexplained"}  # fmt: skip
+    assert causes == {
+        "upgrade",
+        "downgrade",
+        "rolled_back",
+        "rollback_failed",
+        "machine_stopped",
+        "machine_restarted",
+        "disconnected",
+        "unexplained",
+    }
 
 
 def test_without_evidence_nothing_is_claimed():
@@ -167,9 +184,11 @@ def _samples(folder, machine):
     for stream in machine.streams:
         if stream.table not in ("Heartbeat", "Perf", "InsightsMetrics"):
             continue
-        where = {"Heartbeat": "Category = 'Azure Monitor Agent'",
-                 "Perf": "(ObjectName, CounterName, InstanceName) = (?, ?, ?)",
-                 "InsightsMetrics": "(Namespace, Name) = (?, ?)"}[stream.table]  # fmt: skip
+        where = {
+            "Heartbeat": "Category = 'Azure Monitor Agent'",
+            "Perf": "(ObjectName, CounterName, InstanceName) = (?, ?, ?)",
+            "InsightsMetrics": "(Namespace, Name) = (?, ?)",
+        }[stream.table]
         values = list(stream.key[: where.count("?")])
         rows = duckdb.execute(
             f"SELECT DISTINCT TimeGenerated FROM '{folder}/{stream.table}.parquet' "

@@ -33,18 +33,34 @@ def versions(folder, *window):
 
 
 def test_a_change_lies_between_the_last_old_and_the_first_new_beat(tmp_path):
-    rows = beats("web-01", [("1.37.0.0", "2026-03-02 00:00:10", "2026-03-02 10:00"),
-                            ("1.38.1.0", "2026-03-02 10:03:42.123456", "2026-03-03")])  # fmt: skip
+    rows = beats(
+        "web-01",
+        [
+            ("1.37.0.0", "2026-03-02 00:00:10", "2026-03-02 10:00"),
+            ("1.38.1.0", "2026-03-02 10:03:42.123456", "2026-03-03"),
+        ],
+    )
     (change,) = changes(write(tmp_path, Heartbeat=rows))
     assert change == (
-        "/subscriptions/0/resourcegroups/rg/vm/web-01", "web-01", "1.37.0.0", "1.38.1.0", "upgrade",
-        at("2026-03-02 09:59:10"), at("2026-03-02 10:03:42.123456"),
-    )  # fmt: skip
+        "/subscriptions/0/resourcegroups/rg/vm/web-01",
+        "web-01",
+        "1.37.0.0",
+        "1.38.1.0",
+        "upgrade",
+        at("2026-03-02 09:59:10"),
+        at("2026-03-02 10:03:42.123456"),
+    )
 
 
 def test_there_and_back_are_two_changes_even_within_one_hour(tmp_path):
-    rows = beats("a", [("1.37", "2026-03-02 09:00", "2026-03-02 10:00"), ("1.38", "2026-03-02 10:04", "2026-03-02 10:11"),
-                       ("1.37", "2026-03-02 10:15", "2026-03-02 12:00")])  # fmt: skip
+    rows = beats(
+        "a",
+        [
+            ("1.37", "2026-03-02 09:00", "2026-03-02 10:00"),
+            ("1.38", "2026-03-02 10:04", "2026-03-02 10:11"),
+            ("1.37", "2026-03-02 10:15", "2026-03-02 12:00"),
+        ],
+    )
     result = found(write(tmp_path, Heartbeat=rows))
     assert list(result.transitions["kind"]) == ["upgrade", "downgrade"]
     assert list(result.transitions["cause"].fillna("")) == ["upgrade", "rolled_back"]
@@ -52,17 +68,31 @@ def test_there_and_back_are_two_changes_even_within_one_hour(tmp_path):
 
 
 def test_a_single_beat_of_another_version_is_a_run(tmp_path):
-    rows = beats("a", [("1.37", "2026-03-02 09:00", "2026-03-02 10:00"), ("1.38", "2026-03-02 10:01", "2026-03-02 10:01:30"),
-                       ("1.37", "2026-03-02 10:03", "2026-03-02 12:00")])  # fmt: skip
+    rows = beats(
+        "a",
+        [
+            ("1.37", "2026-03-02 09:00", "2026-03-02 10:00"),
+            ("1.38", "2026-03-02 10:01", "2026-03-02 10:01:30"),
+            ("1.37", "2026-03-02 10:03", "2026-03-02 12:00"),
+        ],
+    )
     assert versions(write(tmp_path, Heartbeat=rows)) == [("1.37", "1.38", "upgrade"), ("1.38", "1.37", "downgrade")]
 
 
 def test_a_double_hop_within_minutes_is_two_upgrades(tmp_path):
-    rows = beats("a", [("1.32.6", "2026-03-02", "2026-03-02 08:11:24"), ("1.33.4", "2026-03-02 08:13", "2026-03-02 08:21:02"),
-                       ("1.34.5", "2026-03-02 08:23", "2026-03-05")], os_type="Linux")  # fmt: skip
+    rows = beats(
+        "a",
+        [
+            ("1.32.6", "2026-03-02", "2026-03-02 08:11:24"),
+            ("1.33.4", "2026-03-02 08:13", "2026-03-02 08:21:02"),
+            ("1.34.5", "2026-03-02 08:23", "2026-03-05"),
+        ],
+        os_type="Linux",
+    )
     assert versions(write(tmp_path, Heartbeat=rows)) == [
-        ("1.32.6", "1.33.4", "upgrade"), ("1.33.4", "1.34.5", "upgrade"),
-    ]  # fmt: skip
+        ("1.32.6", "1.33.4", "upgrade"),
+        ("1.33.4", "1.34.5", "upgrade"),
+    ]
 
 
 def test_a_flapping_machine_shows_every_turn(tmp_path):
@@ -76,8 +106,15 @@ def test_a_flapping_machine_shows_every_turn(tmp_path):
 
 
 def test_versions_compare_by_number_and_spelling_makes_no_change(tmp_path):
-    rows = beats("a", [("1.9", "2026-03-02", "2026-03-03"), ("1.10.0", "2026-03-03 00:05", "2026-03-04"),
-                       ("1.10.0.0", "2026-03-04 00:05", "2026-03-05"), ("1.10-77", "2026-03-05", "2026-03-06")])  # fmt: skip
+    rows = beats(
+        "a",
+        [
+            ("1.9", "2026-03-02", "2026-03-03"),
+            ("1.10.0", "2026-03-03 00:05", "2026-03-04"),
+            ("1.10.0.0", "2026-03-04 00:05", "2026-03-05"),
+            ("1.10-77", "2026-03-05", "2026-03-06"),
+        ],
+    )
     assert versions(write(tmp_path, Heartbeat=rows)) == [("1.9", "1.10.0", "upgrade")]
     assert version_key("1.9") < version_key("1." + "9" * 5000) == version_key("1." + "8" * 6000)
     assert version_key("1.10") == version_key("1.10.0.0") == version_key("1.10-77") > version_key("1.9.99")
@@ -106,10 +143,17 @@ def test_two_agents_that_upgrade_together_are_one_change_of_the_machine(tmp_path
     two = beats(
         "a", [("1.37", "2026-03-02", "2026-03-03 00:01"), ("1.38", "2026-03-03 00:02", "2026-03-05")], source="t"
     )
-    assert changes(write(tmp_path, Heartbeat=pd.concat([one, two]))) == [(
-        "/subscriptions/0/resourcegroups/rg/vm/a", "a", "1.37", "1.38", "upgrade",
-        at("2026-03-03 00:00"), at("2026-03-03 00:01:47"),
-    )]  # fmt: skip
+    assert changes(write(tmp_path, Heartbeat=pd.concat([one, two]))) == [
+        (
+            "/subscriptions/0/resourcegroups/rg/vm/a",
+            "a",
+            "1.37",
+            "1.38",
+            "upgrade",
+            at("2026-03-03 00:00"),
+            at("2026-03-03 00:01:47"),
+        )
+    ]
 
 
 def test_two_agents_that_share_an_identity_are_told_apart_by_their_beats(tmp_path):
@@ -155,11 +199,13 @@ def test_a_change_across_the_start_belongs_to_the_window_of_its_first_new_beat(t
 
 
 def test_silence_and_absence_show_in_the_state(tmp_path):
-    rows = pd.concat([
-        beats("alive", [("1.37", "2026-03-02", "2026-03-04")]),
-        beats("stopped", [("1.37", "2026-03-02", "2026-03-03 12:00")], source="t"),
-        beats("before", [("1.36", "2026-03-02", "2026-03-02 01:00")], source="u"),
-    ])  # fmt: skip
+    rows = pd.concat(
+        [
+            beats("alive", [("1.37", "2026-03-02", "2026-03-04")]),
+            beats("stopped", [("1.37", "2026-03-02", "2026-03-03 12:00")], source="t"),
+            beats("before", [("1.36", "2026-03-02", "2026-03-02 01:00")], source="u"),
+        ]
+    )
     machines = found(write(tmp_path, Heartbeat=rows), "2026-03-03", "2026-03-04").machines.set_index("computer")
     assert dict(machines["state"]) == {"alive": "reporting", "stopped": "silent", "before": "silent"}
     assert machines.loc["before", "note"] == "no heartbeat in the window"
@@ -219,14 +265,26 @@ def test_moving_the_fleet_in_time_moves_its_changes(tmp_path, days):
 
 def test_only_the_version_that_an_upgrade_left_is_one_to_roll_back_to():
     """Down to 1.2, up to 1.4, down to 1.3: what was left by a downgrade is not what an upgrade had set out from."""
-    changes = pd.DataFrame({"resource_id": "", "computer": "a", "kind": ["downgrade", "upgrade", "downgrade", "downgrade"],
-        "from_version": ["1.3", "1.2", "1.4", "1.3"], "to_version": ["1.2", "1.4", "1.3", "1.2"]})  # fmt: skip
+    changes = pd.DataFrame(
+        {
+            "resource_id": "",
+            "computer": "a",
+            "kind": ["downgrade", "upgrade", "downgrade", "downgrade"],
+            "from_version": ["1.3", "1.2", "1.4", "1.3"],
+            "to_version": ["1.2", "1.4", "1.3", "1.2"],
+        }
+    )
     assert rolled_back(changes).tolist() == [False, False, False, True]
 
 
 def test_a_machine_that_reports_only_after_the_window_has_reported(tmp_path):
-    early, late = (beats(name, [("1.1", begin, end)]) for name, begin, end in
-                   [("early", "2026-03-02", "2026-03-03"), ("late", "2026-03-03 00:10", "2026-03-03 02:00")])  # fmt: skip
+    early, late = (
+        beats(name, [("1.1", begin, end)])
+        for name, begin, end in [
+            ("early", "2026-03-02", "2026-03-03"),
+            ("late", "2026-03-03 00:10", "2026-03-03 02:00"),
+        ]
+    )
     with amakit.connect(write(tmp_path / "logs", Heartbeat=pd.concat([early, late]))) as workspace:
         with pytest.raises(amakit.UsageError, match=r"no heartbeat .* in 2026-03-02T00:00:00Z to 2026-03-03T00:00:00Z"):
             amakit.analyze(workspace, "2026-03-02", "2026-03-03", ["late"])

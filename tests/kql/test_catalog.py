@@ -173,10 +173,15 @@ def test_none_as_a_string_is_empty_text_because_kql_has_no_null_string(kql_parse
 
 def test_numpy_and_pandas_scalars_are_written_like_their_python_twins():
     twins = [
-        (np.int64(-5), -5), (np.uint8(5), 5), (np.float64(0.1), 0.1), (np.True_, True), (np.str_("a"), "a"),
+        (np.int64(-5), -5),
+        (np.uint8(5), 5),
+        (np.float64(0.1), 0.1),
+        (np.True_, True),
+        (np.str_("a"), "a"),
         (pd.Timestamp("2026-03-01T09:00+09:00"), dt.datetime(2026, 3, 1, tzinfo=UTC)),
-        (pd.Timedelta(-1, "us"), dt.timedelta(microseconds=-1)), (pd.Timedelta(90, "D"), dt.timedelta(days=90)),
-    ]  # fmt: skip
+        (pd.Timedelta(-1, "us"), dt.timedelta(microseconds=-1)),
+        (pd.Timedelta(90, "D"), dt.timedelta(days=90)),
+    ]
     for value, twin in twins:
         assert literal(value) == literal(twin)
 
@@ -274,11 +279,14 @@ def test_a_frame_becomes_a_datatable_that_holds_the_same_cells(kql_parser, engin
 # -- packaged queries: their texts ---------------------------------------------------------------------------
 
 MACHINES = ["web-01", '/subscriptions/s/resourcegroups/g"//\\{start}\n/x', "😀"]
-WINDOWS = pd.DataFrame({
-    "ResourceId": ["", '/r"\\'], "Computer": ["a", "b{end}"],
-    "Start": pd.to_datetime(["2026-03-01T00:00:00Z", "2026-03-01T01:00:00.000001Z"], format="ISO8601"),
-    "End": pd.to_datetime(["2026-03-01T00:10:00Z", "2026-03-02T00:00:00Z"], format="ISO8601"),
-})  # fmt: skip
+WINDOWS = pd.DataFrame(
+    {
+        "ResourceId": ["", '/r"\\'],
+        "Computer": ["a", "b{end}"],
+        "Start": pd.to_datetime(["2026-03-01T00:00:00Z", "2026-03-01T01:00:00.000001Z"], format="ISO8601"),
+        "End": pd.to_datetime(["2026-03-01T00:10:00Z", "2026-03-02T00:00:00Z"], format="ISO8601"),
+    }
+)
 PLAUSIBLE = {
     "string": "web-01", "long": 5, "int": 5, "real": 1.5, "bool": True, "timespan": dt.timedelta(minutes=5),
     "dynamic": MACHINES, "datatable": WINDOWS, "table": None, "columns": ["Computer", "_ResourceId"],
@@ -304,9 +312,13 @@ def values_for(name):
 def datatable_for(meaning):
     """Make a frame with the columns that a datatable's meaning begins with, as 'Name:type, Name:type; …'."""
     samples = {
-        "string": ["", 'b"\\'], "datetime": list(WINDOWS["Start"]), "long": [1, 2], "real": [0.5, 1.5],
-        "bool": [True, False], "timespan": [pd.Timedelta(1, "s"), pd.Timedelta(-1, "us")],
-    }  # fmt: skip
+        "string": ["", 'b"\\'],
+        "datetime": list(WINDOWS["Start"]),
+        "long": [1, 2],
+        "real": [0.5, 1.5],
+        "bool": [True, False],
+        "timespan": [pd.Timedelta(1, "s"), pd.Timedelta(-1, "us")],
+    }
     pairs = re.findall(r"(\w+):(\w+)", meaning.partition(";")[0])
     return pd.DataFrame({column: samples[kind] for column, kind in pairs})
 
@@ -329,10 +341,11 @@ def test_a_rendered_query_has_no_place_left_to_fill(name):
     unfilled = re.compile(r"\{[a-z_]\w*\}")
     tame = {"string": "x", "dynamic": ["x"], "datatable": None, "columns": ["x"]}
     values = {
-        key: value if query(name).parameters[key][0] not in tame
+        key: value
+        if query(name).parameters[key][0] not in tame
         else tame[query(name).parameters[key][0]] or value.replace(r"[{}]", "", regex=True)
         for key, value in values_for(name).items()
-    }  # fmt: skip
+    }
     assert not unfilled.search(render(name, **values))
 
 
@@ -356,9 +369,9 @@ def test_a_packaged_query_reads_only_the_columns_that_its_head_lists(name, kql_p
 def test_a_packaged_query_reads_every_column_that_its_head_lists(name, kql_parser):
     for table, columns in query(name).reads.items():
         for column in columns:
-            kql_parser.know({
-                t: {c: tables()[t][c] for c in cs if (t, c) != (table, column)} for t, cs in query(name).reads.items()
-            })  # fmt: skip
+            kql_parser.know(
+                {t: {c: tables()[t][c] for c in cs if (t, c) != (table, column)} for t, cs in query(name).reads.items()}
+            )
             assert kql_parser.check(render(name, **values_for(name)))["diagnostics"], f"{name} does not need {column}"
 
 
@@ -469,18 +482,20 @@ def fleet(tmp_path_factory):
     # 0-19 are one scale set; 20/21 and so on up to 39 are twins by name; 40-49 have no resource id
     ids = [f"/subscriptions/s/resourcegroups/g/providers/vm/{'set' if n < 20 else f'm{n:03}'}" for n in machines]
     names = [f"host-{n // 2 * 2 if 20 <= n < 40 else n:03}" for n in machines]
-    rows = pd.DataFrame({
-        "TimeGenerated": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + micros,
-        "_TimeReceived": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + received,
-        "Category": plain([ours[0 if n % 7 else n % 4] for n in machines]),
-        "Computer": spelled(names),
-        "_ResourceId": spelled(ids),
-        "SourceComputerId": spelled([f"aaaa-{n:04}" for n in machines]),
-        "VMUUID": plain([f"BBBB-{n:04}" for n in machines]),
-        "OSType": plain(["Windows" if n % 3 else "Linux" for n in machines]),
-        "ComputerEnvironment": plain(["Azure" if n % 4 else "Non-Azure" for n in machines]),
-        "Version": np.array(VERSIONS, dtype=object)[version],
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "TimeGenerated": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + micros,
+            "_TimeReceived": START.tz_localize(None).to_datetime64().astype("datetime64[us]") + received,
+            "Category": plain([ours[0 if n % 7 else n % 4] for n in machines]),
+            "Computer": spelled(names),
+            "_ResourceId": spelled(ids),
+            "SourceComputerId": spelled([f"aaaa-{n:04}" for n in machines]),
+            "VMUUID": plain([f"BBBB-{n:04}" for n in machines]),
+            "OSType": plain(["Windows" if n % 3 else "Linux" for n in machines]),
+            "ComputerEnvironment": plain(["Azure" if n % 4 else "Non-Azure" for n in machines]),
+            "Version": np.array(VERSIONS, dtype=object)[version],
+        }
+    )
     rows.loc[is_direct, "Category"] = "Direct Agent"
     rows.loc[is_direct, "Version"] = "10.20.18067.0"
     rows.loc[(number >= 40) & (number < 45), "_ResourceId"] = None
@@ -506,14 +521,19 @@ def agent_beats(fleet):
     _, rows = fleet
     text = rows.drop(columns=["TimeGenerated", "_TimeReceived"]).fillna("").astype("str")
     ours = text["Category"].str.lower().isin(["", "azure monitor agent"])
-    return pd.DataFrame({
-        "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
-        "Received": pd.to_datetime(rows["_TimeReceived"], utc=True).dt.as_unit("us"),
-        "ResourceId": text["_ResourceId"].str.lower(),
-        "Computer": text["Computer"].str.lower(),
-        "Agent": text["SourceComputerId"].where(text["SourceComputerId"] != "", text["VMUUID"]).str.lower(),
-        "Vm": text["VMUUID"].str.lower(), "Version": text["Version"], "OSType": text["OSType"], "Environment": text["ComputerEnvironment"],
-    })[ours].reset_index(drop=True)  # fmt: skip
+    return pd.DataFrame(
+        {
+            "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
+            "Received": pd.to_datetime(rows["_TimeReceived"], utc=True).dt.as_unit("us"),
+            "ResourceId": text["_ResourceId"].str.lower(),
+            "Computer": text["Computer"].str.lower(),
+            "Agent": text["SourceComputerId"].where(text["SourceComputerId"] != "", text["VMUUID"]).str.lower(),
+            "Vm": text["VMUUID"].str.lower(),
+            "Version": text["Version"],
+            "OSType": text["OSType"],
+            "Environment": text["ComputerEnvironment"],
+        }
+    )[ours].reset_index(drop=True)
 
 
 def assert_same_rows(got, expected, near=()):
@@ -562,11 +582,16 @@ def days_of(beats):
     delay = (beats["Received"] - beats["TimeGenerated"]).dt.total_seconds()
     grouped = with_offset(beats, day).assign(Delay=delay).groupby(["ResourceId", "Computer", "Agent", "Version", day])
     days = grouped.agg(
-        Vm=("Vm", "max"), OSType=("OSType", "max"), Environment=("Environment", "max"),
-        FirstBeat=("TimeGenerated", "min"), LastBeat=("TimeGenerated", "max"), Beats=("TimeGenerated", "size"),
-        Offset=("Offset", "sum"), Delay=("Delay", "max"),
+        Vm=("Vm", "max"),
+        OSType=("OSType", "max"),
+        Environment=("Environment", "max"),
+        FirstBeat=("TimeGenerated", "min"),
+        LastBeat=("TimeGenerated", "max"),
+        Beats=("TimeGenerated", "size"),
+        Offset=("Offset", "sum"),
+        Delay=("Delay", "max"),
         Least=("Delay", "min"),
-    ).reset_index()  # fmt: skip
+    ).reset_index()
     return days.assign(Offset=days["Offset"] / 1e6)
 
 
@@ -593,11 +618,15 @@ def test_heartbeat_machines_equals_pandas(fleet, agent_beats):
         .sort_values("TimeGenerated")
         .groupby(["ResourceId", "Computer", "Agent"])
         .agg(
-            LastBeat=("TimeGenerated", "last"), Version=("Version", "last"), OSType=("OSType", "last"),
-            Environment=("Environment", "last"), FirstBeat=("TimeGenerated", "first"), Vm=("Vm", "max"),
+            LastBeat=("TimeGenerated", "last"),
+            Version=("Version", "last"),
+            OSType=("OSType", "last"),
+            Environment=("Environment", "last"),
+            FirstBeat=("TimeGenerated", "first"),
+            Vm=("Vm", "max"),
         )
         .reset_index()
-    )  # fmt: skip
+    )
     assert_same_rows(fleet[0].run(render("heartbeat_machines", start=FROM, end=TO)), expected)
 
 
@@ -610,14 +639,17 @@ def windows(agent_beats):
     # on a heartbeat's very instant: the start belongs to the window, the end does not
     on_beats = agent_beats.sample(120, random_state=8, ignore_index=True)
     starts = on_beats["TimeGenerated"]
-    made = pd.concat([
-        on_beats[["ResourceId", "Computer"]].assign(Start=starts, End=starts + pd.Timedelta("00:30:00")),
-        on_beats[["ResourceId", "Computer"]].assign(Start=starts - pd.Timedelta("00:20:00"), End=starts),
-        machines.assign(Start=FROM + pd.to_timedelta(rng.integers(0, 2 * 86_400, 120), unit="s")).assign(
-            End=lambda w: w["Start"] + pd.Timedelta("03:00:00")
-        ),
-        pd.DataFrame({"ResourceId": ["/nothing"], "Computer": ["nobody"], "Start": [FROM], "End": [TO]}),
-    ], ignore_index=True)  # fmt: skip
+    made = pd.concat(
+        [
+            on_beats[["ResourceId", "Computer"]].assign(Start=starts, End=starts + pd.Timedelta("00:30:00")),
+            on_beats[["ResourceId", "Computer"]].assign(Start=starts - pd.Timedelta("00:20:00"), End=starts),
+            machines.assign(Start=FROM + pd.to_timedelta(rng.integers(0, 2 * 86_400, 120), unit="s")).assign(
+                End=lambda w: w["Start"] + pd.Timedelta("03:00:00")
+            ),
+            pd.DataFrame({"ResourceId": ["/nothing"], "Computer": ["nobody"], "Start": [FROM], "End": [TO]}),
+        ],
+        ignore_index=True,
+    )
     return made.astype({"Start": "datetime64[us, UTC]", "End": "datetime64[us, UTC]"})
 
 
@@ -648,9 +680,10 @@ def test_heartbeat_hours_equals_pandas(fleet, agent_beats, windows):
         beats = in_windows(inside(agent_beats), asked)[[*agent, "TimeGenerated"]].drop_duplicates()
         hours, days = (
             beats.groupby([*agent, beats["TimeGenerated"].dt.floor(unit).rename("Hour")])["TimeGenerated"]
-            .agg(FirstBeat="min", LastBeat="max", Beats="size").reset_index()
+            .agg(FirstBeat="min", LastBeat="max", Beats="size")
+            .reset_index()
             for unit in ("h", "D")
-        )  # fmt: skip
+        )
         whole = days[
             days["Beats"] == 1 + ((days["LastBeat"] - days["FirstBeat"]).dt.total_seconds() / interval).round()
         ]
@@ -683,11 +716,14 @@ def test_heartbeat_others_equals_pandas(fleet, windows):
     engine, rows = fleet
     got = engine.run(render("heartbeat_others", start=FROM, end=TO, windows=windows))
     text = rows[["_ResourceId", "Computer", "Category"]].fillna("").astype("str")
-    beats = pd.DataFrame({
-        "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
-        "ResourceId": text["_ResourceId"].str.lower(), "Computer": text["Computer"].str.lower(),
-        "Category": text["Category"],
-    })  # fmt: skip
+    beats = pd.DataFrame(
+        {
+            "TimeGenerated": pd.to_datetime(rows["TimeGenerated"], utc=True).dt.as_unit("us"),
+            "ResourceId": text["_ResourceId"].str.lower(),
+            "Computer": text["Computer"].str.lower(),
+            "Category": text["Category"],
+        }
+    )
     beats = in_windows(inside(beats[~beats["Category"].str.lower().isin(["", "azure monitor agent"])]), windows)
     last = beats.groupby(["ResourceId", "Computer", "Category"], as_index=False)["TimeGenerated"].max()
     assert_same_rows(got, last.rename(columns={"TimeGenerated": "LastBeat"}))
@@ -733,10 +769,13 @@ def some_rows(seed, n, columns, every=1, duplicates=0.03):
     """N rows at random instants (whole multiples of `every` microseconds), some twice, in any order."""
     rng = np.random.default_rng(seed)
     micros = rng.integers(0, SPAN // every, n) * every
-    frame = pd.DataFrame({
-        "TimeGenerated": START.tz_localize(None).to_datetime64().astype("M8[us]") + micros,
-        **some_machines(rng, n), **columns(rng, n),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "TimeGenerated": START.tz_localize(None).to_datetime64().astype("M8[us]") + micros,
+            **some_machines(rng, n),
+            **columns(rng, n),
+        }
+    )
     again = rng.integers(0, n, int(n * duplicates))
     twins = frame.iloc[again].assign(Computer=frame["Computer"].iloc[again].str.upper())  # the same when in lower case
     frame = pd.concat([frame, frame.iloc[again], twins.iloc[::2]], ignore_index=True)
@@ -763,8 +802,9 @@ def perf_columns(rng, n):
 def insights_columns(rng, n):
     return {
         "Namespace": one_of(["LogicalDisk", "Network", "logicaldisk", None])(rng, n),
-        "Name": one_of(["FreeSpaceMB", "Status"])(rng, n), "Tags": one_of(TAGS)(rng, n),
-    }  # fmt: skip
+        "Name": one_of(["FreeSpaceMB", "Status"])(rng, n),
+        "Tags": one_of(TAGS)(rng, n),
+    }
 
 
 OPERATIONS = [
@@ -812,14 +852,25 @@ LONG = "The previous system shutdown at 8:21:01 was unexpected – ünï. "
 def event_columns(rng, n):
     numbers = [12, 13, 41, 109, 1074, 6005, 6006, 6008, 1, 7036, 410, 107, None]
     return {
-        "EventLog": one_of(["System", "SYSTEM", "system", "Application", "System2", None], [0.4, 0.2, 0.2, 0.1, 0.05, 0.05])(rng, n),
+        "EventLog": one_of(
+            ["System", "SYSTEM", "system", "Application", "System2", None], [0.4, 0.2, 0.2, 0.1, 0.05, 0.05]
+        )(rng, n),
         "EventID": pd.array(one_of(numbers)(rng, n), dtype="Int32"),
         "Source": one_of(SOURCES)(rng, n),
         # two texts that differ only after the 300th letter, one of 300 letters, one of 301
-        "RenderedDescription": one_of([
-            "short", "", None, LONG * 6 + "a", LONG * 6 + "b", (LONG * 5)[:300], (LONG * 5)[:300] + "!", "two\nlines",
-        ])(rng, n),
-    }  # fmt: skip
+        "RenderedDescription": one_of(
+            [
+                "short",
+                "",
+                None,
+                LONG * 6 + "a",
+                LONG * 6 + "b",
+                (LONG * 5)[:300],
+                (LONG * 5)[:300] + "!",
+                "two\nlines",
+            ]
+        )(rng, n),
+    }
 
 
 SYSLOG = [  # the process, its id, what it says
@@ -854,7 +905,7 @@ def operation_columns(rng, n):
         "OperationStatus": one_of(["Warning", "ERROR", "Failed", "Succeeded", "", None])(rng, n),
         "OperationKey": one_of(["Linux agent", "Data collection stopped", "Data collection resumed", None])(rng, n),
         "Detail": one_of(["short", LONG * 6 + "a", None])(rng, n),
-    }  # fmt: skip
+    }
 
 
 def without_computer(frame, rng):
@@ -880,7 +931,7 @@ def collected(tmp_path_factory):
         "Event": some_rows(27, 60_000, event_columns, tenth),
         "Syslog": some_rows(28, 60_000, syslog_columns, 1),
         "Operation": some_rows(29, 30_000, operation_columns, 1000),
-    }  # fmt: skip
+    }
     folder = tmp_path_factory.mktemp("collected")
     with duckdb.connect() as connection:
         for name, frame in tables_made.items():
@@ -942,17 +993,23 @@ def edges(frame):
 def windows_around(frame, start, end):
     """Windows that begin or end with a sample, some over each other, one that reaches over all, one of nobody."""
     first, last, middle = (frame.sample(60, random_state=seed, ignore_index=True) for seed in (1, 2, 3))
-    made = pd.concat([
-        first.assign(Start=first["TimeGenerated"], End=first["TimeGenerated"] + pd.Timedelta("02:00:00")),
-        last.assign(Start=last["TimeGenerated"] - pd.Timedelta("02:00:00"), End=last["TimeGenerated"]),
-        middle.assign(Start=middle["TimeGenerated"] - pd.Timedelta("03:00:00.000001")).assign(
-            End=lambda w: w["Start"] + pd.Timedelta("08:00:00")
-        ),
-        pd.concat([
-            frame[frame["TimeGenerated"].isin([start, end])], frame[frame["ResourceId"] == ""].head(1),
-        ]).assign(Start=start - pd.Timedelta("1D"), End=end + pd.Timedelta("1D")),
-        pd.DataFrame({"ResourceId": ["/nothing"], "Computer": ["nobody"], "Start": [start], "End": [end]}),
-    ], ignore_index=True)  # fmt: skip
+    made = pd.concat(
+        [
+            first.assign(Start=first["TimeGenerated"], End=first["TimeGenerated"] + pd.Timedelta("02:00:00")),
+            last.assign(Start=last["TimeGenerated"] - pd.Timedelta("02:00:00"), End=last["TimeGenerated"]),
+            middle.assign(Start=middle["TimeGenerated"] - pd.Timedelta("03:00:00.000001")).assign(
+                End=lambda w: w["Start"] + pd.Timedelta("08:00:00")
+            ),
+            pd.concat(
+                [
+                    frame[frame["TimeGenerated"].isin([start, end])],
+                    frame[frame["ResourceId"] == ""].head(1),
+                ]
+            ).assign(Start=start - pd.Timedelta("1D"), End=end + pd.Timedelta("1D")),
+            pd.DataFrame({"ResourceId": ["/nothing"], "Computer": ["nobody"], "Start": [start], "End": [end]}),
+        ],
+        ignore_index=True,
+    )
     return made[["ResourceId", "Computer", "Start", "End"]].astype(
         dict.fromkeys(["Start", "End"], "datetime64[us, UTC]")
     )
@@ -1006,8 +1063,13 @@ def test_perf_streams_equals_pandas(collected, samples):
 
 
 def test_perf_rows_equals_pandas(collected, samples):
-    streams = ["Processor \\ % Processor Time \\ _Total", "Memory \\ Available MBytes \\ ", " \\ uptime \\ ",
-               "LogicalDisk \\ % Free Space \\ C:\\mnt", "nothing"]  # fmt: skip
+    streams = [
+        "Processor \\ % Processor Time \\ _Total",
+        "Memory \\ Available MBytes \\ ",
+        " \\ uptime \\ ",
+        "LogicalDisk \\ % Free Space \\ C:\\mnt",
+        "nothing",
+    ]
     assert_instants(collected, samples, "perf_rows", "Perf", streams)
 
 
@@ -1029,8 +1091,13 @@ def test_insights_streams_equals_pandas(collected, samples):
 
 
 def test_insights_rows_equals_pandas(collected, samples):
-    streams = ["LogicalDisk \\ FreeSpaceMB \\ C:", "logicaldisk \\ Status \\ ", " \\ Status \\ /mnt/日本 x", "nothing",
-               "Network \\ Status \\ eth0"]  # fmt: skip
+    streams = [
+        "LogicalDisk \\ FreeSpaceMB \\ C:",
+        "logicaldisk \\ Status \\ ",
+        " \\ Status \\ /mnt/日本 x",
+        "nothing",
+        "Network \\ Status \\ eth0",
+    ]
     assert_instants(collected, samples, "insights_rows", "InsightsMetrics", streams)
 
 
@@ -1060,10 +1127,26 @@ def test_activity_equals_pandas(collected):
         Operation=frame["OperationNameValue"].where(frame["OperationNameValue"] != "", frame["OperationName"])
     )
     kinds = {
-        "deallocate", "poweroff", "power", "start", "restart", "redeploy", "reimage", "reimageall", "hibernate", "delete",
-        "performmaintenance", "maintenance", "installpatches", "patches", "applyupdates", "osrollingupgrade",
-        "rollingupgrades", "extensionrollingupgrade", "manualupgrade",
-    }  # fmt: skip
+        "deallocate",
+        "poweroff",
+        "power",
+        "start",
+        "restart",
+        "redeploy",
+        "reimage",
+        "reimageall",
+        "hibernate",
+        "delete",
+        "performmaintenance",
+        "maintenance",
+        "installpatches",
+        "patches",
+        "applyupdates",
+        "osrollingupgrade",
+        "rollingupgrades",
+        "extensionrollingupgrade",
+        "manualupgrade",
+    }
     machines = {"virtualmachines", "virtualmachinescalesets", "machines", "machine"}
     others = {"extensions", "extension", "upgradeextensions", "healthevent", "scaledown", "scalein"}
     wanted = [bool(w & others or (w & machines and w & kinds)) for w in map(words, frame["Operation"])]
@@ -1075,13 +1158,21 @@ def test_activity_equals_pandas(collected):
         for new, old in zip(frame["ActivityStatusValue"], frame["ActivityStatus"], strict=True)
     ]
     known = {'{"name":"x","appid":"5e5e-a"}': "5e5e-a", '{"appid" : "b"}': "b"}
-    expected = pd.DataFrame({
-        "TimeGenerated": frame["TimeGenerated"], "Operation": frame["Operation"].str.lower(),
-        "Status": pd.Series(status, index=frame.index, dtype="str"), "Target": frame["ResourceId"],
-        "Entity": frame["Entity"].str.lower(), "Caller": frame["Caller"],
-        "Application": pd.Series([known.get(claims, "") for claims in frame["Claims"]], index=frame.index, dtype="str"),
-        "CorrelationId": frame["CorrelationId"], "Properties": frame["Properties"],
-    })  # fmt: skip
+    expected = pd.DataFrame(
+        {
+            "TimeGenerated": frame["TimeGenerated"],
+            "Operation": frame["Operation"].str.lower(),
+            "Status": pd.Series(status, index=frame.index, dtype="str"),
+            "Target": frame["ResourceId"],
+            "Entity": frame["Entity"].str.lower(),
+            "Caller": frame["Caller"],
+            "Application": pd.Series(
+                [known.get(claims, "") for claims in frame["Claims"]], index=frame.index, dtype="str"
+            ),
+            "CorrelationId": frame["CorrelationId"],
+            "Properties": frame["Properties"],
+        }
+    )
     assert_same_rows(collected[0].run(render("activity", **span)), expected)
 
 
@@ -1090,10 +1181,15 @@ def test_agent_messages_equals_pandas(collected):
     told = frame[(frame["Computer"] != "") & frame["OperationStatus"].str.lower().isin(["warning", "error", "failed"])]
     span = edges(told)
     told = inside(told, **span)
-    expected = pd.DataFrame({
-        "TimeGenerated": told["TimeGenerated"], "Computer": told["Computer"], "Key": told["OperationKey"],
-        "Status": told["OperationStatus"].str.lower(), "Detail": told["Detail"].str.slice(0, 300),
-    })  # fmt: skip
+    expected = pd.DataFrame(
+        {
+            "TimeGenerated": told["TimeGenerated"],
+            "Computer": told["Computer"],
+            "Key": told["OperationKey"],
+            "Status": told["OperationStatus"].str.lower(),
+            "Detail": told["Detail"].str.slice(0, 300),
+        }
+    )
     assert_same_rows(collected[0].run(render("agent_messages", **span)), expected)
 
 

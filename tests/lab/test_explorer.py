@@ -235,8 +235,10 @@ def large(found):
     frames = {}
     for table in ("machines", "transitions", "outages", "gaps", "events", "sources", "runs", "samples"):
         frame = getattr(found, table)
-        parts = [frame.assign(computer=frame["computer"] + f"-{n:03}", resource_id=frame["resource_id"] + f"-{n:03}")
-                 for n in range(125)]  # fmt: skip
+        parts = [
+            frame.assign(computer=frame["computer"] + f"-{n:03}", resource_id=frame["resource_id"] + f"-{n:03}")
+            for n in range(125)
+        ]
         frames[table] = pd.concat(parts, ignore_index=True)
     return replace(found, **frames)
 
@@ -277,8 +279,12 @@ def test_a_filter_of_five_thousand_machines_takes_no_analysis_and_no_query(large
 def test_a_gap_under_one_version_is_not_drawn(found):
     stopped = found.outages.query("cause == 'machine_stopped' and from_version == to_version").iloc[0]
     bars = [t for t in charts.fleet(found).data if t.type == "bar"]
-    own = [(pd.Timestamp(base), pd.Timestamp(base) + pd.Timedelta(milliseconds=length))
-           for bar in bars for base, length, y in zip(bar.base, bar.x, bar.y, strict=True) if y == stopped["computer"]]  # fmt: skip
+    own = [
+        (pd.Timestamp(base), pd.Timestamp(base) + pd.Timedelta(milliseconds=length))
+        for bar in bars
+        for base, length, y in zip(bar.base, bar.x, bar.y, strict=True)
+        if y == stopped["computer"]
+    ]
     gone, back = (stopped[end].tz_localize(None) for end in ("start_latest", "end_earliest"))
     assert len(own) >= 2
     assert all(last <= gone + pd.Timedelta(seconds=1) or first >= back - pd.Timedelta(seconds=1) for first, last in own)

@@ -42,11 +42,20 @@ def lab(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={home / 'books'}", "--LabApp.extension_manager=readonly",
-        "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={home / 'books'}",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     with (home / "log").open("w") as log:
         server = subprocess.Popen(command, env=os.environ | places | {"PYTHONPATH": path}, stdout=log, stderr=log)
     try:
@@ -163,8 +172,10 @@ def test_a_widget_that_is_changed_redraws_the_charts(sheet):
     assert marks(sheet) == {"machine stopped": before["machine stopped"]}
     titled(sheet, "machine stopped")
     sheet.get_by_role("button", name="Clear").click()
-    sheet.wait_for_function("n => document.querySelector('.amakit-chart .js-plotly-plot').data.filter(t => t.type == 'scatter').length == n",
-                            arg=len(before))  # fmt: skip
+    sheet.wait_for_function(
+        "n => document.querySelector('.amakit-chart .js-plotly-plot').data.filter(t => t.type == 'scatter').length == n",
+        arg=len(before),
+    )
     assert marks(sheet) == before
     assert sheet.complaints == []
 
@@ -199,8 +210,11 @@ def test_after_a_restart_of_the_kernel_widgets_rest_until_the_notebook_runs_agai
     assert sheet.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     assert title(sheet, 1) == before
     menu(sheet, "Run", "Run All Cells")
-    sheet.wait_for_function("t => { const p = document.querySelectorAll('.amakit-chart .js-plotly-plot');"
-                            " return p.length == 2 && p[1].layout.title.text != t }", arg=before)  # fmt: skip
+    sheet.wait_for_function(
+        "t => { const p = document.querySelectorAll('.amakit-chart .js-plotly-plot');"
+        " return p.length == 2 && p[1].layout.title.text != t }",
+        arg=before,
+    )
     machines = marks(sheet)["upgrade"]
     click_mark(sheet, "upgrade", 0)
     titled(sheet, machines[0])

@@ -24,8 +24,9 @@ from amakit.lab.display import of_analysis
 from amakit.schemas import RESULTS, meanings
 from amakit.service import kusto
 
-SETTINGS = settings(max_examples=150, deadline=None,
-                    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
+SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 UTC = dt.UTC
 #: What a value could break out with, and what a cell may hold around it.
 HOSTILE = ['"', "'", "\\", '\\"', "\n", "\r\n", "//", "/*", ";", "|", ")", "{a}", "{{a}}", "}", "@", "h", "```", "~~~",
@@ -325,7 +326,8 @@ def test_over_a_real_connection(shell, kusto_server, tmp_path):
         )
         assert error.place == "   3 | where Computer == {who} tke 3\n" + " " * 31 + "^"
         assert run(shell, "%%kql\nHeartbeat | where Cmp == 1")[2].place == (
-            "   2 Heartbeat | where Cmp == 1\n                       ^")  # fmt: skip
+            "   2 Heartbeat | where Cmp == 1\n                       ^"
+        )
         assert run(shell, "%%kql\nHeartbea | take 1")[2].place == "   2 Heartbea | take 1\n     ^"
         shell.run_line_magic("kql", "-w demo")
 
@@ -447,9 +449,13 @@ def test_an_analysis_of_nothing_shows_itself(found):
     run = {"workspace": "logs", "synthetic": False, "unknown": [{}], "missing_tables": ["Perf"]}
     empty = replace(found, **{name: getattr(found, name).iloc[:0] for name in amakit.analysis.TABLES}, run=run)
     assert repr(empty).splitlines()[1:] == [
-        "no machine", "no change of version", "no outage", "no sample lost",
-        "unknown stretches, as not recorded or not answered: 1; see run", "tables that are not there: Perf",
-    ]  # fmt: skip
+        "no machine",
+        "no change of version",
+        "no outage",
+        "no sample lost",
+        "unknown stretches, as not recorded or not answered: 1; see run",
+        "tables that are not there: Perf",
+    ]
     assert "<table" not in empty._repr_html_()
 
 
@@ -466,8 +472,15 @@ def test_a_workspace_shows_tables_rows_and_times(logs):
     with amakit.connect(logs) as workspace:
         assert re.search(r"Heartbeat +34$", repr(workspace), re.MULTILINE)  # rows of text are not counted for this
         assert workspace.query("Heartbeat | count")["Count"][0] == 2
-        assert repr(workspace).splitlines()[-1].split() == ["Heartbeat", "34", "2", "2026-03-01", "00:00:00",
-                                                            "2026-03-01", "00:01:00"]  # fmt: skip
+        assert repr(workspace).splitlines()[-1].split() == [
+            "Heartbeat",
+            "34",
+            "2",
+            "2026-03-01",
+            "00:00:00",
+            "2026-03-01",
+            "00:01:00",
+        ]
         assert str(logs.parent) not in repr(workspace)
     assert "Heartbeat" in repr(workspace)  # closed
 

@@ -25,13 +25,26 @@ def test_every_statement_is_told_in_japanese_with_its_names_and_times():
 
 
 def test_who_asked_is_a_person_a_service_or_nobody_that_says_something():
-    pieces = [("10:00:01", "agent_write", WRITE, "failed", actor, text) for actor, text in (
-        ("ines@contoso.example", ""), (ARC_SERVICE, ""), ("0b1e2d3c-4a5f-4687-9a0b-c0de00000001", ""), ("x", "own name"))]  # fmt: skip
+    pieces = [
+        ("10:00:01", "agent_write", WRITE, "failed", actor, text)
+        for actor, text in (
+            ("ines@contoso.example", ""),
+            (ARC_SERVICE, ""),
+            ("0b1e2d3c-4a5f-4687-9a0b-c0de00000001", ""),
+            ("x", "own name"),
+        )
+    ]
     given = analysis([A], evidence=proof(A, *pieces))
     begin = f"activity log 2026-03-02 10:00:01: {WRITE} failed"
-    assert sorted(rendered(given.outages, given.evidence)[0]) == sorted([
-        f"{begin} by ines@contoso.example", f"{begin} automatic (Arc's own service)", begin, f"{begin} (own name)",
-        "1.36 reports again"])  # fmt: skip
+    assert sorted(rendered(given.outages, given.evidence)[0]) == sorted(
+        [
+            f"{begin} by ines@contoso.example",
+            f"{begin} automatic (Arc's own service)",
+            begin,
+            f"{begin} (own name)",
+            "1.36 reports again",
+        ]
+    )
 
 
 def test_text_from_outside_is_no_pattern_and_parts_nothing():
@@ -50,9 +63,11 @@ def test_times_are_in_the_zone_of_the_page_and_marks_are_instants():
 
 def test_what_follows_from_versions_and_ends():
     cases = {
-        "rollback_failed": "silent since, and nothing says that the machine was stopped then", "agent_removed": "silent since",
-        "unexplained": "silent since; nothing says why", "upgrade": "how the upgrade ended is not known yet",
-    }  # fmt: skip
+        "rollback_failed": "silent since, and nothing says that the machine was stopped then",
+        "agent_removed": "silent since",
+        "unexplained": "silent since; nothing says why",
+        "upgrade": "how the upgrade ended is not known yet",
+    }
     for cause, told in cases.items():
         given = analysis([outage("a", "10:00:00", "", cause)])
         assert rendered(given.outages, given.evidence) == [told.split("; ")]

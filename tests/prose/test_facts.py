@@ -19,10 +19,12 @@ def situation(given):
 def test_the_situation_parts_what_is_down_from_what_came_back():
     now = situation(mixed())
     assert [(one["machine"], one["group"], one["cause"], one["step"]) for one in now["down"]] == [
-        ("d", "rg", "rollback_failed", "support")]  # fmt: skip
+        ("d", "rg", "rollback_failed", "support")
+    ]
     assert now["down"][0]["lasted_s"] == 4 * 3600 + 10  # from 19:59:50 to the end of the day
     assert [(one["machine"], one["data_type"], one["streams"], one["lost"]) for one in now["partial"]] == [
-        ("b", "Perf", ["y"], 700)]  # fmt: skip
+        ("b", "Perf", ["y"], 700)
+    ]
     assert [(one["machine"], one["data_types"], one["expected"]) for one in now["doubtful"]] == [("b", ["Syslog"], 12)]
     recovered = now["recovered"]
     assert (recovered["upgrades"], recovered["rolled_back"], recovered["machines"]) == (2, 1, 2)
@@ -64,8 +66,14 @@ def test_a_dead_machine_stands_once_and_takes_no_part_in_what_came_back():
         gap(dead, "Heartbeat", "19:59:50", "", 240, ongoing=True),
         gap(back, "Heartbeat", "09:59:50", "10:02:10", 2),
     ]
-    now = situation(analysis([dead, back], gaps, events=[event(dead, "Event", "possible_loss", 0, 80.0)],
-                             activity=[act(dead, "19:59:00", 0)]))  # fmt: skip
+    now = situation(
+        analysis(
+            [dead, back],
+            gaps,
+            events=[event(dead, "Event", "possible_loss", 0, 80.0)],
+            activity=[act(dead, "19:59:00", 0)],
+        )
+    )
     assert now["recovered"]["heartbeats"] == 2
     assert (now["partial"], now["doubtful"]) == ([], [])
 
@@ -78,7 +86,9 @@ def test_what_is_said_of_events_is_contradicted_by_no_verdict(language, verdicts
     away = [outage(name, "10:00:00", "10:02:00") for name, _ in zip("abcd", verdicts, strict=False)]
     events = [event(one, "Syslog", verdict, 1, 9) for one, verdict in zip(away, verdicts, strict=True)]
     told = incident.incident(analysis(away, events=events), language)["verdict"]
-    few, came = {"en": ("too few to lose any", "were picked up afterwards"),
-                 "ja": ("行がもともとありません", "復帰後に収集されています")}[language]  # fmt: skip
+    few, came = {
+        "en": ("too few to lose any", "were picked up afterwards"),
+        "ja": ("行がもともとありません", "復帰後に収集されています"),
+    }[language]
     assert (few in told) == (set(verdicts) == {"none_expected"})
     assert (came in told) == ("recovered" in verdicts and set(verdicts) <= {"recovered", "none_expected"})

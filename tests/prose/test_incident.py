@@ -33,8 +33,10 @@ def test_the_verdict_counts_what_happened_to_how_many_how_long_and_what_it_cost(
     assert (told["upgrades"], told["rolled_back"], told["rollback_failed"]) == (2, 1, 1)
     assert (told["touched"], told["machines"], told["streams_away"]) == (3, 6, 1)
     assert (told["blind"]["median_s"], told["blind"]["low_s"], told["blind"]["high_s"]) == (120, 100, 140)
-    assert told["lost"] == {"Heartbeat": {"lost": 247, "lost_low": 247, "lost_high": 247},
-                            "Perf": {"lost": 24, "lost_low": 23, "lost_high": 25}}  # fmt: skip
+    assert told["lost"] == {
+        "Heartbeat": {"lost": 247, "lost_low": 247, "lost_high": 247},
+        "Perf": {"lost": 24, "lost_low": 23, "lost_high": 25},
+    }
     assert told["events"] == {"none_expected": 1, "possible_loss": 1, "recovered": 1, "undetermined": 1}
     assert told["others"] == {"machine_stopped": 1}
 
@@ -46,8 +48,10 @@ def test_attempts_that_failed_are_told_with_what_followed(found):
     )
     table = page(found).tables["attempts"]
     assert table.loc["b"].tolist() == [
-        "upgrade rolled back 2026-03-02 10:59:50 → upgrade 2026-03-02 11:59:50", "upgrade", "1 h 0 min",
-    ]  # fmt: skip
+        "upgrade rolled back 2026-03-02 10:59:50 → upgrade 2026-03-02 11:59:50",
+        "upgrade",
+        "1 h 0 min",
+    ]
     assert table.loc["d", "first to last"] == "–"
 
 
@@ -123,8 +127,21 @@ def test_a_machine_on_arc_and_one_on_linux_have_logs_of_their_own_to_attach():
 
 
 def test_limits_tell_of_unknown_time_missing_tables_and_what_cannot_be_decided(found):
-    holed = replace(found, run=found.run | {"missing_tables": ["Perf"], "unknown": [
-        {"start": "2026-03-02T05:00:00Z", "end": "2026-03-02T06:00:00Z", "table": "Heartbeat", "reason": "cut off"}]})  # fmt: skip
+    holed = replace(
+        found,
+        run=found.run
+        | {
+            "missing_tables": ["Perf"],
+            "unknown": [
+                {
+                    "start": "2026-03-02T05:00:00Z",
+                    "end": "2026-03-02T06:00:00Z",
+                    "table": "Heartbeat",
+                    "reason": "cut off",
+                }
+            ],
+        },
+    )
     kinds = [one["kind"] for one in gathered(holed).limits]
     assert kinds == ["brackets", "unknown", "tables", "hidden", "undetermined", "horizon", "lookback"]
     said = page(holed).plain("limits")
@@ -161,11 +178,12 @@ def test_facts_are_json_and_agree_with_the_tables(found):
     assert lost == found.gaps.loc[~away.astype("bool"), "lost"].sum()
     assert [len(one["activity"]) for one in told["outages"]] == [0, 1, 1, 1, 0]
     assert told["outages"][1]["evidence"] == [
-        "activity log 2026-03-02 10:59:30: extensions/write failed by admin@example.com", "1.36 reports again",
-    ]  # fmt: skip
+        "activity log 2026-03-02 10:59:30: extensions/write failed by admin@example.com",
+        "1.36 reports again",
+    ]
     assert told["verdict"]["silent"] == [
         {"machine": "d", "cause": "rollback_failed", "since": "2026-03-02T19:59:50Z"},
-    ]  # fmt: skip
+    ]
     assert document(found) == document(found)
 
 
@@ -175,8 +193,12 @@ def test_facts_of_the_demo_sum_up_to_its_tables():
     for cause, part in told["causes"].items():
         own = given.outages[given.outages["cause"] == cause]
         keys = set(own[["resource_id", "computer", "start_earliest"]].itertuples(index=False, name=None))
-        rows = given.gaps[[k in keys for k in given.gaps[["resource_id", "computer", "outage_start"]].itertuples(
-            index=False, name=None)]]  # fmt: skip
+        rows = given.gaps[
+            [
+                k in keys
+                for k in given.gaps[["resource_id", "computer", "outage_start"]].itertuples(index=False, name=None)
+            ]
+        ]
         back = rows[~rows["ongoing"].astype("bool") | own["ongoing"].any()]
         assert part["outages"] == len(own)
         for name, numbers in part["lost"].items():

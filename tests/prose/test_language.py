@@ -58,8 +58,10 @@ def test_both_languages_know_every_text_and_every_fact():
     for section, told in english.items():
         assert list(told) == list(japanese[section]), section
         for key, text in told.items():
-            fields = [{name for _, name, *_ in string.Formatter().parse(str(t)) if name and name.isidentifier()}
-                      for t in (text, japanese[section][key])]  # fmt: skip
+            fields = [
+                {name for _, name, *_ in string.Formatter().parse(str(t)) if name and name.isidentifier()}
+                for t in (text, japanese[section][key])
+            ]
             assert section == "counted" or fields[0] == fields[1], (section, key)
 
 

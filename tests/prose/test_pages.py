@@ -36,8 +36,11 @@ def shown_by(name):
 
 def told(page):
     """A page as Markdown, without charts and headings."""
-    parts = [f"<!-- {key} -->\n\n" + (Table(page.tables[key], page.words.language)._repr_mimebundle_()["text/markdown"]
-                                      if table else page[key]) for table, key in shown_by(page.name)]  # fmt: skip
+    parts = [
+        f"<!-- {key} -->\n\n"
+        + (Table(page.tables[key], page.words.language)._repr_mimebundle_()["text/markdown"] if table else page[key])
+        for table, key in shown_by(page.name)
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -99,8 +102,7 @@ def test_tables_have_headings_in_the_language_and_unique(case, language):
 
 
 def test_utc_stands_beside_another_zone_and_not_beside_itself():
-    assert list(pages(mixed())["incident"].tables["timeline"].columns)[:3] == [
-        "resource group", "began (UTC)", "back"]  # fmt: skip
+    assert list(pages(mixed())["incident"].tables["timeline"].columns)[:3] == ["resource group", "began (UTC)", "back"]
     table = pages(mixed(), "en", "Asia/Tokyo")["incident"].tables["timeline"]
     assert table.loc["a"].tolist()[1:4] == ["2026-03-02 19:00:20", "2026-03-02 10:00:20", "2026-03-02 19:04:40"]
 
@@ -113,10 +115,13 @@ HOSTILE = ["<script>alert(1)</script>", "a|b", "=cmd|' /C calc'!A0", "*x* [y](ht
 def test_whatever_machines_are_called_it_is_shown_as_text(name):
     bad = outage("a", "10:00:00", "", "rollback_failed", resource=RG + "a")
     bad = {**bad, "computer": name, "from_version": name}
-    given = analysis([bad], [gap(bad, name, "09:59:50", "", 240, ongoing=True, stream=name)],
-                     events=[event(bad, name, "possible_loss", 0, 9.0)],
-                     activity=[act(bad, "09:59:00", 0, operation=name, status=name, caller=name)],
-                     evidence=proof(bad, ("09:59:00", "agent_write", name, name, name, name)))  # fmt: skip
+    given = analysis(
+        [bad],
+        [gap(bad, name, "09:59:50", "", 240, ongoing=True, stream=name)],
+        events=[event(bad, name, "possible_loss", 0, 9.0)],
+        activity=[act(bad, "09:59:00", 0, operation=name, status=name, caller=name)],
+        evidence=proof(bad, ("09:59:00", "agent_write", name, name, name, name)),
+    )
     for language in ("en", "ja"):
         for page in pages(given, language, names=("transitions", "gaps", "incident")).values():
             for table, key in shown_by(page.name):
@@ -140,8 +145,10 @@ def test_a_section_in_plain_text_is_free_of_markup_and_of_escapes():
 def test_queries_are_shown_whole_folded_away_and_the_very_long_ones_cut():
     from dataclasses import replace
 
-    asked = [{"name": "a_b", "text": "T\n| where x == '```'", "rows": 1, "bytes": 8, "seconds": 0.1, "sha256": "00"},
-             {"name": "", "text": "x" * 30_000, "rows": 0, "bytes": 0, "seconds": 0.0, "sha256": "11"}]  # fmt: skip
+    asked = [
+        {"name": "a_b", "text": "T\n| where x == '```'", "rows": 1, "bytes": 8, "seconds": 0.1, "sha256": "00"},
+        {"name": "", "text": "x" * 30_000, "rows": 0, "bytes": 0, "seconds": 0.0, "sha256": "11"},
+    ]
     given = quiet()
     shown = markdown2html(queries(replace(given, run=given.run | {"queries": asked})))
     assert "<summary>1. a_b</summary>" in shown

@@ -50,9 +50,17 @@ def test_what_fits_is_all_there_and_nothing_is_said_to_be_left_out():
     assert "Left out" not in text
     lines = [line for line in text.splitlines() if line.startswith("- ")]
     leads = [re.match(r"- \*\*(.*?):?\*\*", line)[1] for line in lines]
-    assert leads == ["Still down", "Partly down", "In doubt", "Recovered", "Other reasons",
-                     "Collect logs and open a support request", "Check the data collection rule",
-                     "Compare with the source", "Widen the heartbeat alert"]  # fmt: skip
+    assert leads == [
+        "Still down",
+        "Partly down",
+        "In doubt",
+        "Recovered",
+        "Other reasons",
+        "Collect logs and open a support request",
+        "Check the data collection rule",
+        "Compare with the source",
+        "Widen the heartbeat alert",
+    ]
     assert all(line.rstrip().endswith(".") for line in lines)
 
 
@@ -81,10 +89,25 @@ def test_facts_hold_the_ticket_and_the_numbers_that_limits_may_be_set_to():
     assert told["ticket"] == made(mixed(), "ja")
     assert list(told["counts"]) == list(COUNTS)
     assert told["counts"] == {
-        "machines": 6, "silent": 1, "down": 1, "off": 0, "partial": 1, "stopped_sources": 0, "silences": 0,
-        "doubtful": 1, "upgrades": 2, "rolled_back": 1, "rollback_failed": 1, "lost_heartbeats": 7, "median_s": 120.0,
-        "longest_s": 240.0, "unexplained": 0, "undecided": 1, "unknown": 0, "missing_tables": 0,
-    }  # fmt: skip
+        "machines": 6,
+        "silent": 1,
+        "down": 1,
+        "off": 0,
+        "partial": 1,
+        "stopped_sources": 0,
+        "silences": 0,
+        "doubtful": 1,
+        "upgrades": 2,
+        "rolled_back": 1,
+        "rollback_failed": 1,
+        "lost_heartbeats": 7,
+        "median_s": 120.0,
+        "longest_s": 240.0,
+        "unexplained": 0,
+        "undecided": 1,
+        "unknown": 0,
+        "missing_tables": 0,
+    }
     assert json.loads(document(dead(2)))["counts"]["down"] == 2
     quiet = json.loads(document(analysis([], spare=["f"])))["counts"]
     assert {name for name, number in quiet.items() if number} == {"machines"}

@@ -63,7 +63,11 @@ def test_all_notebooks_are_about_one_window_and_the_index_leads_to_each(small, l
     request = Request("book1", logs, "2026-03-02", "2026-03-03")
     files = reports(request, tmp_path / "out", "notebook")
     assert [str(path.relative_to(tmp_path / "out")) for path in files] == [
-        "index.html", "index.json", "book1/book1.html", "book2/book2.html"]  # fmt: skip
+        "index.html",
+        "index.json",
+        "book1/book1.html",
+        "book2/book2.html",
+    ]
     told = json.loads((tmp_path / "out" / "index.json").read_text(encoding="utf-8"))
     assert (told["notebook"], told["each"]) == ("all", "notebook")
     assert [page["name"] for page in told["pages"]] == ["Question 1", "Question 2"]
@@ -82,8 +86,21 @@ def test_all_and_each_ask_for_different_things(logs, tmp_path):
 
 
 def test_a_limit_that_one_page_exceeds_is_status_3_and_everything_is_written(small, logs, tmp_path):
-    asked = ["report", str(small), str(logs), "--start", "2026-03-02", "--end", "2026-03-03", "--to", "ticket",
-             "--machine", "db<b>", "--out", str(tmp_path)]  # fmt: skip
+    asked = [
+        "report",
+        str(small),
+        str(logs),
+        "--start",
+        "2026-03-02",
+        "--end",
+        "2026-03-03",
+        "--to",
+        "ticket",
+        "--machine",
+        "db<b>",
+        "--out",
+        str(tmp_path),
+    ]
     over = CliRunner().invoke(main, [*asked, "--machine", "app", "--fail-on", "upgrades>1, machines>1"])
     assert over.exit_code == 3
     assert len(over.stdout.splitlines()) == 4  # the index in two forms, and both pages
@@ -113,8 +130,10 @@ def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, open
     assert told["schema"] == "amakit.index/1"
     assert [page["name"] for page in told["pages"]] == ["db<b>", "gone", "app"]
     assert [page["files"] for page in told["pages"]] == [
-        {"html": "db-b/small.html", "md": "db-b/small.md"}, {}, {"html": "app/small.html", "md": "app/small.md"},
-    ]  # fmt: skip
+        {"html": "db-b/small.html", "md": "db-b/small.md"},
+        {},
+        {"html": "app/small.html", "md": "app/small.md"},
+    ]
     assert "no machine 'gone' has reported to logs;" in told["pages"][1]["failed"]
     assert str(out.parent) not in (out / "index.json").read_text() + (out / "index.html").read_text()
     sheet = opened(out / "index.html")
@@ -138,8 +157,10 @@ def test_each_group_is_asked_for_with_all_of_its_machines(logs):
     app = "/subscriptions/0/resourcegroups/{}/vm/app"
     parts = batch._parts(Request(NAME, logs), "group", None)
     assert [(part.name, part.machines) for part in parts] == [
-        ("east", (app.format("east"),)), ("rg", ("db<b>",)), ("west", (app.format("west"),)),
-    ]  # fmt: skip
+        ("east", (app.format("east"),)),
+        ("rg", ("db<b>",)),
+        ("west", (app.format("west"),)),
+    ]
     hidden = batch._parts(Request(NAME, logs), "group", b"k" * 32)
     assert all(re.fullmatch("group-[0-9a-f]{12}", part.name) for part in hidden)
     assert [part.name for part in hidden] == sorted(part.name for part in hidden)
@@ -163,8 +184,11 @@ def test_days_and_weeks_begin_at_midnight_of_the_zone_and_cover_the_window():
     days = batch._parts(asked, "day", None)
     assert [part.name for part in days] == ["2026-03-06", "2026-03-07", "2026-03-08", "2026-03-09"]
     assert [part.start for part in days] == [
-        "2026-03-06T12:00:00Z", "2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z",
-    ]  # fmt: skip
+        "2026-03-06T12:00:00Z",
+        "2026-03-07T05:00:00Z",
+        "2026-03-08T05:00:00Z",
+        "2026-03-09T04:00:00Z",
+    ]
     assert [part.end for part in days] == [part.start for part in days[1:]] + ["2026-03-09T12:00:00Z"]
     weeks = batch._parts(asked, "week", None)
     assert [(part.name, part.machines) for part in weeks] == [("2026-W10", ("web-02",)), ("2026-W11", ("web-02",))]

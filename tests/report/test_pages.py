@@ -44,16 +44,25 @@ def fleet(folder, names):
         [beats(name, plan, resource=RG + str(n), source=str(n), os_type="Linux") for n, name in enumerate(names)]
     )
     count = len(names)
-    activity = pd.DataFrame({
-        "TimeGenerated": [at("2026-03-02 02:59")] * count, "ActivityStatusValue": ["Success"] * count,
-        "OperationNameValue": [f"microsoft.compute/virtualmachines/extensions/write {name}" for name in names],
-        "_ResourceId": [f"{RG}{n}/extensions/{name}" for n, name in enumerate(names)], "Caller": names,
-        "CorrelationId": names,
-    })  # fmt: skip
-    syslog = pd.DataFrame({
-        "TimeGenerated": [at("2026-03-02 03:01")] * count, "Computer": names, "ProcessName": ["systemd"] * count,
-        "SyslogMessage": [f"System is rebooting {name}" for name in names], "_ResourceId": [RG + str(n) for n in range(count)],
-    })  # fmt: skip
+    activity = pd.DataFrame(
+        {
+            "TimeGenerated": [at("2026-03-02 02:59")] * count,
+            "ActivityStatusValue": ["Success"] * count,
+            "OperationNameValue": [f"microsoft.compute/virtualmachines/extensions/write {name}" for name in names],
+            "_ResourceId": [f"{RG}{n}/extensions/{name}" for n, name in enumerate(names)],
+            "Caller": names,
+            "CorrelationId": names,
+        }
+    )
+    syslog = pd.DataFrame(
+        {
+            "TimeGenerated": [at("2026-03-02 03:01")] * count,
+            "Computer": names,
+            "ProcessName": ["systemd"] * count,
+            "SyslogMessage": [f"System is rebooting {name}" for name in names],
+            "_ResourceId": [RG + str(n) for n in range(count)],
+        }
+    )
     return write(folder, Heartbeat=rows, AzureActivity=activity, Syslog=syslog)
 
 
@@ -209,8 +218,16 @@ def test_with_pseudonyms_a_failed_notebook_keeps_what_failed_to_itself(tmp_path)
     nbformat.write(broken, tmp_path / "broken.ipynb")
     logs = fleet(tmp_path / "logs", ["quokka-02"])
     with pytest.raises(amakit.AmakitError, match="ValueError"):
-        report(tmp_path / "broken.ipynb", logs, "2026-03-02", "2026-03-03", ["quokka-02"], tmp_path / "out",
-               anonymise=True, key=tmp_path / "key")  # fmt: skip
+        report(
+            tmp_path / "broken.ipynb",
+            logs,
+            "2026-03-02",
+            "2026-03-03",
+            ["quokka-02"],
+            tmp_path / "out",
+            anonymise=True,
+            key=tmp_path / "key",
+        )
     (left,) = (tmp_path / "out").iterdir()
     assert left.name == "broken.failed.ipynb"
     assert "ValueError" in left.read_text()

@@ -75,10 +75,13 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(made, found):
     machines = found.transitions[["resource_id", "computer"]].drop_duplicates()
     assert f"{kinds['upgrade']} upgrades and {kinds['downgrade']} downgrades on {len(machines)} machines" in text
     assert text.count("<tr") == len(found.transitions) + 2 + len(
-        found.transitions.groupby(["resource_id", "computer"]).filter(lambda part: len(part) > 1).drop_duplicates(
-            ["resource_id", "computer"])) + sum(
+        found.transitions.groupby(["resource_id", "computer"])
+        .filter(lambda part: len(part) > 1)
+        .drop_duplicates(["resource_id", "computer"])
+    ) + sum(
         len(part) == 1 and amakit.find.versions.rolled_back(part).any()
-        for _, part in found.transitions.groupby(["resource_id", "computer"]))  # fmt: skip
+        for _, part in found.transitions.groupby(["resource_id", "computer"])
+    )
     assert "Synthetic data." in text
     saved = pd.read_csv(made / "transitions.csv")
     assert len(saved) == len(found.transitions)
@@ -111,9 +114,12 @@ def test_the_pdf_is_the_page_on_a4_with_pictures_and_whole_tables(made, found):
 
 def test_tables_facts_and_the_record_lie_beside_the_page(made):
     assert {p.name for p in made.iterdir()} == {
-        *(f"{name}.csv" for name in (*amakit.analysis.TABLES, "segments")), "run.json", "facts.json", f"{NAME}_files",
+        *(f"{name}.csv" for name in (*amakit.analysis.TABLES, "segments")),
+        "run.json",
+        "facts.json",
+        f"{NAME}_files",
         *(file_of(NAME, form) for form in FORMS),
-    }  # fmt: skip
+    }
     facts = (made / "facts.json").read_bytes()
     assert json.loads(facts)["schema"].startswith("amakit.facts/")
     assert facts.isascii()
@@ -123,8 +129,14 @@ def test_tables_facts_and_the_record_lie_beside_the_page(made):
 
 @pytest.mark.parametrize("asked", [{"to": ["ticket"]}, {"fail_on": "silent>0"}])
 def test_a_notebook_that_keeps_no_facts_can_be_no_ticket_and_exceed_no_limit(tmp_path, asked):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
-        "workspace = start = end = timezone = language = out_dir = ''\nmachines = []", metadata={"tags": ["parameters"]})])  # fmt: skip
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                "workspace = start = end = timezone = language = out_dir = ''\nmachines = []",
+                metadata={"tags": ["parameters"]},
+            )
+        ]
+    )
     nbformat.write(book, tmp_path / "own.ipynb")
     (tmp_path / "facts.json").write_text('{"ticket": "of another run", "counts": {"silent": 9}}')
     with pytest.raises(amakit.AmakitError, match="own keeps no facts, which a ticket and limits rest on; call"):
@@ -165,8 +177,15 @@ def test_the_same_inputs_give_the_same_bytes_in_every_form(tmp_path):
 
 def test_without_a_chromium_all_other_forms_are_written_and_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("AMAKIT_CHROMIUM", str(tmp_path / "nowhere"))
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Hello"), nbformat.v4.new_code_cell(
-        "workspace = start = end = timezone = language = out_dir = ''\nmachines = []", metadata={"tags": ["parameters"]})])  # fmt: skip
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# Hello"),
+            nbformat.v4.new_code_cell(
+                "workspace = start = end = timezone = language = out_dir = ''\nmachines = []",
+                metadata={"tags": ["parameters"]},
+            ),
+        ]
+    )
     nbformat.write(book, tmp_path / "small.ipynb")
     with pytest.raises(amakit.AmakitError, match=r"AMAKIT_CHROMIUM names '.*nowhere', which is no program; give"):
         report(tmp_path / "small.ipynb", "demo", out=tmp_path / "out", to=("html", "md", "pdf", "ipynb"))
@@ -179,8 +198,13 @@ def test_without_a_chromium_all_other_forms_are_written_and_a_sentence_says_what
 
 def test_a_long_table_is_cut_on_paper_and_says_so(tmp_path):
     frame = pd.DataFrame({"n": [f"row-{n}" for n in range(1_300)]}).rename_axis(columns="row")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
-        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())]
+            )
+        ]
+    )
     assert write(book, tmp_path, "long", ["html", "pdf"]) is None
     text = "\n".join(sheet.extract_text() for sheet in PdfReader(tmp_path / "long.pdf").pages)
     assert "row-199" in text
@@ -297,8 +321,14 @@ def test_tables_are_searched_and_sorted_by_keyboard(made, found, opened):
 def test_what_a_table_shows_can_be_copied_and_saved(tmp_path, opened):
     names = ["web-1", "db,2", '"x"', "=cmd()", "-12", "-x", "a\tb", "web-3", "web-10"]
     frame = pd.DataFrame({"n": range(9)}, index=names).rename_axis(columns="machine")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A/B: costs"), nbformat.v4.new_code_cell(
-        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# A/B: costs"),
+            nbformat.v4.new_code_cell(
+                outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())]
+            ),
+        ]
+    )
     (tmp_path / "copy.html").write_text(page(book), encoding="utf-8")
     sheet = opened(tmp_path / "copy.html", permissions=["clipboard-read", "clipboard-write"], accept_downloads=True)
     with sheet.expect_download() as saved:
@@ -320,8 +350,13 @@ def test_what_a_table_shows_can_be_copied_and_saved(tmp_path, opened):
 def test_sorting_knows_thousands_minutes_versions_and_what_is_missing(tmp_path, opened):
     cells = ["1,234", "99", "10:05", "9:59", "1.10.0", "1.9.0", "–", "", "12,000,000", "2026-03-02"]
     frame = pd.DataFrame({"n": cells}).rename_axis(columns="row")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(
-        outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())])])  # fmt: skip
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                outputs=[nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())]
+            )
+        ]
+    )
     (tmp_path / "sort.html").write_text(page(book), encoding="utf-8")
     sheet = opened(tmp_path / "sort.html")
     assert sheet.complaints == []
@@ -390,8 +425,19 @@ def papermill(*arguments):
 
 
 def test_plain_papermill_runs_the_notebook_and_keeps_the_tables(tmp_path):
-    done = papermill(notebooks()[NAME], tmp_path / "ran.ipynb", "-p", "start", "2026-03-02", "-p", "end", "2026-03-09",
-                     "-p", "out_dir", tmp_path / "tables")  # fmt: skip
+    done = papermill(
+        notebooks()[NAME],
+        tmp_path / "ran.ipynb",
+        "-p",
+        "start",
+        "2026-03-02",
+        "-p",
+        "end",
+        "2026-03-09",
+        "-p",
+        "out_dir",
+        tmp_path / "tables",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "tables" / "run.json").read_text())["end"] == "2026-03-09T00:00:00Z"
     cells = nbformat.read(tmp_path / "ran.ipynb", as_version=4).cells

@@ -74,11 +74,17 @@ def certificate(tmp_path_factory):
     hosts = x509.SubjectAlternativeName([x509.DNSName(h) for h in HOSTS])
     now = pd.Timestamp.now("UTC").to_pydatetime()
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - pd.Timedelta(days=1)).not_valid_after(now + pd.Timedelta(days=1))
-        .add_extension(hosts, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - pd.Timedelta(days=1))
+        .not_valid_after(now + pd.Timedelta(days=1))
+        .add_extension(hosts, False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     path = tmp_path_factory.mktemp("tls") / "test.pem"
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -75,8 +75,14 @@ def test_a_column_that_is_not_listed_is_no_empty_column(cloud, expected, command
 
 def test_a_column_that_is_not_there_is_read_as_empty(cloud):
     cloud.unlisted = {"_ResourceId"}
-    cloud.fault = lambda number, text: said(400, la_error("BadArgumentError", "Failed to resolve scalar expression named '_ResourceId'",
-                                            "SemanticError")) if "_ResourceId" in text.replace("_ResourceId =", "") and "extend _ResourceId" not in text else None  # fmt: skip
+    cloud.fault = lambda number, text: (
+        said(
+            400,
+            la_error("BadArgumentError", "Failed to resolve scalar expression named '_ResourceId'", "SemanticError"),
+        )
+        if "_ResourceId" in text.replace("_ResourceId =", "") and "extend _ResourceId" not in text
+        else None
+    )
     with amakit.connect(OPS) as workspace:
         assert "_ResourceId" not in workspace.columns("Heartbeat")
         found = workspace.ask(
@@ -156,8 +162,15 @@ def late(workspace):
     """All heartbeats of an hour: of one machine those that took longer than its clock says, of the other none do."""
     start, end = (pd.Timestamp(f"2026-03-02 {hour}:00", tz="UTC") for hour in (10, 11))
     ids = [f"/subscriptions/0/resourcegroups/rg/vm/{name}" for name in ("web-01", "web-02")]
-    windows = pd.DataFrame({"ResourceId": ids, "Computer": ["web-01", "web-02"], "Start": start, "End": end,
-                            "Usual": pd.to_timedelta([-60, 0], unit="s")})  # fmt: skip
+    windows = pd.DataFrame(
+        {
+            "ResourceId": ids,
+            "Computer": ["web-01", "web-02"],
+            "Start": start,
+            "End": end,
+            "Usual": pd.to_timedelta([-60, 0], unit="s"),
+        }
+    )
     rows = workspace.ask("heartbeat_late", start=start, end=end, windows=windows, delay=pd.Timedelta(seconds=2))
     return rows.sort_values(list(rows.columns), ignore_index=True)
 

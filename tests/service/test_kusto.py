@@ -274,13 +274,17 @@ def answers(workspace):
     keyed = around.rename(columns={"ResourceId": "Key"}).assign(Window=[4, 5, 8], Width=60.0, Few=0.0, Source="")
     events = {"table": "Event", "shared": []}
     asked = {
-        "heartbeat_machines": {}, "heartbeat_days": {"machines": []}, "heartbeat_hours": {"windows": around.assign(Interval=60.0)},
-        "heartbeat_rows": {"windows": around}, "perf_streams": {"machines": []}, "event_machines": events,
+        "heartbeat_machines": {},
+        "heartbeat_days": {"machines": []},
+        "heartbeat_hours": {"windows": around.assign(Interval=60.0)},
+        "heartbeat_rows": {"windows": around},
+        "perf_streams": {"machines": []},
+        "event_machines": events,
         "perf_rows": {"windows": around, "streams": ["Processor \\ % Processor Time \\ _Total"]},
         "event_hours": events | {"source": [], "machines": []},
-        "event_windows": events | {"source": [], "content": [], "windows": keyed[
-            ["Key", "Source", "Window", "Start", "End", "Width", "Few"]]},
-    }  # fmt: skip
+        "event_windows": events
+        | {"source": [], "content": [], "windows": keyed[["Key", "Source", "Window", "Start", "End", "Width", "Few"]]},
+    }
     for name, values in asked.items():
         frame = pd.concat(workspace.ask_all(name, [window | values]))
         if name in ("heartbeat_machines", "event_machines", "perf_streams"):  # as whoever asks for slices does
@@ -459,8 +463,10 @@ def test_a_service_that_hangs_is_left_behind(service, monkeypatch):
 def test_no_more_than_four_at_once(service):
     service.delay = 0.1
     day = pd.Timedelta(days=1)
-    calls = [{"start": pd.Timestamp(START, tz="UTC") + n * day / 4, "end": pd.Timestamp(START, tz="UTC") + (n + 1) * day / 4}
-             for n in range(12)]  # fmt: skip
+    calls = [
+        {"start": pd.Timestamp(START, tz="UTC") + n * day / 4, "end": pd.Timestamp(START, tz="UTC") + (n + 1) * day / 4}
+        for n in range(12)
+    ]
     with amakit.connect(service.address) as workspace:
         frames = workspace.ask_all("heartbeat_machines", calls)
         assert [len(frame) for frame in frames] == [4] * 12
@@ -532,8 +538,13 @@ def test_a_bar_moves_where_somebody_watches(service, capsys, monkeypatch):
 
 
 def command(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", "amakit", *map(str, arguments)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, encoding="utf-8", **options)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "amakit", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        **options,
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent Ctrl-C alone there")
@@ -570,8 +581,10 @@ def hits(text, table, start, end):
         or f"materialize({table}" in text
         or f"materialize(['{table}" in text
     )
-    return bool(reads) and any(pd.Timestamp(a) < pd.Timestamp(end, tz="UTC") and pd.Timestamp(b) > pd.Timestamp(start, tz="UTC")
-                               for a, b in spans)  # fmt: skip
+    return bool(reads) and any(
+        pd.Timestamp(a) < pd.Timestamp(end, tz="UTC") and pd.Timestamp(b) > pd.Timestamp(start, tz="UTC")
+        for a, b in spans
+    )
 
 
 def rows_of(frame):

@@ -98,8 +98,14 @@ def test_what_is_no_answer_is_asked_again(service, case):
 
 def test_an_answer_in_part_is_no_success(service):
     """The client calls it a partial success, and its rows look whole."""
-    body = {"tables": [{"name": "PrimaryResult", "columns": [{"name": "x", "type": "long"}], "rows": [[1]]}],
-            "error": {"code": "PartialError", "message": "some errors", "details": [{"code": "EngineError", "message": "0x80DA0003 cut"}]}}  # fmt: skip
+    body = {
+        "tables": [{"name": "PrimaryResult", "columns": [{"name": "x", "type": "long"}], "rows": [[1]]}],
+        "error": {
+            "code": "PartialError",
+            "message": "some errors",
+            "details": [{"code": "EngineError", "message": "0x80DA0003 cut"}],
+        },
+    }
     service.fault = lambda number, text: said(200, json.dumps(body))
     with opened(service) as workspace, pytest.raises(AmakitError, match="a part of its answer and said so"):
         workspace.query("print x = 1")
@@ -194,9 +200,12 @@ def test_a_machine_a_group_or_a_subscription_is_asked_like_a_workspace(service, 
 
 def test_what_is_hidden_of_resources_is_said(service, tmp_path):
     service.permissions = {
-        "resources": [{"resourceId": VM, "dataSources": [OPS, OPS + "2"]}, {"resourceId": VM + "2", "denyTables": ["SecurityEvent"]}],
+        "resources": [
+            {"resourceId": VM, "dataSources": [OPS, OPS + "2"]},
+            {"resourceId": VM + "2", "denyTables": ["SecurityEvent"]},
+        ],
         "dataSources": [{"resourceId": OPS.lower()}],
-    }  # fmt: skip
+    }
     done = run(
         "analyze", GROUP, "--endpoint", base(service), "--start", START, "--end", "2026-03-04", "--out", tmp_path
     )

@@ -23,12 +23,32 @@ def refusal(kind, table):
     """Give what the service says of one table, nested as it nests it."""
     unresolved = f"'where' operator: Failed to resolve table or column expression named '{table}'"
     status, body = {
-        "no right": (403, la_error("InsufficientAccessError", f"The provided credentials have insufficient access to table {table}")),
+        "no right": (
+            403,
+            la_error("InsufficientAccessError", f"The provided credentials have insufficient access to table {table}"),
+        ),
         "plan": (400, la_error("BadArgumentError", f"Table {table} is on the Basic plan and cannot be queried here")),
-        "no table": (400, json.dumps({"error": {"message": "The request had some invalid properties", "code": "BadArgumentError",
-                     "innererror": {"code": "SemanticError", "message": "A semantic error occurred.", "information": {
-                         "details": json.dumps({"error": {"innererror": {"code": "SEM0100", "message": unresolved}}})}}}})),
-    }[kind]  # fmt: skip
+        "no table": (
+            400,
+            json.dumps(
+                {
+                    "error": {
+                        "message": "The request had some invalid properties",
+                        "code": "BadArgumentError",
+                        "innererror": {
+                            "code": "SemanticError",
+                            "message": "A semantic error occurred.",
+                            "information": {
+                                "details": json.dumps(
+                                    {"error": {"innererror": {"code": "SEM0100", "message": unresolved}}}
+                                )
+                            },
+                        },
+                    }
+                }
+            ),
+        ),
+    }[kind]
     return said(status, body)
 
 

@@ -90,8 +90,12 @@ def test_the_cli_of_the_chain_heeds_the_tenant_and_has_time(monkeypatch):
 
 
 def test_a_pipeline_of_azure_devops_signs_in_by_its_service_connection():
-    told = {"AZURESUBSCRIPTION_TENANT_ID": "t", "AZURESUBSCRIPTION_CLIENT_ID": "c",
-            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "s", "SYSTEM_ACCESSTOKEN": TOKEN}  # fmt: skip
+    told = {
+        "AZURESUBSCRIPTION_TENANT_ID": "t",
+        "AZURESUBSCRIPTION_CLIENT_ID": "c",
+        "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "s",
+        "SYSTEM_ACCESSTOKEN": TOKEN,
+    }
     with pytest.raises(UsageError, match="AZURESUBSCRIPTION_TENANT_ID"):
         credential("pipelines", "public", {})
     made = credential("pipelines", "usgov", told)
@@ -126,8 +130,15 @@ def test_other_names_of_the_login_hosts_are_known(host, cloud):
     "login", ["https://login.windows.net/", "https://login.microsoftonline.com/", "https://LOGIN.windows.net"]
 )
 def test_an_endpoint_may_name_its_login_host_by_an_alias(cloud, login):
-    cloud.metadata = {"AzureAD": {"LoginEndpoint": login, "LoginMfaRequired": False, "KustoClientAppId": "x",
-                                  "KustoClientRedirectUri": "x", "FirstPartyAuthorityUrl": "x",
-                                  "KustoServiceResourceId": "https://kusto.kusto.windows.net"}}  # fmt: skip
+    cloud.metadata = {
+        "AzureAD": {
+            "LoginEndpoint": login,
+            "LoginMfaRequired": False,
+            "KustoClientAppId": "x",
+            "KustoClientRedirectUri": "x",
+            "FirstPartyAuthorityUrl": "x",
+            "KustoServiceResourceId": "https://kusto.kusto.windows.net",
+        }
+    }
     done = run("query", OPS, "Heartbeat | count")
     assert done.exit_code == 0, done.output

@@ -192,10 +192,17 @@ NAMES = st.text(LETTERS, min_size=3, max_size=20).filter(
 def test_no_name_remains_and_what_was_equal_stays_equal(machines, asked):
     ids = [vm(name, group) if group else "" for name, group in machines]
     names = [name for name, _ in machines]
-    frame = pd.DataFrame({
-        "resource_id": ids, "computer": names, "row": range(len(ids)),
-        "note": [f"Syslog: {name.upper()} started ({name}); by o'neil@corp.example at 2026-03-02 10:00:00" for name in names],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "resource_id": ids,
+            "computer": names,
+            "row": range(len(ids)),
+            "note": [
+                f"Syslog: {name.upper()} started ({name}); by o'neil@corp.example at 2026-03-02 10:00:00"
+                for name in names
+            ],
+        }
+    )
     table = pd.DataFrame({"ResourceId": ids, "Computer": names, "Start": [TIME] * len(ids)})
     run = {
         "machines": asked,
@@ -275,7 +282,7 @@ def test_what_looks_like_an_identifier_is_replaced_without_being_known():
         ("from fe80::1ff:fe23:4567:890a.", "address", "fe80::1ff:fe23:4567:890a"),
         ("adapter 00:0d:3a:aa:bb:cc", "address", "00:0d:3a:aa:bb:cc"),
         ("id 4cc82620-1C66-43f0-abd6-220ec5a35d52", "id", "4cc82620-1c66-43f0-abd6-220ec5a35d52"),
-    ):  # fmt: skip
+    ):
         assert known.text(text) == re.sub(re.escape(name), digest(kind, name), text, flags=re.IGNORECASE)
     assert known.text(f"see {vm('x.y', 'Other')}.") == f"see {pseudonym(KEY, 'resource', vm('x.y', 'other'))}."
     for text in (
@@ -386,8 +393,10 @@ def test_charts_and_sentences_can_be_made_and_name_nobody(real, shown):
     ]
     for page in (transitions(shown), gaps(shown), incident(shown)):
         told += [table.to_csv() for table in page.tables.values()]
-        sections = re.findall(r"macro (\w+)\(\)", resources.files("amakit").joinpath(
-            f"prose/templates/en/{page.name}.md.j2").read_text(encoding="utf-8"))  # fmt: skip
+        sections = re.findall(
+            r"macro (\w+)\(\)",
+            resources.files("amakit").joinpath(f"prose/templates/en/{page.name}.md.j2").read_text(encoding="utf-8"),
+        )
         told += [page[section] for section in sections]
     text = "\n".join(told).lower()
     assert len(told) > 20

@@ -83,32 +83,52 @@ def small(tmp_path_factory):
     """Give a source of Heartbeat alone, with names that could break a query, and its snapshot."""
     names = ["web-01", 'a"b', "{start}", "x'); DROP", "tab\there", "日本-ü", "back\\slash"]
     rows = [
-        beats(name, [("1.37.0.0", "2026-03-01", "2026-03-02 10:00"), ("1.38.1.0", f"2026-03-02 10:0{n}", "2026-03-03 00:30")],
-              source=f"guid-{n}") for n, name in enumerate(names, start=3)
-    ]  # fmt: skip
+        beats(
+            name,
+            [("1.37.0.0", "2026-03-01", "2026-03-02 10:00"), ("1.38.1.0", f"2026-03-02 10:0{n}", "2026-03-03 00:30")],
+            source=f"guid-{n}",
+        )
+        for n, name in enumerate(names, start=3)
+    ]
     return write(tmp_path_factory.mktemp("small") / "logs", Heartbeat=pd.concat(rows, ignore_index=True)), names
 
 
 @pytest.fixture(scope="module")
 def torn(tmp_path_factory):
     """Give a source in which machines fell silent long before the window, or at one of its ends."""
-    heartbeats = pd.concat([
-        beats("gone", [("1.37.0.0", "2026-02-18", "2026-02-22 03:04")]),
-        beats("torn", [("1.37.0.0", "2026-02-20", "2026-03-01 20:00"), ("1.38.1.0", "2026-03-02 04:00", "2026-03-02 23:50")]),
-        beats("torn", [("1.38.1.0", "2026-02-20 00:00:20", "2026-02-25")], source="another agent"),
-        beats("back", [("1.37.0.0", "2026-02-28", "2026-03-02 23:10"), ("1.38.1.0", "2026-03-03 00:20", "2026-03-04")]),
-    ], ignore_index=True)  # fmt: skip
+    heartbeats = pd.concat(
+        [
+            beats("gone", [("1.37.0.0", "2026-02-18", "2026-02-22 03:04")]),
+            beats(
+                "torn",
+                [("1.37.0.0", "2026-02-20", "2026-03-01 20:00"), ("1.38.1.0", "2026-03-02 04:00", "2026-03-02 23:50")],
+            ),
+            beats("torn", [("1.38.1.0", "2026-02-20 00:00:20", "2026-02-25")], source="another agent"),
+            beats(
+                "back", [("1.37.0.0", "2026-02-28", "2026-03-02 23:10"), ("1.38.1.0", "2026-03-03 00:20", "2026-03-04")]
+            ),
+        ],
+        ignore_index=True,
+    )
     parts = [  # a counter each minute, one each hour, and the clock of the system
-        beats(name, [("", "2026-02-10", until), ("", "2026-03-01 22:00" if name == "torn" else "2026-03-03", "2026-03-08")], seconds)
+        beats(
+            name,
+            [("", "2026-02-10", until), ("", "2026-03-01 22:00" if name == "torn" else "2026-03-03", "2026-03-08")],
+            seconds,
+        )
         .drop(columns=["Version", "OSType", "Category", "SourceComputerId", "ComputerEnvironment"])
         .assign(ObjectName="System", CounterName=counter, InstanceName="", CounterValue=1.0)
         for name, until in (("gone", "2026-02-22 03:04"), ("torn", "2026-03-01 21:00"))
         for seconds, counter in ((300, "Threads"), (3600, "Processes"), (600, "System Up Time"))
-    ]  # fmt: skip
+    ]
     syslog = beats("torn", [("", "2026-03-01 12:00", "2026-03-03")], 97.0)[["TimeGenerated", "Computer", "_ResourceId"]]
     said = syslog.assign(ProcessName="kernel", SyslogMessage="Linux version 6")[::200]
-    return write(tmp_path_factory.mktemp("torn") / "logs", Heartbeat=heartbeats, Perf=pd.concat(parts), Syslog=pd.concat([
-        syslog.assign(ProcessName="cron", SyslogMessage="job"), said])).resolve()  # fmt: skip
+    return write(
+        tmp_path_factory.mktemp("torn") / "logs",
+        Heartbeat=heartbeats,
+        Perf=pd.concat(parts),
+        Syslog=pd.concat([syslog.assign(ProcessName="cron", SyslogMessage="job"), said]),
+    ).resolve()
 
 
 def test_the_whole_fleet_gives_the_same_tables(real, taken):
@@ -156,8 +176,17 @@ def test_the_manifest_says_what_was_copied(source, taken):
         assert all(len(ws.query(entry["query"])) == entry["rows"] for entry in inside[:4])
     columns = duckdb.sql(f"DESCRIBE FROM '{folder}/Heartbeat/20260303T000000Z.parquet'").fetchall()
     assert {name for name, *_ in columns} == {
-        "TimeGenerated", "Category", "Computer", "_ResourceId", "SourceComputerId", "VMUUID", "_TimeReceived", "OSType",
-        "ComputerEnvironment", "Version"}  # fmt: skip
+        "TimeGenerated",
+        "Category",
+        "Computer",
+        "_ResourceId",
+        "SourceComputerId",
+        "VMUUID",
+        "_TimeReceived",
+        "OSType",
+        "ComputerEnvironment",
+        "Version",
+    }
 
 
 @pytest.mark.parametrize("machines", [None, ["torn"]])
@@ -286,8 +315,10 @@ def test_check_tells_each_file_that_is_not_as_taken_and_the_same_command_mends_i
     done = run("check", tmp_path / "s")
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
-        "Event.csv is additional", f"Heartbeat/{first.name} is changed", f"Heartbeat/{second.name} is missing"
-    ]  # fmt: skip
+        "Event.csv is additional",
+        f"Heartbeat/{first.name} is changed",
+        f"Heartbeat/{second.name} is missing",
+    ]
     assert done.stderr.count("\n") == 1
     with pytest.raises(
         AmakitError, match=r"is not as the snapshot was taken: Event\.csv is missing, changed or additional"

@@ -277,9 +277,17 @@ def test_days_of_a_workspace_are_kept_once_they_are_closed(days, live, told):
 def test_with_pseudonyms_no_name_is_left_behind(tmp_path, home, monkeypatch):
     monkeypatch.setenv("AMAKIT_KEY_FILE", str(tmp_path / "key"))
     given = amakit.parameters(
-        {"workspace": str(logs(tmp_path / "logs")), "start": START, "end": END, "machines": "", "timezone": "UTC",
-         "language": "en", "out_dir": "", "anonymise": True}
-    )  # fmt: skip
+        {
+            "workspace": str(logs(tmp_path / "logs")),
+            "start": START,
+            "end": END,
+            "machines": "",
+            "timezone": "UTC",
+            "language": "en",
+            "out_dir": "",
+            "anonymise": True,
+        }
+    )
     with amakit.connect(given.workspace) as ws:
         given.analyze(ws)
     assert not home.exists()

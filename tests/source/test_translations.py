@@ -168,8 +168,10 @@ def test_a_comparison_gives_a_column_nothing():
 
 def test_a_column_of_text_called_like_a_time_of_a_window_does_no_harm(tmp_path):
     beats = heartbeats("a", every(60, "2026-03-02", "2026-03-03", [("2026-03-02 10:00", "2026-03-02 10:05")]))
-    plain, odd = (amakit.connect(write(tmp_path / name, Heartbeat=beats.assign(**more)))
-                  for name, more in (("plain", {}), ("odd", {"Start": "x", "End": "y", "Window": "z"})))  # fmt: skip
+    plain, odd = (
+        amakit.connect(write(tmp_path / name, Heartbeat=beats.assign(**more)))
+        for name, more in (("plain", {}), ("odd", {"Start": "x", "End": "y", "Window": "z"}))
+    )
     one, other = (amakit.analyze(workspace).outages for workspace in (plain, odd))
     assert len(one) == 1
     pd.testing.assert_frame_equal(one, other)
@@ -178,7 +180,13 @@ def test_a_column_of_text_called_like_a_time_of_a_window_does_no_harm(tmp_path):
 def test_a_value_that_is_refused_leaves_nothing_behind_for_the_next_query():
     with amakit.connect("demo") as workspace:
         with pytest.raises(amakit.UsageError, match="no time zone"):
-            workspace.ask("heartbeat_rows", start="2026-03-09", end="2026-03-10", windows=pd.DataFrame(
-                {"ResourceId": "", "Computer": "a", "Start": pd.to_datetime(["2026-03-09"]), "End": pd.NaT}))  # fmt: skip
+            workspace.ask(
+                "heartbeat_rows",
+                start="2026-03-09",
+                end="2026-03-10",
+                windows=pd.DataFrame(
+                    {"ResourceId": "", "Computer": "a", "Start": pd.to_datetime(["2026-03-09"]), "End": pd.NaT}
+                ),
+            )
         span = {name: pd.Timestamp(day, tz="UTC") for name, day in (("start", "2026-03-09"), ("end", "2026-03-10"))}
         assert len(workspace.ask("heartbeat_machines", **span)) == 41  # 40 machines, one with two agents

@@ -39,22 +39,30 @@ def beat(number):
     """Make one heartbeat; among forty all the hard cases come up."""
     machine = number % 4
     sent = FIRST + dt.timedelta(seconds=60 * (number // 4), microseconds=machine * 250_000 + number)
-    return dict(zip(KINDS, [
-        sent,
-        [sent + dt.timedelta(microseconds=1_500_000), None, sent + dt.timedelta(minutes=5, microseconds=1)][number % 3],
-        [AMA, AMA, "azure monitor agent", None][machine] if number % 10 != 9 else "Direct Agent",
-        ["web-01", "WEB-02", "db-01", "db-01"][machine],
-        ["/subscriptions/S/vm/web-01", "/Subscriptions/s/vm/WEB-02", "/subscriptions/s/a/db-01", None][machine],
-        ["id-1", "ID-2", "id-3", None][machine],
-        ["Windows", "Linux", "Linux", None][machine],
-        "Azure" if machine else "Non-Azure",
-        "1.10.0" if number >= 20 else "1.9.0",
-        [["10.0.0.4"], ["10.0.0.5", "fe80::1"], {"v": [1, 2.5, None, True, "é\"\n"]}, None][machine],
-        [True, False, None, True][machine],
-        [35.5, -0.1, None, 1e-7][machine],
-        HARD[number % len(HARD)],
-        f"note {number}" if number % 3 else None,
-    ], strict=True))  # fmt: skip
+    return dict(
+        zip(
+            KINDS,
+            [
+                sent,
+                [sent + dt.timedelta(microseconds=1_500_000), None, sent + dt.timedelta(minutes=5, microseconds=1)][
+                    number % 3
+                ],
+                [AMA, AMA, "azure monitor agent", None][machine] if number % 10 != 9 else "Direct Agent",
+                ["web-01", "WEB-02", "db-01", "db-01"][machine],
+                ["/subscriptions/S/vm/web-01", "/Subscriptions/s/vm/WEB-02", "/subscriptions/s/a/db-01", None][machine],
+                ["id-1", "ID-2", "id-3", None][machine],
+                ["Windows", "Linux", "Linux", None][machine],
+                "Azure" if machine else "Non-Azure",
+                "1.10.0" if number >= 20 else "1.9.0",
+                [["10.0.0.4"], ["10.0.0.5", "fe80::1"], {"v": [1, 2.5, None, True, 'é"\n']}, None][machine],
+                [True, False, None, True][machine],
+                [35.5, -0.1, None, 1e-7][machine],
+                HARD[number % len(HARD)],
+                f"note {number}" if number % 3 else None,
+            ],
+            strict=True,
+        )
+    )
 
 
 BEATS = [beat(number) for number in range(40)]
@@ -271,10 +279,14 @@ QUERIES = [
 def ask_all(workspace):
     """Ask every packaged query on heartbeats."""
     start, end = dt.datetime(2026, 3, 1, tzinfo=UTC), dt.datetime(2026, 3, 3, tzinfo=UTC)
-    windows = pd.DataFrame({
-        "ResourceId": ["/subscriptions/s/vm/web-01", "", "/nowhere"], "Computer": ["web-01", "db-01", "x"],
-        "Start": pd.to_datetime([FIRST, FIRST, FIRST]), "End": pd.to_datetime([FIRST + dt.timedelta(minutes=8)] * 3),
-    }).assign(Interval=60.0, Usual=pd.Timedelta(0))  # fmt: skip
+    windows = pd.DataFrame(
+        {
+            "ResourceId": ["/subscriptions/s/vm/web-01", "", "/nowhere"],
+            "Computer": ["web-01", "db-01", "x"],
+            "Start": pd.to_datetime([FIRST, FIRST, FIRST]),
+            "End": pd.to_datetime([FIRST + dt.timedelta(minutes=8)] * 3),
+        }
+    ).assign(Interval=60.0, Usual=pd.Timedelta(0))
     values = {"start": start, "end": end, "windows": windows, "machines": [], "delay": pd.Timedelta(minutes=2)}
     for name, query in packaged().items():
         if name.startswith("heartbeat_"):
@@ -421,13 +433,29 @@ def test_an_unknown_table_keeps_the_types_that_its_parquet_has(tmp_path):
     with connect(tmp_path) as workspace:
         frame = workspace.query("MyApp_CL | project-away _TimeReceived")
     assert frame.iloc[0].tolist() == [
-        pd.Timestamp("2026-03-01T00:00:00.000001Z"), 5, 6, 1.5, True, pd.Timedelta("90s"), [1, 2], {"a": 1}, "x",
+        pd.Timestamp("2026-03-01T00:00:00.000001Z"),
+        5,
+        6,
+        1.5,
+        True,
+        pd.Timedelta("90s"),
+        [1, 2],
+        {"a": 1},
+        "x",
         pd.Timestamp("2026-03-01T00:00:00Z"),
-    ]  # fmt: skip
+    ]
     assert list(frame.dtypes.astype("str")) == [
-        "datetime64[us, UTC]", "Int64", "Int64", "float64", "boolean", "timedelta64[us]", "object", "object", "str",
         "datetime64[us, UTC]",
-    ]  # fmt: skip
+        "Int64",
+        "Int64",
+        "float64",
+        "boolean",
+        "timedelta64[us]",
+        "object",
+        "object",
+        "str",
+        "datetime64[us, UTC]",
+    ]
 
 
 def test_tables_without_rows_are_tables(tmp_path):

@@ -20,8 +20,12 @@ def clock(minute):
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1300), st.integers(1, 130), st.sampled_from(CAUSES),
                           st.booleans()), max_size=6))  # fmt: skip
 def test_a_machine_counts_in_each_hour_that_an_outage_of_it_touches(drawn):
-    outages = analysis([outage(name, clock(start), "" if on else clock(start + length), cause, slack=0)
-                        for name, start, length, cause, on in drawn]).outages  # fmt: skip
+    outages = analysis(
+        [
+            outage(name, clock(start), "" if on else clock(start + length), cause, slack=0)
+            for name, start, length, cause, on in drawn
+        ]
+    ).outages
     counted = absences(outages, DAY, DAY.end)
     by_hour = [set() for _ in range(24)]
     for name, start, length, cause, on in drawn:

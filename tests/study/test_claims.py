@@ -29,9 +29,19 @@ def analyses(draw):
             away = ongoing or draw(st.booleans())
             gaps.append(gap(one, "Heartbeat", f"{hour:02}:09:50", "" if away else f"{hour:02}:14:10", 3, ongoing=away))
             if changed:
-                changes.append({"resource_id": one["resource_id"], "computer": computer, "os_type": "Linux",
-                                "from_version": "1.36", "to_version": "1.38", "kind": "upgrade", "cause": cause,
-                                "last_old": one["start_earliest"], "first_new": one["end_latest"]})  # fmt: skip
+                changes.append(
+                    {
+                        "resource_id": one["resource_id"],
+                        "computer": computer,
+                        "os_type": "Linux",
+                        "from_version": "1.36",
+                        "to_version": "1.38",
+                        "kind": "upgrade",
+                        "cause": cause,
+                        "last_old": one["start_earliest"],
+                        "first_new": one["end_latest"],
+                    }
+                )
             verb = draw(st.sampled_from(["", "machine_stop", "machine_start"]))
             pieces += proof(one, (f"{hour:02}:40:00", verb, "x", "succeeded", "", "")) if verb else []
     made = analysis(outages, gaps, evidence=pieces, spare=["f"])
@@ -43,8 +53,12 @@ def analyses(draw):
 
 
 def by_machine(frame):
-    return {name: part.sort_values(part.columns.intersection(["start_earliest"]).tolist() or ["computer"]).to_dict("records")
-            for name, part in frame.groupby("computer")}  # fmt: skip
+    return {
+        name: part.sort_values(part.columns.intersection(["start_earliest"]).tolist() or ["computer"]).to_dict(
+            "records"
+        )
+        for name, part in frame.groupby("computer")
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,8 +92,12 @@ def test_claims_hold_on_the_tables(a):
         assert not any(change["first_new"] > row.start_earliest for change in newer.get(row.computer, []))
     waiting = set(claims.not_tried_again(a.outages, a.transitions)["computer"])
     for name, rows in own.items():
-        tried = [o for o in rows if o["cause"] in ("upgrade", "rolled_back", "rollback_failed")
-                 or (o["to_version"] and o["to_version"] != o["from_version"])]  # fmt: skip
+        tried = [
+            o
+            for o in rows
+            if o["cause"] in ("upgrade", "rolled_back", "rollback_failed")
+            or (o["to_version"] and o["to_version"] != o["from_version"])
+        ]
         if tried and tried[-1]["cause"] == "rolled_back" and tried[-1]["to_version"] == "1.36" and name not in gone:
             assert name in waiting
 

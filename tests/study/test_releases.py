@@ -75,8 +75,17 @@ def test_a_later_version_never_came_out_before_an_earlier_one_could():
 
 def test_what_changes_gaps_is_noted():
     found = known().set_index(["os_type", "version"])["note"]
-    for key in [("Linux", "1.34.5"), ("Windows", "1.35.1"), ("Windows", "1.8.0"), ("Linux", "1.22.2"), ("Linux", "1.28.11"),
-                ("Windows", "1.22.0"), ("Linux", "1.27.4"), ("Windows", "1.16.0.0"), ("Linux", "1.38.0")]:  # fmt: skip
+    for key in [
+        ("Linux", "1.34.5"),
+        ("Windows", "1.35.1"),
+        ("Windows", "1.8.0"),
+        ("Linux", "1.22.2"),
+        ("Linux", "1.28.11"),
+        ("Windows", "1.22.0"),
+        ("Linux", "1.27.4"),
+        ("Windows", "1.16.0.0"),
+        ("Linux", "1.38.0"),
+    ]:
         assert len(found.loc[key]) > 10, key
 
 
@@ -85,10 +94,10 @@ def test_what_changes_gaps_is_noted():
 
 def test_own_rows_replace_and_add_and_the_others_stay(file):
     own = file(
-        '﻿version, os_type ,released_earliest,released_latest,known_bad,note\n'
+        "﻿version, os_type ,released_earliest,released_latest,known_bad,note\n"
         '1.38.1.0,linux,2025-10-07,2025-10-09,YES,"ours, held back"\n\n'
         "1.50.0,WINDOWS,2026-08,2026-09,,\n"
-    )  # fmt: skip
+    )
     found, before = known(own), known()
     assert len(found) == len(before) + 1
     mine = found[found["version"] == "1.38.1.0"].iloc[0]
@@ -221,7 +230,12 @@ def test_a_version_that_is_not_listed_is_normal():
     )
     assert "which is normal" in told["1.99.0"]
     assert found.set_index("version")["behind"].isna().to_dict() == {
-        "1.37.4": False, "1.99.0": False, "1.0.1": False, "dev": True, "1.2": True}  # fmt: skip
+        "1.37.4": False,
+        "1.99.0": False,
+        "1.0.1": False,
+        "dev": True,
+        "1.2": True,
+    }
 
 
 def test_behind_never_grows_with_the_version():
@@ -245,8 +259,12 @@ def test_an_analysis_and_an_empty_frame_are_taken_too():
 
 
 def test_the_command_lists_one_line_as_csv_in_a_pipe(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "amakit", "releases", "--os", "linux"], capture_output=True, text=True,
-                          env=os.environ | {"AMAKIT_RELEASES": ""})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "amakit", "releases", "--os", "linux"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"AMAKIT_RELEASES": ""},
+    )
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert (done.returncode, done.stderr) == (0, "")
     assert list(rows[0]) == list(COLUMNS)

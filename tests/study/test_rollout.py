@@ -56,8 +56,10 @@ def test_so_it_does_where_brackets_are_wide_and_some_came_before_the_window():
 def test_a_release_known_to_the_month_widens_the_interval_by_the_month():
     given, known, _ = fleet(1)
     exact = survival.summary(lags.lags(given, known, "release")).iloc[0]
-    wide = known.assign(released_earliest=known["released_earliest"] - pd.Timedelta(days=10),
-                        released_latest=known["released_latest"] + pd.Timedelta(days=10))  # fmt: skip
+    wide = known.assign(
+        released_earliest=known["released_earliest"] - pd.Timedelta(days=10),
+        released_latest=known["released_latest"] + pd.Timedelta(days=10),
+    )
     month = survival.summary(lags.lags(given, wide, "release")).iloc[0]
     assert month["median"] == pytest.approx(exact["median"])
     assert month["median_low"] == pytest.approx(exact["median_low"] - 10)
@@ -76,16 +78,33 @@ def test_stopped_time_is_taken_out_and_told():
 
 def test_each_state_and_each_reason_to_leave_a_machine_out():
     runs = [
-        run("old", "1.2", 0, 40), run("up", "1.1", 0, 5), run("up", "1.2", 5.1, 40), run("wait", "1.1", 0, 40),
-        run("late", "1.1", 30, 40), run("born", "1.2", 8, 40), run("dead", "1.1", 0, 2), run("gone", "1.1", 0, 7),
-        run("back", "1.1", 0, 6), run("back", "1.2", 6.1, 7), run("back", "1.1", 7.1, 40),
-        run("else", "1.1", 0, 40, resource=""), run("win", "1.1", 0, 40, os_type="Windows"),
-    ]  # fmt: skip
+        run("old", "1.2", 0, 40),
+        run("up", "1.1", 0, 5),
+        run("up", "1.2", 5.1, 40),
+        run("wait", "1.1", 0, 40),
+        run("late", "1.1", 30, 40),
+        run("born", "1.2", 8, 40),
+        run("dead", "1.1", 0, 2),
+        run("gone", "1.1", 0, 7),
+        run("back", "1.1", 0, 6),
+        run("back", "1.2", 6.1, 7),
+        run("back", "1.1", 7.1, 40),
+        run("else", "1.1", 0, 40, resource=""),
+        run("win", "1.1", 0, 40, os_type="Windows"),
+    ]
     given = analysis(runs, silent=["dead", "gone"])
     dated = lags.lags(given, releases(release("1.2", "2026-01-04")), "release").set_index("computer")
     assert dated["state"].to_dict() == {
-        "old": "before", "up": "upgraded", "wait": "waiting", "late": "waiting", "born": "before", "dead": "waiting",
-        "gone": "waiting", "back": "upgraded", "else": "waiting"}  # fmt: skip
+        "old": "before",
+        "up": "upgraded",
+        "wait": "waiting",
+        "late": "waiting",
+        "born": "before",
+        "dead": "waiting",
+        "gone": "waiting",
+        "back": "upgraded",
+        "else": "waiting",
+    }
     assert dated["left_out"][dated["left_out"] != ""].to_dict() == {"late": "new", "born": "new", "dead": "silent"}
     assert dated.loc["gone", ["low", "high"]].tolist() == [4, np.inf]  # it says nothing of later
     assert dated.loc["old", "low"] == -np.inf
@@ -105,11 +124,15 @@ def test_each_state_and_each_reason_to_leave_a_machine_out():
 
 def obvious(low, high):
     """Turnbull's estimate the long way: every pair of ends, a matrix, and many steps."""
-    ends = sorted({(v, 0 if a == b else 2) for v, a, b in [(a, a, b) for a, b in zip(low, high, strict=True)]}
-                  | {(b, 1) for b in high})  # fmt: skip
+    ends = sorted(
+        {(v, 0 if a == b else 2) for v, a, b in [(a, a, b) for a, b in zip(low, high, strict=True)]}
+        | {(b, 1) for b in high}
+    )
     inner = [(a[0], b[0]) for a, b in itertools.pairwise(ends) if a[1] != 1 and b[1] == 1]
-    holds = np.array([[a <= c and d <= b and (a < d or a == b == c == d) for c, d in inner]
-                      for a, b in zip(low, high, strict=True)], dtype=float)  # fmt: skip
+    holds = np.array(
+        [[a <= c and d <= b and (a < d or a == b == c == d) for c, d in inner] for a, b in zip(low, high, strict=True)],
+        dtype=float,
+    )
     mass = np.full(len(inner), 1 / len(inner))
     for _ in range(4000):
         mass = mass * (holds / (holds @ mass)[:, None]).mean(axis=0)
@@ -138,8 +161,17 @@ def test_without_intervals_it_is_the_estimate_of_kaplan_and_meier():
     low = draw.exponential(5, 40)
     high = np.where(draw.random(40) < 0.3, np.inf, low)
     left, right, mass = survival.turnbull(low, high, tolerance=1e-12)
-    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": low, "high": high,
-                          "origin_earliest": 0, "origin_latest": 0})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "os_type": "Linux",
+            "version": "1",
+            "left_out": "",
+            "low": low,
+            "high": high,
+            "origin_earliest": 0,
+            "origin_latest": 0,
+        }
+    )
     steps = survival.curve(frame)
     exact = left == right
     jumps = steps["share"].diff().fillna(steps["share"].iloc[0])
@@ -173,9 +205,20 @@ def test_a_fleet_without_upgrades_has_no_lags_and_no_curve():
 
 
 def test_nobody_has_followed_yet_and_everybody_has():
-    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [3.0, 4.0], "high": np.inf,
-                          "origin_earliest": 0, "origin_latest": 0, "state": "waiting", "undone": False,
-                          "never_changed": False})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "os_type": "Linux",
+            "version": "1",
+            "left_out": "",
+            "low": [3.0, 4.0],
+            "high": np.inf,
+            "origin_earliest": 0,
+            "origin_latest": 0,
+            "state": "waiting",
+            "undone": False,
+            "never_changed": False,
+        }
+    )
     row = survival.summary(frame).iloc[0]
     assert (row["median"], row["median_high"]) == (np.inf, np.inf)
     row = survival.summary(frame.assign(high=frame["low"], state="upgraded")).iloc[0]
@@ -186,9 +229,20 @@ def test_nobody_has_followed_yet_and_everybody_has():
 
 
 def test_where_most_came_before_they_were_watched_the_median_is_open_downwards():
-    frame = pd.DataFrame({"os_type": "Linux", "version": "1", "left_out": "", "low": [-np.inf] * 8 + [9.0] * 2,
-                          "high": [8.0] * 8 + [np.inf] * 2, "origin_earliest": 0, "origin_latest": 0, "state": "before",
-                          "undone": False, "never_changed": False})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "os_type": "Linux",
+            "version": "1",
+            "left_out": "",
+            "low": [-np.inf] * 8 + [9.0] * 2,
+            "high": [8.0] * 8 + [np.inf] * 2,
+            "origin_earliest": 0,
+            "origin_latest": 0,
+            "state": "before",
+            "undone": False,
+            "never_changed": False,
+        }
+    )
     row = survival.summary(frame).iloc[0]
     assert (row["median_low"], row["median"]) == (-np.inf, 8.0)
 
@@ -202,9 +256,12 @@ def test_batches_are_the_upgrades_between_pauses():
 
 
 SET = f"{ROOT}rg/providers/microsoft.compute/virtualmachinescalesets/s"
-LISTED = releases(*(release(f"1.{n}", f"2025-{n:02}-01", f"2025-{n + 1:02}-01") for n in range(1, 11)),
-                  release("1.11", "2026-01-01", bad=True), release("1.0", "2024-10-01"),
-                  release("1.40", "2026-03-01"))  # fmt: skip
+LISTED = releases(
+    *(release(f"1.{n}", f"2025-{n:02}-01", f"2025-{n + 1:02}-01") for n in range(1, 11)),
+    release("1.11", "2026-01-01", bad=True),
+    release("1.0", "2024-10-01"),
+    release("1.40", "2026-03-01"),
+)
 
 
 def left_behind():
@@ -214,11 +271,18 @@ def left_behind():
     alone = run("waiting", "1.8", 0, 40, resource=vm("waiting", "other"))
     bad = [run("known_bad", "1.10", 0, 3), run("known_bad", "1.11", 3.1, 40)]
     runs = [
-        *new, *plain, alone, *bad, run("silent", "1.8", 0, 20), run("stopped", "1.8", 0, 12),
+        *new,
+        *plain,
+        alone,
+        *bad,
+        run("silent", "1.8", 0, 20),
+        run("stopped", "1.8", 0, 12),
         run("rollback_failed", "1.8", 0, 30),
-        run("retrying", "1.9", 0, 40), run("scale_set", "1.8", 0, 40, resource=SET),
-        run("unsupported", "1.0", 0, 40, resource=vm("unsupported", "far")), run("current", "1.10", 0, 40),
-    ]  # fmt: skip
+        run("retrying", "1.9", 0, 40),
+        run("scale_set", "1.8", 0, 40, resource=SET),
+        run("unsupported", "1.0", 0, 40, resource=vm("unsupported", "far")),
+        run("current", "1.10", 0, 40),
+    ]
     tries = [stop("retrying", t, t + 0.01, "rolled_back", pair=("1.9", "1.9")) for t in (10, 11, 12.5)]
     tries.append(stop("rollback_failed", 30, None, "rollback_failed", pair=("1.8", "")))
     return analysis(runs, [*tries, stop("stopped", 12, None)], silent=["silent", "stopped", "rollback_failed"])
@@ -235,7 +299,15 @@ def test_the_reason_why_a_machine_is_behind_is_its_own():
     assert "unsupported" in found.loc["unsupported", "reasons"]
     assert found.loc["retrying", ["attempts", "spacing_s"]].tolist() == [3, 1.25 * 86400]
     assert found["behind"].drop("known_bad").to_dict() == {
-        "rollback_failed": 2, "silent": 2, "stopped": 2, "retrying": 1, "scale_set": 2, "never_changed": 2, "unsupported": 10, "waiting": 2}  # fmt: skip
+        "rollback_failed": 2,
+        "silent": 2,
+        "stopped": 2,
+        "retrying": 1,
+        "scale_set": 2,
+        "never_changed": 2,
+        "unsupported": 10,
+        "waiting": 2,
+    }
     assert (found["newest"] == "1.10").all()  # bad ones and those of the future are none
 
 
@@ -285,8 +357,10 @@ def restless(seed, effect, machines=60, length=20.0):
 def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed():
     told = [excess_gaps.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
     share = np.mean([one["p_value"] <= 0.05 for one in told])
-    print(f"without an effect: {share:.3f} of fleets at 5 %; gaps {np.mean([o['gaps'] for o in told]):.2f}, "
-          f"expected {np.mean([o['expected'] for o in told]):.2f}")  # fmt: skip
+    print(
+        f"without an effect: {share:.3f} of fleets at 5 %; gaps {np.mean([o['gaps'] for o in told]):.2f}, "
+        f"expected {np.mean([o['expected'] for o in told]):.2f}"
+    )
     assert share <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 80)
     assert np.mean([o["gaps"] for o in told]) == pytest.approx(np.mean([o["expected"] for o in told]), rel=0.1)
 
@@ -296,8 +370,10 @@ def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
     told = [excess_gaps.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
     assert all(one["p_value"] < 0.01 for one in told)
     placebo = [p["p_value"] for one in told for p in one["placebo"].values()]
-    print(f"with an effect: largest p {max(o['p_value'] for o in told):.1e}; placebo at 5 %: "
-          f"{np.mean(np.array(placebo) <= 0.05):.3f} of {len(placebo)}")  # fmt: skip
+    print(
+        f"with an effect: largest p {max(o['p_value'] for o in told):.1e}; placebo at 5 %: "
+        f"{np.mean(np.array(placebo) <= 0.05):.3f} of {len(placebo)}"
+    )
     assert np.mean(np.array(placebo) <= 0.05) <= 0.11
 
 
@@ -352,11 +428,9 @@ def told(given, known):
 def test_the_standing_knows_all_one_many_and_none():
     known = releases(release("1.1", "2025-12-01"), release("1.2", "2026-01-02"))
     only = told(analysis([run("a", "1.2", 0, 40)]), known)
-    assert (only["standing"], only["stragglers"]) == (
-        {"placed": 1, "newest": 1, "late": 0, "unread": 0, "most": 0}, 0)  # fmt: skip
+    assert (only["standing"], only["stragglers"]) == ({"placed": 1, "newest": 1, "late": 0, "unread": 0, "most": 0}, 0)
     some = told(followers(3, 2)[0], known)
-    assert (some["standing"], some["stragglers"]) == (
-        {"placed": 5, "newest": 3, "late": 2, "unread": 0, "most": 1}, 2)  # fmt: skip
+    assert (some["standing"], some["stragglers"]) == ({"placed": 5, "newest": 3, "late": 2, "unread": 0, "most": 1}, 2)
     assert told(analysis([run("a", "?", 0, 40)]), known)["standing"] is None
 
 
@@ -371,7 +445,8 @@ def test_lags_are_told_with_what_is_not_reached_yet():
     assert told(analysis([run("a", "1.1", 0, 40)]), known)["spread"] == {"lines": [], "before": []}
     there = analysis([run("a", "1.2", 0, 40), run("b", "1.1", 0, 4), run("b", "1.2", 4.1, 40)])
     assert told(there, known)["spread"]["before"] == [
-        {"os": "Linux", "version": "1.2", "before": 1, "after": 2, "machines": 2}]  # fmt: skip
+        {"os": "Linux", "version": "1.2", "before": 1, "after": 2, "machines": 2}
+    ]
 
 
 @pytest.mark.parametrize(
