@@ -19,7 +19,7 @@ from amakit.errors import UsageError
 from amakit.events import tables as events
 from amakit.fetch import coverage, heartbeats
 from amakit.fetch.clocks import clock_steps
-from amakit.fetch.identity import made_anew, within
+from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
 from amakit.fetch.silences import silences
@@ -240,6 +240,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
         verdicts, quiet = events.check(workspace, away, asked, everybody, machines, unknown)
+        quiet = quiet[~of_two_machines(quiet, anew)]
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow

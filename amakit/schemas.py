@@ -129,7 +129,7 @@ _MEANINGS = {
         "first_seen": "first heartbeat in the window; empty if there was none",
         "last_seen": "last heartbeat, which may lie before the window",
         "known_s": "seconds from the start of the window, or the first heartbeat of a new machine, to the horizon, "
-        "without unknown time",
+        "without unknown time and without the time between a machine and the one made anew under its name",
         "active_s": "known_s without the seconds of outages",
         "state": "reporting, silent, or partial (the agent goes on, some of its streams stay away) at the horizon; "
         "empty where that is unknown",

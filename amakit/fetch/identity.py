@@ -148,6 +148,19 @@ def within(stretches: pd.DataFrame, around: pd.DataFrame) -> pd.Series:
     return pd.Series(range(len(stretches)), stretches.index).isin(pairs.loc[across, "row"])
 
 
+def of_two_machines(quiet: pd.DataFrame, anew: pd.DataFrame) -> pd.Series:
+    """Mark the silences of event sources that begin where one machine ended and another took its name.
+
+    The source of the new machine is another one: that it speaks later, or never, is no loss.  Sources are judged by
+    hours, so a silence that begins within an hour of the old machine's last beat belongs to its end.
+    """
+    hour = pd.Timedelta(hours=1)
+    pairs = quiet.assign(row=range(len(quiet))).merge(anew, on=MACHINE)
+    begins = pairs["silent_from"].between(pairs["last"] - hour, pairs["first"])
+    ends = pairs["silent_to"].isna() | (pairs["silent_to"] >= pairs["first"] - hour)
+    return pd.Series(range(len(quiet)), quiet.index).isin(pairs.loc[begins & ends, "row"])
+
+
 def resolved(spelled: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     """Find the machine of each spelling of another table: by its id, by its name only where the id is empty or shared.
 

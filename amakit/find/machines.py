@@ -66,8 +66,9 @@ def table(
     found["state"] = reporting.map({True: "reporting", False: "silent"}).astype("str")
     # a machine that reports for the first time may not have existed before
     began = found["first_seen"].where(found["before"].isna(), asked.start)
+    between = _between(anew, asked.start, horizon).reindex(found.index).fillna(0.0)
     unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
-    found["known_s"] = (horizon - began).dt.total_seconds().clip(lower=0.0) - unseen
+    found["known_s"] = ((horizon - began).dt.total_seconds() - unseen - between).clip(lower=0)
     if unfetched:  # who knows whether it reported since
         found.loc[~reporting & (found["last_seen"] < max(end for _, end in unfetched)), "state"] = ""
     if horizon <= asked.start:  # nothing of the window is known
@@ -90,6 +91,12 @@ def _notes(fleet, runs, intervals, anew):
     new = anew.groupby(MACHINE)["first"].max().map(lambda t: f"made anew {iso(t.floor('s'))}, another machine before")
     told = pd.concat([agents, clock_notes(fleet.days), new.astype("str")], axis=1).fillna("")
     return pd.Series(["; ".join(filter(None, row)) for row in told.itertuples(index=False)], told.index, "str")
+
+
+def _between(anew, start, horizon):
+    """Seconds of the window between the last beat of a machine and the first of the one that took its name."""
+    seconds = anew["first"].clip(start, horizon) - anew["last"].clip(start, horizon)
+    return seconds.dt.total_seconds().groupby([anew["resource_id"], anew["computer"]]).sum()
 
 
 def _blind(away, asked, horizon, unrecorded):

@@ -11,11 +11,11 @@ DOWN = "2026-05-04 10:00:00", "2026-05-04 10:04:10"
 OLD, NEW = "/subscriptions/0/resourceGroups/a/VM/m", "/subscriptions/1/resourceGroups/b/VM/m"
 
 
-def two(before, after, version="1.39.0", down=DOWN):
+def two(before, after, version="1.39.0", down=DOWN, day=DAY):
     """Heartbeats before and after an outage, each with columns of its own."""
     return [
-        heartbeats("m", every(60, DAY[0], down[0], phase=20), **before),
-        heartbeats("m", every(60, down[1], DAY[1], phase=33), **({"Version": version} | after)),
+        heartbeats("m", every(60, day[0], down[0], phase=20), **before),
+        heartbeats("m", every(60, down[1], day[1], phase=33), **({"Version": version} | after)),
     ]
 
 
@@ -96,6 +96,38 @@ def test_a_machine_made_anew_under_its_name_was_neither_upgraded_nor_silent(tmp_
     assert found.transitions.empty
     assert found.outages.empty
     assert found.machines["note"].str.startswith("made anew 2026-05-04T14:00:33Z").all()
+
+
+def syslog(times, computer="m"):
+    one = {"Computer": computer, "_ResourceId": f"/subscriptions/0/resourceGroups/rg/VM/{computer}"}
+    return pd.DataFrame({"TimeGenerated": times}).assign(
+        **one, Facility="daemon", SeverityLevel="info", SyslogMessage=""
+    )
+
+
+@pytest.mark.parametrize(
+    ("agent", "down", "kept"),
+    [  # the same agent; another machine; another machine whose predecessor's source had ended five hours before it did
+        ({}, ("2026-05-04 10:00", "2026-05-04 14:00"), 1),
+        ({"SourceComputerId": "new", "VMUUID": "new-vm"}, ("2026-05-04 10:00", "2026-05-04 14:00"), 0),
+        ({"SourceComputerId": "new", "VMUUID": "new-vm"}, ("2026-05-04 05:00", "2026-05-04 14:00"), 1),
+    ],
+)
+@pytest.mark.parametrize("spoke_again", [True, False])
+def test_between_two_machines_of_one_name_no_time_is_known_and_no_source_lost_rows(
+    agent, down, kept, spoke_again, tmp_path
+):
+    window = ("2026-05-01", "2026-05-07")
+    beats = two({}, agent, down=("2026-05-04 10:00", "2026-05-04 14:00"), day=window)
+    rows = [syslog(every(20, window[0], down[0]))] + [syslog(every(20, down[1], window[1]))] * spoke_again
+    beats.append(heartbeats("other", every(60, *window)))
+    rows.append(syslog(every(20, *window), "other"))  # so that the table goes on
+    found = analyzed(tmp_path, *window, Heartbeat=beats, Syslog=rows)
+    assert len(found.sources) == kept
+    machine = found.machines.iloc[0]
+    away = pd.Timedelta(days=6).total_seconds() - machine.active_s
+    assert away == pytest.approx(4 * 3600, abs=100)
+    assert machine.active_s == machine.known_s or not agent
 
 
 @pytest.mark.parametrize("perf", ["m", "m.corp.example", "m.other.example"])
