@@ -239,7 +239,8 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         )
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
-        verdicts, quiet = events.check(workspace, away, asked, everybody, machines, unknown)
+        verdicts, quiet, unrecorded = events.check(workspace, away, asked, everybody, machines, unknown)
+        cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)

@@ -252,14 +252,22 @@ def silences(source: Hours, questioned: "ArrayLike" = (), most: int = 12) -> lis
     middle = np.minimum(starts + 1, ends), np.maximum(ends - 1, np.minimum(starts + 1, ends))
     middle[1][-1] = max(ends[-1], middle[0][-1])
     while len(found) < most:
-        lengths = expected(source.without(known), *middle)
-        lengths[known] = 0.0
-        gap = int(lengths.argmax())
-        told = source.without([*known, gap])
-        probability = min(1.0, many * float(none_probability(told, expected(told, middle[0][gap], middle[1][gap]))))
-        if probability >= ALPHA:
+        told = source.without(known)
+        # hours of which there is no other example, such as those of the one Monday of a week, have no rate while they
+        # count as history; those of the quietest hour with rows say which gap to look at
+        other = np.where(told.carried, told.rates, source.counts[source.counts > 0].min(initial=source.counts.max()))
+        for rates in (told.rates, other * source.alive):
+            lengths = expected(replace(told, rates=rates), *middle)
+            lengths[known] = 0.0
+            gap = int(lengths.argmax())
+            alone = source.without([*known, gap])
+            probability = min(
+                1.0, many * float(none_probability(alone, expected(alone, middle[0][gap], middle[1][gap])))
+            )
+            if lengths[gap] > 0 and probability < ALPHA:
+                break
+        else:
             break
-        rows = float(expected(told, starts[gap], ends[gap]))
-        found.append((gap, rows, probability))
+        found.append((gap, float(expected(alone, starts[gap], ends[gap])), probability))
         known.append(gap)
     return found

@@ -51,7 +51,7 @@ def silent_now(workspace: "Workspace") -> pd.DataFrame:
     window = Window(max(whole.start, whole.end - _LOOKS_BACK), whole.end)
     agents = workspace.ask("heartbeat_machines", start=window.start, end=window.end)
     agents = agents.rename(columns=dict(zip(["ResourceId", "Computer"], MACHINE, strict=True)))
-    _, silent = check(workspace, no_outages, window, agents[MACHINE].drop_duplicates())
+    _, silent, _ = check(workspace, no_outages, window, agents[MACHINE].drop_duplicates())
     fresh = agents.loc[agents["LastBeat"] >= window.end - _FRESH, MACHINE].drop_duplicates()
     now = silent[silent["ongoing"].astype("bool")].merge(fresh, on=MACHINE)
     return now.sort_values("expected", ascending=False, ignore_index=True) if len(now) else nothing

@@ -7,6 +7,7 @@ import pandas as pd
 
 from amakit.events import counts as event_counts
 from amakit.events.continuity import continuity
+from amakit.events.coverage import unrecorded
 from amakit.events.rhythm import ALPHA, Hours, cells_of, evenly, expected, none_probability, silences
 from amakit.events.verdicts import FEWEST_BINS, OFF, QUIET, SMALL, judge, rate, sides_of, stretches, tail
 from amakit.fetch import coverage
@@ -26,6 +27,10 @@ _NARROWEST, _TICK = pd.Timedelta(seconds=10), pd.Timedelta(microseconds=1)
 _LIKE, _STRETCHES = 24, 8
 #: Fewer machines than this cannot show that a table ended for everybody.
 _CROWD, _NEARLY_ALL = 5, 0.8
+#: Verdicts that tell of a loss.
+_LOST = (Verdict.POSSIBLE_LOSS, Verdict.PARTIAL_LOSS, Verdict.STOPPED, Verdict.RETURNED_LATE)
+#: A table without so many rows that it should have written has ended, or had not begun.
+_DUE = 20.0
 _ITEM = [*MACHINE, "data_type", "source"]
 _EVIDENCE = [*RESULTS["events"], "outage", "spread", "inside_probability", "hours_probability", "silence_probability",
              "after_probability", "before_probability", "records_probability", "records_whole", "bins", "replayed",
@@ -39,7 +44,7 @@ def check(
     machines: pd.DataFrame,
     asked: "Sequence[str]" = (),
     unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list]]:
     """Say for each outage and source of events whether the rows came after all, and which sources fell silent.
 
     Parameters
@@ -59,8 +64,9 @@ def check(
 
     Returns
     -------
-    tuple of (pandas.DataFrame, pandas.DataFrame)
-        The result tables ``events`` and ``sources``.
+    tuple of (pandas.DataFrame, pandas.DataFrame, dict of str to list)
+        The result tables ``events`` and ``sources``, and by table the stretches that were not recorded: start, end and
+        how many machines lack it, none where the table's rows begin or end there.
 
     Examples
     --------
@@ -69,10 +75,10 @@ def check(
     >>> nobody = pd.DataFrame(columns=["resource_id", "computer"], dtype="str")
     >>> none = pd.DataFrame(columns=list(RESULTS["outages"]))
     >>> [len(part) for part in check(connect("demo"), none, window("2026-03-02", "2026-03-03"), nobody)]
-    [0, 0]
+    [0, 0, 0]
     """
-    found, silent = evidence(workspace, outages, window, machines, asked, unknown)
-    return result("events", found), result("sources", silent)
+    found, silent, holes = evidence(workspace, outages, window, machines, asked, unknown)
+    return result("events", found), result("sources", silent), holes
 
 
 def evidence(
@@ -82,7 +88,7 @@ def evidence(
     machines: pd.DataFrame,
     asked: "Sequence[str]" = (),
     unknown: "Sequence[Mapping]" = (),
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list]]:
     """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
     horizon = coverage.horizon(window)
     away = stretches(outages, horizon)
@@ -90,25 +96,38 @@ def evidence(
     for borne, name in zip(KQL_MACHINE, MACHINE, strict=True):
         everybody[borne] = everybody.get(borne, everybody[name]).fillna(everybody[name])
     keys, shared = event_counts.keys_of(everybody)
+    every_key = keys
     asked = sorted({name.strip().lower() for name in asked})
     if asked:  # by any of the names that a machine bears, and with all of them
         chosen = everybody.loc[everybody.isin(list(asked)).any(axis=1), MACHINE].drop_duplicates()
         names = everybody.merge(chosen, on=MACHINE)
         names = pd.concat([names["ResourceId"], names["Computer"], short_name(names["Computer"])]).to_numpy()
         asked, keys = sorted({*asked, *names[~np.isin(names, ["", *shared])]}), keys.merge(chosen, on=MACHINE)
-    events, silent = [], []
+    events, silent, holes = [], [], {}
     for table in event_counts.log_tables(workspace):
         hours = event_counts.hours(workspace, table, window, shared, asked)
         own = event_counts.with_short_names(keys, hours["Key"], everybody)
         own = own.merge(keys[MACHINE].drop_duplicates(), on=MACHINE)
         if len(hours) and len(own):
             spans = [(u["start"], u["end"]) for u in unknown if u["table"] == table]
-            one = _Table(workspace, table, Window(window.start, horizon), hours, own, shared, asked, away, spans)
-            events.append(one.events())
-            silent.append(one.silences(events[-1]))
+            given = (workspace, table, Window(window.start, horizon), hours, own, shared, asked, away)
+            one = _Table(*given, spans)
+            judged = one.events()
+            quiet = one.silences(judged)
+            questioned, machines = one.questioned(judged, quiet), one.machines
+            lacking = unrecorded(
+                workspace, table, questioned, one.window, every_key, everybody, shared, hours, machines
+            )
+            if lacking:  # judged again, with nothing expected there
+                one = _Table(*given, spans + [part[:2] for part in lacking])
+                judged = one.events()
+                quiet = one.silences(judged)
+            holes[table] = [*one.edges(), *lacking]
+            events.append(judged)
+            silent.append(quiet)
     found = pd.concat([e for e in events if len(e)] or [pd.DataFrame(columns=_EVIDENCE)], ignore_index=True)
-    quiet = [s for s in silent if len(s)] or [pd.DataFrame(columns=list(RESULTS["sources"]))]
-    return found[_EVIDENCE], pd.concat(quiet, ignore_index=True)
+    silent = [s for s in silent if len(s)] or [pd.DataFrame(columns=list(RESULTS["sources"]))]
+    return found[_EVIDENCE], pd.concat(silent, ignore_index=True), {name: told for name, told in holes.items() if told}
 
 
 class _Table:
@@ -127,8 +146,9 @@ class _Table:
         self.cells = cells_of(self.grid)
         self.until = window.end if workspace.live else self.last + _TICK
         self.recorded = np.ones(len(self.grid))
-        for start, end in unknown:
-            self.recorded -= self._share(pd.Timestamp(start), pd.Timestamp(end))
+        self.unknown = [(pd.Timestamp(start), pd.Timestamp(end)) for start, end in unknown]
+        for start, end in self.unknown:
+            self.recorded -= self._share(start, end)
         self.watched = self._share(window.start, self.until)
         self.hours["place"] = ((self.hours["Hour"] - self.grid[0]) // _HOUR).astype("int64")
         self.hours["first"], self.hours["last"] = (self._at(self.hours[c]) for c in ("FirstRow", "LastRow"))
@@ -249,7 +269,8 @@ class _Table:
         start = max(start, 0.0)  # it may have begun before the window, of which nothing was counted
         places = np.arange(int(start), min(len(raw), max(int(np.ceil(end)), int(start) + 1)))
         carried = told.carried[places]
-        due = evenly(told, start, end) if carried.any() else np.nan  # hours without a rate add nothing: too few, if any
+        known_time = carried.any() and (self.recorded[places] > 0.99).all()
+        due = evenly(told, start, end) if known_time else np.nan  # hours without a rate add nothing: too few, if any
         spread = (told.fano - 1) / max(due, 1e-9) + told.fano / max(told.rows, 1e-9)
         off = item.cause in OFF
         found = {
@@ -267,7 +288,8 @@ class _Table:
             "whole_rows": np.nan,
             "carried": bool(carried.size and carried.all()),
             "stamped": bool(known > 0 and late < 0.05 * known),
-            "covered": bool(item.start >= self.first and item.start <= self.until),
+            "covered": bool(item.start >= self.first and item.start <= self.until)
+            and not any(low <= item.end and item.start <= high for low, high in self.unknown),
         }
         if not off and np.isfinite(due) and len(places):
             found["hours_probability"] = self._touched(raw, source, told, places)
@@ -503,6 +525,24 @@ class _Table:
         lost["expected"] *= longer.where(lost["verdict"] == Verdict.POSSIBLE_LOSS, 1.0).fillna(1.0)
         found = pd.concat([found, lost[list(found.columns)]], ignore_index=True)
         return found.drop_duplicates([*_ITEM, "silent_from"], ignore_index=True)
+
+    def questioned(self, events, silent):
+        """Give the stretches in which a source is said to have lost rows or been silent."""
+        lost = events[events["verdict"].isin(_LOST)]
+        since, until = lost["silent_from"].fillna(lost["start"]), lost["silent_to"].fillna(lost["end"])
+        until = until.where(lost["verdict"] != Verdict.STOPPED, self.until)
+        silences = silent["silent_from"], silent["silent_to"].fillna(self.until)
+        both = zip((since, until), silences, ("since", "until"), strict=True)
+        times = {name: [part.astype("datetime64[us, UTC]") for part in parts] for *parts, name in both}
+        return pd.DataFrame({name: pd.concat(parts, ignore_index=True) for name, parts in times.items()})
+
+    def edges(self):
+        """Give where the files of the table begin after the window's start and end before its end, if rows were due."""
+        if self.workspace.live:
+            return []
+        each = self.hours["Rows"].sum() / max((self.last - self.first) / _HOUR, 1.0)
+        parts = (self.window.start, self.first), (self.last, self.window.end)
+        return [(a, b, None) for a, b in parts if b - a > _HOUR and each * ((b - a) / _HOUR) >= _DUE]
 
     def _began_in(self, since, items, told):
         """Give the start of the outage in which a silence began: nothing much was to be expected before it."""

@@ -164,7 +164,7 @@ def judge(found: pd.DataFrame) -> pd.Series:
             ((found["records_probability"] < ALPHA) & (rows == part), said)
             for part, said in zip((True, False), loss, strict=True)
         ),
-        (found["stamped"], Verdict.UNDETERMINED),
+        (found["stamped"] | (~found["covered"].astype("bool") & ~rows), Verdict.UNDETERMINED),
         (off & ~rows, Verdict.NONE_EXPECTED),
         (few & (found["replayed"] | ~found["covered"]), Verdict.UNDETERMINED),
         *((few & (rows == part), said) for part, said in zip((True, False), loss, strict=True)),

@@ -229,6 +229,27 @@ class Coverage:
             stretches += _told(table, told)
         return replace(self, extents=extents, stretches=tuple(stretches))
 
+    def with_stretches(self, tables: dict[str, list]) -> "Coverage":
+        """Add where tables of events were not recorded; see `amakit.events.check`.
+
+        Parameters
+        ----------
+        tables : dict of str to list
+            By table: start, end, and how many machines lack it, or None where its rows begin or end there.
+        """
+        told = list(self.stretches)
+        for table, stretches in tables.items():
+            reasons = [
+                (start, end, "hole", _lacked(machines))
+                if machines
+                else _ending(self.window, start)
+                if end >= self.horizon
+                else _beginning(self.window, end)
+                for start, end, machines in stretches
+            ]
+            told += _told(table, reasons)
+        return replace(self, stretches=tuple(told))
+
     def with_missing(self, workspace: "Workspace", told: Iterable[str]) -> "Coverage":
         """Add which tables that the analysis would use tell nothing, and why.
 

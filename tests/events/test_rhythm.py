@@ -57,6 +57,18 @@ def test_a_source_that_stays_away_for_a_day_is_seen(kind):
     assert rows == pytest.approx(np.sum((times >= 56) & (times < 80)), rel=0.1)
 
 
+@pytest.mark.parametrize("weekday", range(7))
+def test_three_hours_without_a_steady_source_are_seen_whenever_they_are(weekday):
+    """Also in the hours of which a short window shows no other example, such as those of its one Monday."""
+    times = np.arange(0, 144, 1 / 60) + 0.004
+    for start in range(1, 140):
+        away = source(times[(times < start) | (times >= start + 3)], 6, weekday)
+        (gap, rows, _), *others = silences(away)
+        assert not others
+        assert round(away.gaps()[0][gap]) == start
+        assert rows == pytest.approx(180, rel=0.02)
+
+
 def test_a_longer_silence_is_never_more_probable():
     times = times_of("bursty", 7, 30, np.random.default_rng(2))
     probabilities = [1.0]

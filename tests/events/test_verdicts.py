@@ -343,7 +343,7 @@ def test_tables_without_rows_of_the_machine_or_without_a_time_are_passed_over(tm
     folder = write(tmp_path, Syslog=rows(times_every(30), "b", "/vm/b"), Perf=rows(times_every(60)))
     (folder / "Odd_CL.csv").write_text("Computer,Text\na,b\n", encoding="utf-8")
     with connect(folder) as workspace:
-        found, _ = events.check(workspace, away(), DAYS, MACHINES)
+        found, *_ = events.check(workspace, away(), DAYS, MACHINES)
     assert found.empty
     assert list(found.columns) == list(RESULTS["events"])
 
@@ -760,7 +760,7 @@ def test_the_verdicts_on_a_demo_fleet_agree_with_what_happened(seed, tmp_path):
     outages = true.assign(**edges, ongoing=true["ongoing"] == "true", evidence="")
     with connect(folder) as workspace:
         span = window("2026-03-02", "2026-03-07")
-        found, _ = events.check(workspace, outages, span, true[["resource_id", "computer"]].drop_duplicates())
+        found, *_ = events.check(workspace, outages, span, true[["resource_id", "computer"]].drop_duplicates())
     ids = ["resource_id", "computer", "outage_start"]
     both = told(folder, "events").merge(found, how="outer", on=[*ids, "data_type"], indicator=True)
     assert set(both["_merge"]) == {"both"}
