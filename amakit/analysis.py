@@ -21,7 +21,7 @@ from amakit.fetch import coverage, heartbeats
 from amakit.fetch.clocks import clock_steps
 from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
-from amakit.fetch.samples import activity, evidence_around, other_agents, samples_around
+from amakit.fetch.samples import activity, evidence_around, machines_beside, other_agents, samples_around
 from amakit.fetch.silences import silences
 from amakit.find import causes, evidence, losses, outages, versions
 from amakit.find import machines as machine_table
@@ -327,7 +327,9 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     stream = [*MACHINE, "data_type", "stream"]
     told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
     over = over[told["told"].isna().to_numpy()]
-    cut_off = _with_versions(outages.disconnections(around["late"], away, len(machines)), runs)
+    reporting = len(machines) + len(machines_beside(fleet)[MACHINE].drop_duplicates())
+    cut_off = outages.disconnections(around["late"], away, reporting).merge(machines, on=MACHINE)
+    cut_off = _with_versions(cut_off, runs)
     unharmed = losses.unharmed(cut_off, streams)
     proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
     unseen = _unrecorded_changes(unrecorded, runs, changed)

@@ -29,6 +29,8 @@ _LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {
 _NEAR = REACHES[0]
 #: When after the last heartbeat of one agent another kind of agent is looked for.
 _OTHER_SINCE, _OTHER_UNTIL = pd.Timedelta(minutes=2), pd.Timedelta(hours=1)
+#: So many other machines show whether the service lags, in so many stretches.
+_OTHERS, _LATE_STRETCHES = 100, 10
 #: So far from a stretch a sample may still tell something about it.
 REACH = REACHES[-1]
 
@@ -103,9 +105,9 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
     -------
     dict of str to pandas.DataFrame
         ``system`` (what Windows and Linux said: resource_id, computer, TimeGenerated, data_type, Source, Number,
-        Message), ``uptime`` (resource_id, computer, TimeGenerated, Uptime in seconds), ``late`` (resource_id, computer,
-        TimeGenerated, Received) and ``messages`` (what the workspace said of agents: TimeGenerated, Computer, Key,
-        Status, Detail).
+        Message), ``uptime`` (resource_id, computer, TimeGenerated, Uptime in seconds), ``late`` (resource_id,
+        computer, TimeGenerated, Received; also of `machines_beside`, at the same times) and ``messages`` (what the
+        workspace said of agents: TimeGenerated, Computer, Key, Status, Detail).
     """
     ws = fleet.workspace
     said = []
@@ -130,8 +132,40 @@ def evidence_around(fleet: Fleet, around: pd.DataFrame) -> dict[str, pd.DataFram
         Usual=pd.to_timedelta(held_up["Usual"], unit="s"),
     )
     late = ask_in_windows(ws, "heartbeat_late", held_up, delay=LATE).merge(spelled_names(fleet), on=KQL_MACHINE)
+    late = pd.concat([late, _late_beside(fleet, late)], ignore_index=True)
     messages = _of_whole_workspace(fleet, "agent_messages", "Operation")
     return {"system": system, "uptime": uptime, "late": late, "messages": messages}
+
+
+def machines_beside(fleet: Fleet) -> pd.DataFrame:
+    """Name the machines that those which were asked for are compared with; of many, evenly chosen ones.
+
+    Parameters
+    ----------
+    fleet : Fleet
+
+    Returns
+    -------
+    pandas.DataFrame
+        resource_id, computer, ResourceId and Computer; none where the whole fleet is under analysis.
+    """
+    names = fleet.everybody[[*MACHINE, *KQL_MACHINE]].drop_duplicates()
+    own = pd.MultiIndex.from_frame(fleet.days[MACHINE].drop_duplicates())
+    others = names[~pd.MultiIndex.from_frame(names[MACHINE]).isin(own)].sort_values([*MACHINE, *KQL_MACHINE])
+    return others.iloc[:: max(1, -(-len(others) // _OTHERS))] if fleet.asked else others.iloc[:0]
+
+
+def _late_beside(fleet, late):
+    """Fetch what of other machines came late while those that were asked for were late."""
+    names = machines_beside(fleet)
+    if late.empty or names.empty:
+        return late.iloc[:0]
+    times = late["TimeGenerated"].sort_values()
+    stretches = times.groupby((times.diff() > LATE).cumsum()).agg(Start="min", End="max")
+    stretches = stretches.assign(Length=stretches["End"] - stretches["Start"]).nlargest(_LATE_STRETCHES, "Length")
+    stretches = stretches.assign(End=stretches["End"] + pd.Timedelta(microseconds=1), Usual=pd.Timedelta(0))
+    windows = names[KQL_MACHINE].merge(stretches.drop(columns="Length"), how="cross")
+    return ask_in_windows(fleet.workspace, "heartbeat_late", windows, delay=LATE).merge(names, on=KQL_MACHINE)
 
 
 def _of_whole_workspace(fleet, name, table):

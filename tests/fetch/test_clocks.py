@@ -75,8 +75,9 @@ def test_a_hole_in_what_a_reconnected_machine_sends_is_still_an_outage(tmp_path)
     assert lost["lost"].tolist() == [5]
 
 
+@pytest.mark.parametrize("machines", [None, ["m2"]])
 @pytest.mark.parametrize("burst", [False, True])
-def test_a_region_that_lags_makes_nobody_disconnected(burst, tmp_path):
+def test_a_region_that_lags_makes_nobody_disconnected(burst, machines, tmp_path):
     beats = []
     for n in range(6):
         times = every(60, *DAYS, phase=9 * n)
@@ -84,16 +85,17 @@ def test_a_region_that_lags_makes_nobody_disconnected(burst, tmp_path):
         arrived = times + pd.to_timedelta(np.where(late, 605.0, 5.0), unit="s")
         arrived = arrived.mask(late & burst, at("2026-05-04 13:10"))
         beats.append(heartbeats(f"m{n}", times).assign(_TimeReceived=arrived.dt.tz_localize(None)))
-    found = analyzed(tmp_path, *DAYS, Heartbeat=beats)
+    found = analyzed(tmp_path, *DAYS, machines, Heartbeat=beats)
     assert found.outages.empty
-    assert found.machines["note"].tolist() == [""] * 6
+    assert set(found.machines["note"]) == {""}
 
 
-def test_one_machine_whose_beats_arrive_in_a_burst_was_disconnected(tmp_path):
+@pytest.mark.parametrize("machines", [None, ["m"]])
+def test_one_machine_whose_beats_arrive_in_a_burst_was_disconnected(machines, tmp_path):
     times = every(60, *DAYS, phase=11)
     late = (times >= at("2026-05-04 10:00")) & (times < at("2026-05-04 10:20"))
     arrived = (times + pd.Timedelta(seconds=5)).mask(late, at("2026-05-04 10:20:05"))
     beats = heartbeats("m", times).assign(_TimeReceived=arrived.dt.tz_localize(None))
-    found = analyzed(tmp_path, *DAYS, Heartbeat=[beats, *right()])
+    found = analyzed(tmp_path, *DAYS, machines, Heartbeat=[beats, *right()])
     assert found.outages[["computer", "cause"]].values.tolist() == [["m", "disconnected"]]
     assert found.gaps["lost"].tolist() == [0]
