@@ -60,7 +60,7 @@ def first_line(path):
 
 def test_the_map_in_the_readme_is_that_of_the_tree():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    chapter = re.search(r"^## Map of the code\n(.*?)^## ", readme, flags=re.MULTILINE | re.DOTALL)[1]
+    chapter = re.search(r"^## Map of the code\n(.*?)^</details>", readme, flags=re.MULTILINE | re.DOTALL)[1]
     rows = re.findall(r"^\| `(\w+)/?` \| (.+) \|$", chapter, flags=re.MULTILINE)
     package = ROOT / "amakit"
     tree = {p.parent.name: first_line(p) for p in package.glob("*/__init__.py")}
