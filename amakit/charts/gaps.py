@@ -51,7 +51,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     ----------
     analysis : Analysis
     outage : int, optional
-        Index of a row of ``analysis.outages``; by default the longest upgrade, or the longest outage of all
+        Index of a row of ``analysis.outages``; by default the worst, see `amakit.prose.facts.worst`
         where there is no upgrade.
     language : {'en', 'ja'}
     timezone : str

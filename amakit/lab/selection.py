@@ -75,8 +75,8 @@ def chosen(analysis: "Analysis", choice: Choice) -> tuple[pd.DataFrame, pd.DataF
 def settled(analysis: "Analysis", choice: Choice) -> Choice:
     """Give a choice whose machine and outage agree with each other and with the filters.
 
-    A machine brings the longest of its outages that the filters leave; without a machine it is that of all, upgrades
-    first, see `amakit.prose.facts.worst`.
+    A machine brings the worst of its outages that the filters leave; without a machine it is that of all, see
+    `amakit.prose.facts.worst`.
 
     Parameters
     ----------

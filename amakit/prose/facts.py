@@ -248,7 +248,10 @@ def blind(outages: pd.DataFrame) -> dict:
 
 
 def worst(outages: pd.DataFrame) -> int | None:
-    """Give the index of the longest upgrade, or of the longest outage where there is none, or None.
+    """Give the index of the outage to look at first, or None.
+
+    That is an agent that has not come back after an upgrade that failed, the one that is away for longest; else one of
+    which nobody knows why it is away; else the longest upgrade, else the longest outage.
 
     Parameters
     ----------
@@ -266,7 +269,11 @@ def worst(outages: pd.DataFrame) -> int | None:
     >>> found.outages.loc[worst(found.outages), "cause"]
     'upgrade'
     """
-    upgrades = outages[outages["cause"] == Cause.UPGRADE]
+    cause, away = outages["cause"], outages["ongoing"].astype("bool")
+    for part in (away & (cause == Cause.ROLLBACK_FAILED), away & (cause == Cause.UNEXPLAINED)):
+        if part.any():
+            return int(outages.loc[part, "start_earliest"].idxmin())
+    upgrades = outages[cause == Cause.UPGRADE]
     outages = upgrades if len(upgrades) else outages
     return None if outages.empty else int(outages["downtime_s"].fillna(math.inf).idxmax())
 

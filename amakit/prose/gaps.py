@@ -10,7 +10,7 @@ from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
 from amakit.schemas import LOST, Cause
-from amakit.study import alert_coverage
+from amakit.study import alert_coverage, alert_rule
 from amakit.study.alert_coverage import SLOW
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def gaps(
     Returns
     -------
     Page
-        Sections data, cost, events, around, downtimes, others, concurrent, alerts, limits, record; tables lost (the
-        longest upgrade first), others (those that go on, then the longest), concurrent (whole groups first, then the
-        longest certain overlap) and alerts.
+        Sections data, cost, events, around, downtimes, others, concurrent, alerts, rule, limits, record;
+        tables lost (the longest upgrade first), others (those that go on, then the longest), concurrent (whole groups
+        first, then the longest certain overlap), alerts, and fired (each outage and alert, those that go on first).
 
     Examples
     --------
@@ -69,6 +69,7 @@ def gaps(
         "concurrent": _concurrent(known, concurrent),
         "alerts": _alerts(known, noticed, windows, frequency),
         "slow": sorted(slow.unique()),
+        "rule": _rule(known),
     }
     tables = {
         "lost": _lost_table(known, upgrades.head(_OUTAGES), words),
@@ -78,6 +79,7 @@ def gaps(
         ),
         "concurrent": _concurrent_table(known, concurrent.head(_CONCURRENT), words),
         "alerts": _alerts_table(known, noticed, words),
+        "fired": _fired_table(known, windows, frequency, words),
     }
     return Page("gaps", words, told, tables)
 
@@ -151,6 +153,27 @@ def _alerts(known, noticed, windows, frequency):
         "outages": len(noticed),
         "shown": int((noticed["hourly share"] == "fires").sum()),
     }
+
+
+def _rule(known):
+    """Give the alert rule whose window no upgrade here trips; None where none can be recommended."""
+    window = alert_coverage.safe_window(known.silent[known.silent["cause"] == Cause.UPGRADE])
+    return None if window is None else {"window": window, "frequency": 5} | alert_rule.rule(window, 5)
+
+
+def _fired_table(known, windows, frequency, words):
+    """Say of each outage which alerts fired, and from when on."""
+    rows = facts.by_severity(known.outages).head(_OUTAGES)
+    table = outage_cells(known, rows, words)[["computer", "cause", "began"]]
+    for window in windows:
+        alert = alert_rule.fired(known.silent.loc[rows.index], known.horizon, window, frequency)
+        at = [words.moment(when) if pd.notna(when) else words.heading("alert then") for when in alert["earliest"]]
+        said = [
+            words.heading(f"alert {verdict}").format(time=time)
+            for verdict, time in zip(alert["verdict"], at, strict=True)
+        ]
+        table[words.heading("alert").format(n=window)] = said
+    return words.table(table, list(table.columns))
 
 
 def _lost_table(known, upgrades, words):

@@ -303,9 +303,10 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
     Returns
     -------
     jinja2.Environment
-        Its filters are methods of `Language`, and ``cut`` (to a length), ``linked`` (a machine, to the portal), ``cap``
-        (begins a sentence), ``counted`` and ``some`` (of pairs of a number and a thing, or a phrase with braces for the
-        number, those of which there are any) and ``phrased`` (rows as a phrase that names their keys).
+        Its filters are methods of `Language`, and ``cut`` (to a length), ``linked`` (a machine, to the portal),
+        ``code`` (text of the kit's own, between fences), ``cap`` (begins a sentence), ``counted`` and ``some`` (of
+        pairs of a number and a thing, or a phrase with braces for the number, those of which there are any) and
+        ``phrased`` (rows as a phrase that names their keys).
     """
     import jinja2
     from markupsafe import Markup
@@ -355,6 +356,7 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
     made.filters |= {
         "cut": visible,
         "linked": lambda one: linked(visible(one["machine"], 80), one["address"] if markdown else ""),
+        "code": Markup,
         "cap": lambda text: text[:1].upper() + text[1:],
         "counted": lambda pairs: [words.count(n, thing) for n, thing in pairs if n],
         "some": lambda pairs: [phrase.format(words.number(n)) for n, phrase in pairs if n],
@@ -366,6 +368,8 @@ def environment(words: Language, markdown: bool = True) -> "jinja2.Environment":
 
 def reflow(text: str, joiner: str) -> str:
     """Join the lines of each paragraph and each item of a list: in a template a sentence has a line of its own.
+
+    Lines between fences of code stay as they are.
 
     Parameters
     ----------
@@ -383,6 +387,13 @@ def reflow(text: str, joiner: str) -> str:
     'One. Two.\\n\\n- a b\\n  - c'
     """
     paragraphs = []
+    for part in re.split(r"(^```.*?^```$)", text.strip("\n"), flags=re.DOTALL | re.MULTILINE):
+        paragraphs += [part] if part.startswith("```") else _paragraphs(part, joiner)
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _paragraphs(text, joiner):
+    paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
         lines: list[str] = []
         for line in paragraph.split("\n"):
@@ -393,4 +404,4 @@ def reflow(text: str, joiner: str) -> str:
             else:
                 lines[-1] += joiner + line.strip()
         paragraphs.append("\n".join(lines))
-    return "\n\n".join(filter(None, paragraphs))
+    return paragraphs

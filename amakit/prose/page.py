@@ -162,6 +162,7 @@ def outage_closely(known: facts.Facts, outage: int | None = None) -> dict | None
     return {
         "machine": visible(row["machine"], 80),
         "cause": row["cause"],
+        "ongoing": bool(row["ongoing"]),
         "span": span(row),
         "types": int((lost["lost_high"] > 0).sum()),
         "lost": {name: int(lost[name].sum()) for name in ("lost", "lost_low", "lost_high")},

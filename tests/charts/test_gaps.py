@@ -103,7 +103,7 @@ def test_names_from_machines_stay_text(small):
     named = replace(small, **swap)
     assert "<img" not in markdown2html(pages(named)["gaps"]["cost"])
     assert "<img" not in pages(named)["gaps"].tables["lost"].to_html()
-    assert charts.around(named).layout.title.text.startswith("&lt;img src=x&gt;*b*")
+    assert charts.around(named, 0).layout.title.text.startswith("&lt;img src=x&gt;*b*")
 
 
 # -- charts -------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def traces(figure):
 
 
 def test_around_draws_samples_losses_brackets_and_evidence(small):
-    figure = charts.around(small, timezone="Asia/Tokyo")
+    figure = charts.around(small, 0, timezone="Asia/Tokyo")
     marks = traces(figure)
     assert list(marks["sample"].x) == [np.datetime64(f"2026-03-02T{t}") for t in ("18:59", "19:00", "19:05", "19:06")]
     missing = pd.Series(marks["missing"].y).value_counts()
@@ -145,10 +145,19 @@ def test_around_shades_no_certain_part_where_the_brackets_meet():
     assert (pd.Timestamp(band.x1) - pd.Timestamp(band.x0)).total_seconds() == 25
 
 
-def test_the_worst_is_the_longest_upgrade_or_else_the_longest_outage(small):
-    assert small.outages.loc[facts.worst(small.outages), "computer"] == "a"
-    others = replace(small, outages=small.outages[small.outages["cause"] != "upgrade"])
-    assert others.outages.loc[facts.worst(others.outages), "computer"] == "d"
+def test_the_worst_is_an_agent_that_is_not_back_then_the_longest_upgrade_then_the_longest_outage(small):
+    outages = small.outages
+    assert outages.loc[facts.worst(outages), "computer"] == "d"  # after a roll-back that failed
+    back = outages[outages["computer"] != "d"]
+    assert back.loc[facts.worst(back), "computer"] == "a"
+    others = back[back["cause"] != "upgrade"]
+    assert others.loc[facts.worst(others), "computer"] == "c"  # longer than the roll-back of b
+    unknown = back.assign(cause=back["cause"].replace("machine_stopped", "unexplained"))
+    assert unknown.loc[facts.worst(unknown), "computer"] == "a"  # it is back
+    unknown["ongoing"] = unknown["cause"] == "unexplained"
+    assert unknown.loc[facts.worst(unknown), "computer"] == "c"
+    ordered = back.assign(ongoing=back["cause"] == "machine_stopped")
+    assert ordered.loc[facts.worst(ordered), "computer"] == "a"  # somebody stopped it
 
 
 def test_every_upgrade_of_a_small_fleet_is_a_point_with_its_bounds(small):
