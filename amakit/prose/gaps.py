@@ -10,7 +10,7 @@ from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
 from amakit.schemas import LOST, Cause
-from amakit.study import alert_coverage, alert_rule
+from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _alerts(known, noticed, windows, frequency):
 def _rule(known):
     """Give the alert rule whose window no upgrade here trips; None where none can be recommended."""
     window = alert_coverage.safe_window(known.silent[known.silent["cause"] == Cause.UPGRADE])
-    return None if window is None else {"window": window, "frequency": 5} | alert_rule.rule(window, 5)
+    return None if window is None else {"window": window, "frequency": 5} | alert_coverage.rule(window, 5)
 
 
 def _fired_table(known, windows, frequency, words):
@@ -166,7 +166,7 @@ def _fired_table(known, windows, frequency, words):
     rows = facts.by_severity(known.outages).head(_OUTAGES)
     table = outage_cells(known, rows, words)[["computer", "cause", "began"]]
     for window in windows:
-        alert = alert_rule.fired(known.silent.loc[rows.index], known.horizon, window, frequency)
+        alert = alert_coverage.fired(known.silent.loc[rows.index], known.horizon, window, frequency)
         at = [words.moment(when) if pd.notna(when) else words.heading("alert then") for when in alert["earliest"]]
         said = [
             words.heading(f"alert {verdict}").format(time=time)

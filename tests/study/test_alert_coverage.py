@@ -8,7 +8,7 @@ import pytest
 from fleet import at, every, heartbeats, write
 
 import amakit
-from amakit.study.alert_rule import fired, rule
+from amakit.study.alert_coverage import fired, rule
 
 END = "2026-05-05"
 
