@@ -22,8 +22,8 @@ OFFERED = (1, 5, 10, 15, 30, 45, 60)
 DELAY = 180
 
 
-#: A log search alert that counts the machines whose newest heartbeat is older than its window; see "Create or edit a log
-#: search alert rule" and "Microsoft.Insights scheduledQueryRules" at learn.microsoft.com.
+#: A log search alert that counts the machines whose newest heartbeat is older than its window; see "Create or edit a
+#: log search alert rule" and "Microsoft.Insights scheduledQueryRules" at learn.microsoft.com.
 _QUERY = """\
 Heartbeat
 | where Category == "Azure Monitor Agent"
