@@ -167,13 +167,22 @@ def _fired_table(known, windows, frequency, words):
     table = outage_cells(known, rows, words)[["computer", "cause", "began"]]
     for window in windows:
         alert = alert_coverage.fired(known.silent.loc[rows.index], known.horizon, window, frequency)
-        at = [words.moment(when) if pd.notna(when) else words.heading("alert then") for when in alert["earliest"]]
+        at = [
+            words.heading("alert then") if pd.isna(when) else _after(words.moment(when), began)
+            for when, began in zip(alert["earliest"], table["began"], strict=True)
+        ]
         said = [
             words.heading(f"alert {verdict}").format(time=time)
             for verdict, time in zip(alert["verdict"], at, strict=True)
         ]
         table[words.heading("alert").format(n=window)] = said
     return words.table(table, list(table.columns))
+
+
+def _after(when, began):
+    """Leave out the day of an instant where it is that of another."""
+    day, _, clock = when.partition(" ")
+    return clock if began.startswith(f"{day} ") else when
 
 
 def _lost_table(known, upgrades, words):
