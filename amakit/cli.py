@@ -547,6 +547,37 @@ def activity(
 
 
 @main.command()
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--subscription",
+    "subscriptions",
+    multiple=True,
+    metavar="ID",
+    help="One of those to look through; again for more; else all that you may read in the tenant.",
+)
+@_signing
+def inventory(folder: str, subscriptions: tuple[str, ...], **remote: str) -> None:
+    """Fetch what Azure Resource Graph knows of machines and of the agent's extension on them into the folder DIR.
+
+    It becomes the table AgentInventory: virtual machines, scale sets and Arc-enabled servers, with region and tags, and
+    the version, automatic upgrade and provisioning of the extension, as they are now.  An analysis of DIR then tells
+    which machines should report and do not, and which are opted out of automatic upgrades.
+    """
+    from amakit.control_plane.resource_graph import TABLE, ResourceGraph, told
+    from amakit.control_plane.resource_manager import save
+    from amakit.output import check_writable
+
+    check_writable(folder)
+    asked = (remote[name] for name in ("cloud", "endpoint", "credential", "tenant"))
+    with closing(ResourceGraph(subscriptions, *asked)) as graph:
+        rows = graph.inventory()
+    path = save(rows, folder, TABLE, "inventory.parquet")
+    for line in [*told(rows), *graph.notes]:
+        say(line, error=True)
+    say(path)
+
+
+@main.command()
 @click.option("--clear", is_flag=True, help="Take all of them away.")
 def cache(clear: bool) -> None:
     """List the analyses that earlier runs kept, which hold names of machines.

@@ -196,6 +196,16 @@ _MEANINGS = {
     },
 }  # fmt: skip
 
+#: The kit's own table: what `amakit inventory` reads of Resource Graph; TimeGenerated is when it was asked.
+OWN = {
+    "AgentInventory": {
+        "TimeGenerated": "datetime", "Kind": "string", "_ResourceId": "string", "_SubscriptionId": "string",
+        "Computer": "string", "OSType": "string", "VMUUID": "string", "Location": "string", "Tags": "dynamic",
+        "PowerState": "string", "TimeCreated": "datetime", "UpgradePolicy": "string", "ExtensionName": "string",
+        "ExtensionType": "string", "TypeHandlerVersion": "string", "AutoUpgradeMinorVersion": "bool",
+        "EnableAutomaticUpgrade": "bool", "ProvisioningState": "string", "Type": "string",
+    },
+}  # fmt: skip
 #: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
 #: list it; every table has it.
 RECEIVED = {"_TimeReceived": "datetime"}
@@ -253,7 +263,7 @@ def described(indent: str = "    ") -> str:
 
 
 @functools.cache
-def tables() -> dict[str, dict[str, str]]:
+def public_tables() -> dict[str, dict[str, str]]:
     """Give the columns of the Log Analytics tables that the kit knows.
 
     Returns
@@ -263,13 +273,25 @@ def tables() -> dict[str, dict[str, str]]:
 
     Examples
     --------
-    >>> tables()["Heartbeat"]["TimeGenerated"]
+    >>> public_tables()["Heartbeat"]["TimeGenerated"]
     'datetime'
-    >>> len(tables())
+    >>> len(public_tables())
     22
     """
     text = resources.files("amakit").joinpath("schemas.json").read_text(encoding="utf-8")
     return {table: columns | RECEIVED for table, columns in json.loads(text).items()}
+
+
+@functools.cache
+def tables() -> dict[str, dict[str, str]]:
+    """Give the columns of all tables that the kit knows: those of Log Analytics, and its own.
+
+    Examples
+    --------
+    >>> set(tables()) - set(public_tables())
+    {'AgentInventory'}
+    """
+    return public_tables() | OWN
 
 
 def table_name(name: str) -> str:

@@ -43,6 +43,7 @@ NOT_RUN = {
     "conda ": "needs conda; tests/test_packaging.py holds environment.yml to pyproject.toml",
     "python -m pip install ": "installs; tests/test_packaging.py installs the wheel",
     "az ": "needs a sign-in to Azure",
+    "amakit inventory ": "needs Azure; tests/control_plane/test_resource_graph.py asks a server on loopback",
     "amakit activity ": "needs an Azure subscription; tests/control_plane/test_resource_manager.py asks a server on loopback",
     "amakit releases --location ": "the same",
     'amakit check "$': "needs a Log Analytics workspace; tests/service/test_kusto.py asks a server on loopback",

@@ -1,1 +1,1 @@
-"""The control plane, Azure Resource Manager: the activity log, and the agent versions deployed in a region."""
+"""The control plane, Azure Resource Manager: the activity log, an inventory, and the agent versions of a region."""

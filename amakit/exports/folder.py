@@ -19,9 +19,9 @@ from amakit.exports.table_files import (
     quoted_name,
     suffix_of,
 )
-from amakit.schemas import tables
+from amakit.schemas import public_tables, tables
 
-_DATES = {name for columns in tables().values() for name, kind in columns.items() if kind == "datetime"}
+_DATES = {name for columns in public_tables().values() for name, kind in columns.items() if kind == "datetime"}
 
 _UNREADABLE = "is in a form that cannot be read; export it as CSV, JSON or Parquet"
 

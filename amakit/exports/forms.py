@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from amakit.exports.activity_log import CLI, LEGACY, PORTAL, POWERSHELL, STORAGE
 from amakit.exports.heads import Head
-from amakit.schemas import tables
+from amakit.schemas import public_tables
 
 
 @dataclass(frozen=True)
@@ -272,5 +272,5 @@ def table_of_columns(names: "list[str] | tuple[str, ...]") -> str:
     ''
     """
     wanted = {name.lower() for name in names if not name.startswith("_")} - _COMMON
-    fitting = [table for table, columns in tables().items() if wanted <= {column.lower() for column in columns}]
+    fitting = [table for table, columns in public_tables().items() if wanted <= {column.lower() for column in columns}]
     return fitting[0] if len(fitting) == 1 and len(wanted) >= 4 else ""

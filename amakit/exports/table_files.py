@@ -9,7 +9,7 @@ from pathlib import Path
 from amakit.errors import AmakitError
 from amakit.exports.dates import DateForm
 from amakit.exports.forms import Form
-from amakit.schemas import table_name, tables
+from amakit.schemas import public_tables, table_name, tables
 
 DUCKDB_TYPES = {
     "string": "VARCHAR", "guid": "VARCHAR", "datetime": "TIMESTAMP", "timespan": "INTERVAL", "int": "INTEGER",
@@ -135,7 +135,7 @@ def matched_columns(path: "str | Path", columns: Mapping[str, str]) -> dict[str,
 
     Of a search job's result the row's own time and table are taken, not those of the job.
     """
-    usual = {name.lower(): name for table in tables().values() for name in table}
+    usual = {name.lower(): name for table in public_tables().values() for name in table}
     matched = {}
     for name, kind in columns.items():
         plain, bracket, zone = name.strip().partition("[")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from amakit.errors import Absent, AmakitError, Refused, Unanswered
 from amakit.kql.catalog import counted
-from amakit.schemas import frame_of, tables
+from amakit.schemas import frame_of, public_tables
 from amakit.service.retry import apart, pace, together
 from amakit.service.sign_in import CachedCredential, exception_chain, first_line, not_signed_in, without_secrets
 
@@ -194,7 +194,7 @@ class Engine(ABC):
             billed = set(self.counted(_USAGE)["DataType"])
         except Refused:
             billed = set()
-        others = [name for name in tables() if name not in billed]
+        others = [name for name in public_tables() if name not in billed]
         there = together([partial(self._is_there, name) for name in others], self.at_once)
         return billed | {name for name, found in zip(others, there, strict=True) if found}
 

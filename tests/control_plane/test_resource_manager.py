@@ -27,8 +27,9 @@ from served_fleet import TOKEN, FakeCredential
 import amakit
 from amakit import cli
 from amakit.analysis import TABLES
-from amakit.control_plane import resource_manager
-from amakit.control_plane.resource_manager import ControlPlane, manager, save
+from amakit.control_plane import connection, resource_manager
+from amakit.control_plane.connection import manager
+from amakit.control_plane.resource_manager import ControlPlane, save
 from amakit.demo import write as demo
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
@@ -243,7 +244,7 @@ def arm(running):
 def still(monkeypatch):
     """No test waits, pauses are noted instead; and it is the day after the demo ends."""
     pauses = []
-    monkeypatch.setattr(resource_manager, "Patience", lambda: retry.Patience(sleep=pauses.append))
+    monkeypatch.setattr(connection, "Patience", lambda: retry.Patience(sleep=pauses.append))
     monkeypatch.setattr(resource_manager, "pace", retry.Pace(10**9))
     monkeypatch.setattr(resource_manager, "_now", lambda: pd.Timestamp("2026-03-11", tz="UTC"))
     for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_AUTHORITY_HOST", "AMAKIT_RELEASES"):

@@ -10,7 +10,7 @@ from served_fleet import END, OPS, START, FakeCredential, la_error, one_sentence
 
 import amakit
 from amakit.errors import AmakitError
-from amakit.schemas import tables
+from amakit.schemas import public_tables
 from amakit.service.transport import engine
 
 
@@ -26,7 +26,7 @@ def test_where_the_schema_is_not_answered_the_names_are_asked_for_then_what_has_
         assert workspace.columns("Perf")["CounterValue"] in ("real", "double")
     assert found == ["Event", "Heartbeat", "Perf"]
     asked = [re.match(r"let Answer = materialize\(\['(\w+)'\] \| getschema", text) for text in cloud.asked]
-    assert {name[1] for name in asked if name} == ({"Perf"} if "tables" in commands else set(tables()))
+    assert {name[1] for name in asked if name} == ({"Perf"} if "tables" in commands else set(public_tables()))
     assert commands_of(cloud) == [".show database ['Ops'] schema as json", ".show tables"]
 
 
