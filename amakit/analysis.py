@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit import schemas
+from amakit import inventory, schemas
 from amakit.errors import UsageError
 from amakit.events import tables as events
 from amakit.fetch import coverage, heartbeats
@@ -81,11 +81,14 @@ class Analysis:
     activity : pandas.DataFrame
         The operations of the control plane that may have to do with an outage; see
         `amakit.find.evidence.operations_beside`.
+    inventory : pandas.DataFrame
+        One row per machine of the workspace's inventory, if it has one, and per machine that is not in it; see
+        `amakit.inventory.read`.
     run : dict
         The record of the run: version of amakit, workspace, window, horizon, unknown intervals, missing tables, those
         of them that were refused and why, notes on how the service was asked, each query with its text, rows, bytes,
         seconds, retries and the hash of its answer, and the hash of all answers; ``kept`` is when, where an earlier run
-        kept what a service answered.
+        kept what a service answered; ``inventory`` is of which subscriptions there is one, and of when.
     """
 
     window: Window
@@ -99,6 +102,7 @@ class Analysis:
     runs: pd.DataFrame
     samples: pd.DataFrame
     activity: pd.DataFrame
+    inventory: pd.DataFrame
     run: dict
 
     def __repr__(self) -> str:
@@ -139,7 +143,7 @@ class Analysis:
         """
         if form not in ("csv", "parquet"):
             raise UsageError(f"format {form!r} is not known; it is csv or parquet")
-        names = (*TABLES, "segments")
+        names = (*TABLES, "segments", *(["inventory"] if "inventory" in self.run else []))
         with staged(folder) as stage:
             for name in names:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
@@ -242,6 +246,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         verdicts, quiet, unrecorded = events.check(workspace, away, asked, everybody, machines, unknown)
         cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
+        stock, taken = inventory.read(fleet)
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
@@ -268,6 +273,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         "evidence": of_outages(proof, away),
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
+    tables["machines"] = inventory.noted(tables["machines"], stock)
     tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     found = Analysis(
         asked,
@@ -275,8 +281,10 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
+        inventory=stock,
         run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:])
-        | {"refused": refused, "notes": workspace.notes},
+        | {"refused": refused, "notes": workspace.notes}
+        | ({"inventory": taken} if taken else {}),
     )
     return found, whole
 

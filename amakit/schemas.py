@@ -106,6 +106,13 @@ RESULTS = {
         "cause": "string", "start": "datetime", "end": "datetime", "sure_start": "datetime", "sure_end": "datetime",
         "ongoing": "bool",
     },
+    "inventory": {
+        "resource_id": "string", "computer": "string", "kind": "string", "region": "string", "os_type": "string",
+        "tags": "string", "power_state": "string", "created": "datetime", "extension": "string",
+        "version_asked": "string", "auto_upgrade_minor": "bool", "automatic_upgrade": "bool",
+        "provisioning_state": "string", "upgrade_policy": "string", "taken": "datetime", "listed": "bool",
+        "heard": "bool",
+    },
 }  # fmt: skip
 
 _SHARED = {
@@ -193,6 +200,22 @@ _MEANINGS = {
         "sure_start": "from here on rows surely are missing; empty where perhaps none is",
         "sure_end": "up to here rows surely are missing; empty where perhaps none is, or while it goes on",
         "ongoing": "whether it went on at the horizon",
+    },
+    "inventory": {
+        "kind": "virtual_machine, scale_set, scale_set_instance or arc",
+        "region": "region of Azure",
+        "tags": "tags of the resource, as JSON",
+        "power_state": "running, deallocated and so on; of an Arc-enabled server connected, disconnected or expired",
+        "created": "when the machine was made, where Azure tells",
+        "extension": "name of the agent's extension on it, or in the model of its scale set; empty where there is none",
+        "version_asked": "version that the extension asks for, which is not the one that runs",
+        "auto_upgrade_minor": "whether a newer minor version is taken when the extension is deployed",
+        "automatic_upgrade": "whether newer versions are installed by themselves; empty where Azure does not tell",
+        "provisioning_state": "how the last operation on the extension ended",
+        "upgrade_policy": "of a scale set: Automatic, Rolling or Manual",
+        "taken": "when Azure was asked: of earlier and later this says nothing",
+        "listed": "whether the inventory has the machine",
+        "heard": "whether it sent a heartbeat in the window, in the 14 days before it, or in the hour after it",
     },
 }  # fmt: skip
 

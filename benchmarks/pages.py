@@ -22,7 +22,7 @@ import pandas as pd
 from amakit.analysis import TABLES, Analysis
 from amakit.intervals import iso, window
 from amakit.prose.evidence import rendered
-from amakit.schemas import of_outages, result
+from amakit.schemas import RESULTS, no_rows, of_outages, result
 
 NOTEBOOKS = ("01_version_transitions", "02_upgrade_gaps", "03_incident_writeup", "04_rollout")
 START = pd.Timestamp("2026-03-02", tz="UTC")
@@ -111,6 +111,7 @@ def fleet(machines, days=30, upgrades=2, seed=7):
         runs=runs.drop(columns="row"),
         samples=_samples(away),
         activity=_activity(tables),
+        inventory=no_rows(RESULTS["inventory"]),
         run=_run(horizon),
     )
 

@@ -118,7 +118,7 @@ def proof(of, *pieces):
     ]
 
 
-def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=(), evidence=()):
+def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), spare=(), evidence=(), inventory=None):
     """An analysis of 2 March with these outages; its machines are those that had one, and some to spare."""
     own = pd.DataFrame(outages, columns=list(RESULTS["outages"]))[["resource_id", "computer", "os_type"]]
     others = pd.DataFrame([{"resource_id": RG + name, "computer": name, "os_type": "Linux"} for name in spare])
@@ -151,7 +151,9 @@ def analysis(outages, gaps=(), samples=(), events=(), activity=(), missing=(), s
         gaps=table("gaps", gaps),
         runs=frame_of({name: [] for name in runs}, runs),
         samples=frame_of(seen, kinds),
-        run={
+        inventory=result("inventory", pd.DataFrame(inventory or [], columns=list(RESULTS["inventory"]))),
+        run=({} if inventory is None else {"inventory": [{"subscription": "0", "taken": "2026-03-03T06:00:00Z"}]})
+        | {
             "amakit": "0",
             "workspace": "w",
             "synthetic": False,

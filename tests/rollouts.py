@@ -6,7 +6,7 @@ import pandas as pd
 from amakit.analysis import Analysis
 from amakit.find import versions
 from amakit.intervals import window
-from amakit.schemas import RESULTS, result
+from amakit.schemas import RESULTS, no_rows, result
 
 ROOT = "/subscriptions/0/resourcegroups/"
 START = pd.Timestamp("2026-01-01", tz="UTC").as_unit("us")
@@ -136,6 +136,7 @@ def analysis(runs, outages=(), gaps=(), length=40.0, silent=()):
         runs=runs,
         samples=pd.DataFrame(),
         activity=pd.DataFrame(),
+        inventory=no_rows(RESULTS["inventory"]),
         run=record,
     )
 
