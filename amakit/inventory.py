@@ -15,7 +15,7 @@ _TABLE = "AgentInventory"
 _COVERED = r"/providers/microsoft\.(?:compute/virtualmachine|hybridcompute/machines/)"
 _OF_SET = ["Policy", "Extension", "Wanted", "Minor", "Automatic", "Provisioning"]
 _NAMES = {
-    "Kind": "kind", "Region": "region", "OSType": "os_type", "Tags": "tags", "Power": "power_state",
+    "Kind": "kind", "Region": "region", "OSType": "os_type", "ResourceTags": "resource_tags", "Power": "power_state",
     "Created": "created", "Extension": "extension", "Wanted": "version_asked", "Minor": "auto_upgrade_minor",
     "Automatic": "automatic_upgrade", "Provisioning": "provisioning_state", "Policy": "upgrade_policy",
     "Taken": "taken",
@@ -163,6 +163,7 @@ def _unlisted(names, pairs, taken):
     gone = gone.assign(Taken=subscription.map(taken))
     gone = gone[gone["Taken"] > gone["LastBeat"]][[*MACHINE, "Taken"]]
     nothing = dict.fromkeys(
-        ("Kind", "Region", "OSType", "Tags", "Power", *(c for c in _OF_SET if c not in ("Minor", "Automatic"))), ""
+        ("Kind", "Region", "OSType", "ResourceTags", "Power", *(c for c in _OF_SET if c not in ("Minor", "Automatic"))),
+        "",
     )
     return gone.assign(**nothing, Created=pd.NaT, Minor=None, Automatic=None, heard=True, listed=False)

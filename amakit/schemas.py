@@ -108,7 +108,7 @@ RESULTS = {
     },
     "inventory": {
         "resource_id": "string", "computer": "string", "kind": "string", "region": "string", "os_type": "string",
-        "tags": "string", "power_state": "string", "created": "datetime", "extension": "string",
+        "resource_tags": "string", "power_state": "string", "created": "datetime", "extension": "string",
         "version_asked": "string", "auto_upgrade_minor": "bool", "automatic_upgrade": "bool",
         "provisioning_state": "string", "upgrade_policy": "string", "taken": "datetime", "listed": "bool",
         "heard": "bool",
@@ -204,7 +204,7 @@ _MEANINGS = {
     "inventory": {
         "kind": "virtual_machine, scale_set, scale_set_instance or arc",
         "region": "region of Azure",
-        "tags": "tags of the resource, as JSON",
+        "resource_tags": "tags of the resource, as JSON",
         "power_state": "running, deallocated and so on; of an Arc-enabled server connected, disconnected or expired",
         "created": "when the machine was made, where Azure tells",
         "extension": "name of the agent's extension on it, or in the model of its scale set; empty where there is none",
@@ -223,7 +223,7 @@ _MEANINGS = {
 OWN = {
     "AgentInventory": {
         "TimeGenerated": "datetime", "Kind": "string", "_ResourceId": "string", "_SubscriptionId": "string",
-        "Computer": "string", "OSType": "string", "VMUUID": "string", "Location": "string", "Tags": "dynamic",
+        "Computer": "string", "OSType": "string", "VMUUID": "string", "Location": "string", "ResourceTags": "dynamic",
         "PowerState": "string", "TimeCreated": "datetime", "UpgradePolicy": "string", "ExtensionName": "string",
         "ExtensionType": "string", "TypeHandlerVersion": "string", "AutoUpgradeMinorVersion": "bool",
         "EnableAutomaticUpgrade": "bool", "ProvisioningState": "string", "Type": "string",

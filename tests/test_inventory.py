@@ -4,62 +4,11 @@ import json
 
 import pandas as pd
 import pytest
-from fleet import analyzed, at, every, heartbeats, write
+from fleet import analyzed, at, write
+from inventories import END, LATER, OTHER, SET, START, SUB, beating, found_in, known, subscription, vm
 
 import amakit
 from amakit import inventory
-
-SUB = "/subscriptions/11111111-1111-1111-1111-111111111111"
-OTHER = "/subscriptions/22222222-2222-2222-2222-222222222222"
-START, END = "2026-03-02", "2026-03-03"
-LATER = "2026-03-03T06:00"
-
-
-def vm(name, subscription=SUB):
-    return f"{subscription}/resourcegroups/rg/providers/microsoft.compute/virtualmachines/{name}"
-
-
-SET = f"{SUB}/resourcegroups/rg/providers/microsoft.compute/virtualmachinescalesets/front"
-
-
-def beating(name, start=START, end="2026-03-03T02:00", resource=None, **columns):
-    return heartbeats(name, every(60, start, end), _ResourceId=resource or vm(name).upper(), **columns)
-
-
-def known(resource, computer="", kind="virtual_machine", taken=LATER, agent=True, **columns):
-    """A row of the table AgentInventory."""
-    own = {
-        "ExtensionName": "ama",
-        "TypeHandlerVersion": "1.0",
-        "EnableAutomaticUpgrade": True,
-        "ProvisioningState": "Succeeded",
-    }
-    usual = {
-        "TimeGenerated": at(taken),
-        "Kind": kind,
-        "_ResourceId": resource,
-        "_SubscriptionId": resource.split("/")[2],
-        "Computer": computer or resource.rpartition("/")[2],
-        "OSType": "Linux",
-        "Location": "westeurope",
-        "ExtensionName": "",
-        "VMUUID": "",
-        "UpgradePolicy": "",
-        "EnableAutomaticUpgrade": None,
-        "ProvisioningState": "",
-        "PowerState": "running",
-        "Tags": "",
-    }
-    return usual | (own if agent else {}) | columns
-
-
-def subscription(path=SUB, taken=LATER):
-    return known(path, kind="subscription", taken=taken, agent=False)
-
-
-def found_in(tmp_path, beats, rows, machines=None):
-    stock = pd.DataFrame(rows).astype({"EnableAutomaticUpgrade": "boolean"})
-    return analyzed(tmp_path / "logs", START, END, machines, Heartbeat=beats, AgentInventory=stock)
 
 
 def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path):
@@ -71,7 +20,7 @@ def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path
     ]
     found = found_in(tmp_path, beats, [
         subscription(),
-        known(vm("web-1"), Tags=json.dumps({"env": "prod"})),
+        known(vm("web-1"), ResourceTags=json.dumps({"env": "prod"})),
         known(vm("web-2"), EnableAutomaticUpgrade=False),
         known(vm("now-elsewhere"), "moved", VMUUID="hw-1", ProvisioningState="Failed"),
         known(vm("mute"), Location="japaneast"),
@@ -92,7 +41,7 @@ def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path
     }
     assert stock["listed"].to_dict() == dict.fromkeys(stock.index, True) | {"gone": False}
     assert stock.loc["moved", ["resource_id", "region"]].tolist() == [vm("moved"), "westeurope"]
-    assert json.loads(stock.loc["web-1", "tags"]) == {"env": "prod"}
+    assert json.loads(stock.loc["web-1", "resource_tags"]) == {"env": "prod"}
     horizon = pd.Timestamp(found.run["horizon"])
     assert inventory.unheard(found.inventory, horizon)["computer"].tolist() == ["mute", "off"]
     assert inventory.failed(found.inventory)["computer"].tolist() == ["moved"]
@@ -190,7 +139,7 @@ def test_agent_inventory_equals_pandas(tmp_path):
         known(
             vm("Web-1").upper(),
             "WEB-1",
-            Tags='{"a":1}',
+            ResourceTags='{"a":1}',
             PowerState="Running",
             VMUUID="HW",
             AutoUpgradeMinorVersion=True,

@@ -73,7 +73,7 @@ _NAMED = {"microsoft.compute/virtualmachines", "microsoft.hybridcompute/machines
 #: Columns of the table, each with what the answers call it.
 _COLUMNS = {
     "Computer": "computer", "OSType": "system", "VMUUID": "hardware", "Location": "location", "PowerState": "power",
-    "UpgradePolicy": "policy", "Tags": "tags",
+    "UpgradePolicy": "policy",
 }  # fmt: skip
 _EXTENSION = {
     "ExtensionName": "extension", "ExtensionType": "agent", "TypeHandlerVersion": "version",
@@ -163,7 +163,7 @@ class ResourceGraph(Connection):
             extensions.setdefault(one["id"].lower().rpartition("/extensions/")[0], []).append(one)
         rows = [_row(asked, one, {}) for one in found["subscriptions"]]
         rows += [_row(asked, one, own) for one in machines for own in extensions.get(one["id"].lower(), [{}])]
-        types = OWN[TABLE] | {"Tags": "string"}  # written as JSON, which is read as dynamic again
+        types = OWN[TABLE] | {"ResourceTags": "string"}  # written as JSON, which is read as dynamic again
         made = frame_of({name: [row.get(name) for row in rows] for name in types}, types)
         return made.sort_values(["Kind", "_ResourceId", "ExtensionName"], ignore_index=True, kind="stable")
 
@@ -295,7 +295,7 @@ def _row(asked, one, extension):
         "Computer": row["Computer"] or (one.get("name") if kind in _NAMED else ""),
         "OSType": (row["OSType"] or "").capitalize(),
         "PowerState": re.sub(r"^powerstate/", "", (row["PowerState"] or "").lower()),
-        "Tags": json.dumps(row["Tags"], ensure_ascii=False, sort_keys=True) if row["Tags"] else "",
+        "ResourceTags": json.dumps(one["tags"], ensure_ascii=False, sort_keys=True) if one.get("tags") else "",
         "TimeCreated": one.get("created") or None,
         "Type": TABLE,
     }

@@ -15,7 +15,7 @@ import pandas as pd
 
 from amakit.events.counts import content_columns, log_tables, source_columns
 from amakit.fetch import heartbeats, samples
-from amakit.intervals import Window
+from amakit.intervals import Window, instant
 from amakit.kql.catalog import Query, packaged, query, render
 from amakit.kql.literals import literal
 from amakit.schemas import RECEIVED, tables
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 KEYS = {"Heartbeat": "heartbeat_rows", "AzureActivity": "activity"}
 KEYS |= {table: f"{name}_rows" for table, name in samples.STREAMS.items()}
 _LOG = "event_windows"
+#: What is known of machines at one instant, mostly after the window, is copied whole.
+INVENTORY, EVER = "AgentInventory", Window(instant("1970-01-01"), instant("2200-01-01"))
 #: Queries that look for few rows of a table: the columns that nobody else reads stay empty in the other rows.
 _SAYING = {"Event": "system_events", "Syslog": "syslog_boots", "Perf": "perf_uptime"}
 #: So many rows make a file, or fewer; a service gives 500,000.
@@ -128,6 +130,15 @@ def plan(
                         near = part[(part["Since"] < cut.end) & (part["Until"] > cut.start)]
                         stem = f"{side}-{at // _WINDOWS}-{_stem(cut.start)}"
                         yield ask(stem, far, cut, reach=near, streams=streams)
+    yield from _of_inventory(workspace, heard, {*names, *sets}, known)
+
+
+def _of_inventory(workspace, heard, names, known):
+    """Give the piece of the inventory, if there is one; of some machines by what their heartbeats call them."""
+    if INVENTORY in workspace.tables:
+        hardware = {vm for name, _, rows in heard if name == "heartbeat_days" for vm in rows["Vm"].dropna()} - {""}
+        given = {"machines": sorted(names | hardware) if names else [], "start": EVER.start, "end": EVER.end}
+        yield _piece(f"{INVENTORY}/all.parquet", _inventory(workspace, bool(names)), given, known)
 
 
 def _tables(workspace):
@@ -265,6 +276,17 @@ def _copy(workspace, table, some, saying="", reach=()):
     text = head + "\n| ".join([*lines, f"project {', '.join(cells.values())}"])
     strings = [column for column, kind in there.items() if kind in ("string", "guid")]
     return _made(table, text, wanted, there, ("instants", "TimeGenerated", *strings))
+
+
+def _inventory(workspace, some):
+    """Make the query for an inventory, whenever it was taken: all of it, or the subscriptions and some machines."""
+    there = {c: kind for c, kind in workspace.columns(INVENTORY).items() if c in tables()[INVENTORY]}
+    lines = [INVENTORY, "where TimeGenerated >= {start} and TimeGenerated < {end}"]
+    if some:
+        owns = " or ".join(f"{column} in~ ({{machines}})" for column in ("_ResourceId", "Computer", "VMUUID"))
+        lines.append(f'where Kind == "subscription" or {owns}')
+    lines.append(f"project {', '.join(there)}")
+    return _made(INVENTORY, "\n| ".join(lines), list(there), there, ("none",))
 
 
 def _edges(workspace, table):

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 _IDENTITY = {
     "resourceid": "resource", "base": "resource", "target": "resource", "entity": "resource", "computer": "machine",
     "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace", "correlation": "id",
-    "correlationid": "id", "agent": "id", "sourcecomputerid": "id", "vmuuid": "id",
+    "correlationid": "id", "agent": "id", "sourcecomputerid": "id", "vmuuid": "id", "vm": "id",
+    "subscription": "subscription", "subscriptionid": "subscription", "resourcetags": "tags", "extension": "extension",
+    "extensionname": "extension",
 }  # fmt: skip
 #: These hold words of Azure and of the kit, which stay as they are.
 _READABLE = {
     "os_type", "environment", "version", "from_version", "to_version", "spelled_first", "cause", "kind", "state",
     "verdict", "data_type", "operation", "status", "role", "name", "amakit", "start", "end", "horizon",
-    "missing_tables",
+    "missing_tables", "region", "power_state", "provisioning_state", "upgrade_policy", "version_asked",
 }  # fmt: skip
 #: Hashes of answers with real names in them: whoever tries names against one finds those that are true.
 _HASHES = {"sha256", "inputs_sha256"}

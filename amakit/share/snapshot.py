@@ -38,7 +38,8 @@ _DUCKDB = {"datetime": "TIMESTAMP", "real": "DOUBLE", "int": "INTEGER", "long": 
 _READABLE = {
     "Version", "OSType", "ComputerEnvironment", "Category", "OperationNameValue", "ActivityStatusValue",
     "ActivityStatus", "ConfigDataType", "ObjectName", "CounterName", "Namespace", "Name", "EventLog", "Source",
-    "ProcessName", "EventRecordId",
+    "ProcessName", "EventRecordId", "Kind", "Location", "PowerState", "UpgradePolicy", "TypeHandlerVersion",
+    "ProvisioningState",
 }  # fmt: skip
 _SAME = {
     "amakit_snapshot": "form", "amakit": "version of amakit", "workspace": "workspace", "start": "start", "end": "end",

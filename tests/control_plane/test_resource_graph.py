@@ -153,7 +153,7 @@ def test_machines_and_the_agent_on_each(graph, arm):
         "AzureMonitorLinuxAgent",
     ]
     assert not sets["EnableAutomaticUpgrade"]
-    assert json.loads(sets["Tags"]) == {"team": "front", "env": "prod"}
+    assert json.loads(sets["ResourceTags"]) == {"team": "front", "env": "prod"}
     assert found.loc[found["Kind"] == "scale_set_instance", "Computer"].tolist() == ["front000000", "front000001"]
 
 
@@ -312,7 +312,7 @@ def test_the_command_writes_a_table_that_check_lists_and_writes_it_again(arm, tm
     assert lines[0].endswith(": 9 machines, scale sets and instances, 5 with the agent's extension")
     assert lines[1:] == [f"subscription {ONE}: 8", f"subscription {TWO}: 1"]
     with amakit.connect(tmp_path) as logs:
-        of_sets = logs.query("AgentInventory | where Tags.env == 'prod' | project UpgradePolicy")
+        of_sets = logs.query("AgentInventory | where ResourceTags.env == 'prod' | project UpgradePolicy")
         assert of_sets["UpgradePolicy"].tolist() == ["Manual"]
         assert logs.query("AgentInventory | where EnableAutomaticUpgrade == false | count")["Count"].tolist() == [2]
     shown = CliRunner().invoke(cli.main, ["check", str(tmp_path)])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from fleet import beats, write
+from inventories import END, START, beating, found_in, known, subscription, vm
 
 import amakit
 from amakit import demo
@@ -446,3 +447,45 @@ def test_an_anonymised_snapshot_tells_the_same_of_nobody(source, tmp_path):
     assert str(tmp_path.parent) not in (tmp_path / "s" / MANIFEST).read_text(encoding="utf-8")
     done = run(*asked, tmp_path / "key2")
     assert (done.exit_code, "holds a snapshot already" in done.stderr) == (2, True)
+
+
+def test_an_inventory_is_copied_whenever_it_was_taken(tmp_path):
+    rows = [
+        subscription(),
+        known(vm("web-1"), ResourceTags=json.dumps({"owner": "Jane Doe"})),
+        known(vm("now-elsewhere"), "moved", VMUUID="hw-1"),
+        known(vm("mute-7")),
+    ]
+    beats = [
+        beating("web-1"),
+        beating("moved", VMUUID="HW-1"),
+        beating("gone-9", end="2026-03-02T12:00"),
+    ]
+    found = found_in(tmp_path, beats, rows)
+    with amakit.connect(tmp_path / "logs") as logs:
+        for folder, machines, key in (
+            ("all", None, None),
+            ("few", ["moved", "gone-9"], None),
+            ("none", None, b"k" * 32),
+        ):
+            snapshot(logs, tmp_path / folder, START, END, machines, key)
+    read = {}
+    for folder in ("all", "few", "none"):
+        with amakit.connect(tmp_path / folder) as logs:
+            read[folder] = amakit.analyze(logs, START, END)
+    again, few, nobody = read.values()
+    pd.testing.assert_frame_equal(again.inventory, found.inventory)
+    of_few = found.inventory[found.inventory["computer"].isin(["moved", "gone-9"])]
+    pd.testing.assert_frame_equal(few.inventory, of_few.reset_index(drop=True))
+    same = ["listed", "heard", "automatic_upgrade", "region"]
+    order = [*same, "taken"]
+    pd.testing.assert_frame_equal(
+        nobody.inventory[order].sort_values(order, ignore_index=True),
+        found.inventory[order].sort_values(order, ignore_index=True),
+    )
+    assert nobody.machines["note"].str.startswith("not in the inventory").sum() == 1
+    told = "".join(nobody.inventory.to_csv()) + json.dumps(nobody.run)
+    told += "".join(str(duckdb.sql(f"FROM '{path}'")) for path in (tmp_path / "none").rglob("*.parquet"))
+    assert not [
+        name for name in ("Jane", "web-1", "mute-7", "gone-9", "hw-1", "11111111-1111") if name.lower() in told.lower()
+    ]
