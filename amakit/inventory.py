@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.intervals import iso
-from amakit.schemas import MACHINE, result
+from amakit.schemas import MACHINE, machine_labels, result
 
 if TYPE_CHECKING:
     from amakit.fetch.heartbeats import Fleet
@@ -107,6 +107,57 @@ def automatic(inventory: pd.DataFrame) -> pd.Series:
     """
     known = inventory[inventory["automatic_upgrade"].notna()]
     return known.astype({"automatic_upgrade": "bool"}).groupby(MACHINE)["automatic_upgrade"].all()
+
+
+def summary(inventory: pd.DataFrame, told: list[dict], machines: pd.DataFrame, horizon: pd.Timestamp) -> dict | None:
+    """Give what an inventory tells beside the heartbeats; None where there is none.
+
+    Parameters
+    ----------
+    inventory : pandas.DataFrame
+        As the result table.
+    told : list of dict
+        The subscriptions that were read, as `read` gives them; none without an inventory.
+    machines : pandas.DataFrame
+        The result table ``machines``.
+    horizon : pandas.Timestamp
+
+    Returns
+    -------
+    dict
+        JSON-serialisable: taken and since (the last instant at which Azure was asked, and the first where subscriptions
+        were asked at several), subscriptions (number of them), agents (machines with the agent's extension), and of
+        machines with their name, group, region and power_state: unheard, failed, opted_out (of automatic upgrades) and
+        unlisted; see the functions of these names.
+    """
+    if not told:
+        return None
+    every = pd.concat([machines[MACHINE], inventory[MACHINE]]).drop_duplicates(ignore_index=True)
+    every["computer"] = every["computer"].where(every["computer"] != "", every["resource_id"].str.rpartition("/")[2])
+    named = dict(zip(every.itertuples(index=False, name=None), machine_labels(every), strict=True))
+    # as every page calls them, also where an inventory knows of a namesake
+    named |= dict(zip(machines[MACHINE].itertuples(index=False, name=None), machine_labels(machines), strict=True))
+    on = automatic(inventory)
+    off = pd.MultiIndex.from_frame(inventory[MACHINE]).isin(on.index[~on])
+    parts = {
+        "unheard": unheard(inventory, horizon),
+        "failed": failed(inventory),
+        "opted_out": inventory[off].drop_duplicates(MACHINE),
+        "unlisted": unlisted(inventory),
+    }
+    return {
+        "taken": max(one["taken"] for one in told),
+        "since": min(one["taken"] for one in told),
+        "subscriptions": len(told),
+        "agents": len(inventory.loc[inventory["extension"] != "", MACHINE].drop_duplicates()),
+        **{part: [_entry(row, named) for row in rows.itertuples()] for part, rows in parts.items()},
+    }
+
+
+def _entry(row, named):
+    name = named[row.resource_id, row.computer or row.resource_id.rpartition("/")[2]]
+    group = row.resource_id.partition("/resourcegroups/")[2].partition("/")[0]
+    return {"machine": name, "group": group, "region": row.region, "power_state": row.power_state}
 
 
 def noted(machines: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ COUNTS = {
     "undecided": "checks of event sources that could not be decided",
     "unknown": "stretches of which nothing is known",
     "missing_tables": "tables that the workspace does not have",
+    "unheard": "machines that have the agent's extension by an inventory and sent no heartbeat; null without one",
 }
 
 
@@ -52,5 +53,6 @@ def counts(facts: dict) -> dict[str, float | None]:
         "undecided": now["undecided"],
         "unknown": now["unknown"],
         "missing_tables": len(facts["run"]["missing_tables"]),
+        "unheard": len(facts["inventory"]["unheard"]) if "inventory" in facts else None,
     }
     return {name: found[name] for name in COUNTS}

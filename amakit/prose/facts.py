@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit import inventory
 from amakit.intervals import iso, isos
 from amakit.prose.counts import counts
 from amakit.prose.evidence import rendered
@@ -56,6 +57,8 @@ class Facts:
         See `verdict`.
     attempts, limits, actions : list of dict
         See the functions of these names.
+    inventory : dict or None
+        See `amakit.inventory.summary`.
     """
 
     analysis: "Analysis"
@@ -72,6 +75,7 @@ class Facts:
     attempts: list[dict]
     limits: list[dict]
     actions: list[dict]
+    inventory: dict | None
 
     @property
     def horizon(self) -> pd.Timestamp:
@@ -125,8 +129,11 @@ def gather(analysis: "Analysis") -> Facts:
     }
     known["verdict"] = verdict(analysis, outages, away, known["attempted"])
     known["attempts"] = attempts(outages, analysis.transitions)
-    known["limits"] = limits(analysis, known["verdict"])
-    known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"])
+    known["inventory"] = inventory.summary(
+        analysis.inventory, analysis.run.get("inventory", []), fleet, pd.Timestamp(analysis.run["horizon"])
+    )
+    known["limits"] = limits(analysis, known["verdict"], known["inventory"])
+    known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"], known["inventory"])
     return Facts(**known)
 
 
@@ -150,6 +157,7 @@ def record(known: Facts) -> dict:
         - ``outages``: one for each outage, with its losses by data type, its events, its evidence in parts, and the
           activity-log rows beside it;
         - ``attempts``: failed upgrades with what followed, see `attempts`;
+        - ``inventory``: only where there is one, what it tells beside the heartbeats, see `amakit.inventory.summary`;
         - ``limits`` and ``actions``: what cannot be shown and what to do next, each with a ``kind``;
         - ``run``: the record of the run; the texts of its queries are in ``run.json``.
 
@@ -176,6 +184,7 @@ def record(known: Facts) -> dict:
         "actions": known.actions,
         "run": run | {"queries": [{k: v for k, v in query.items() if k != "text"} for query in run["queries"]]},
     }
+    told |= {"inventory": known.inventory} if known.inventory else {}
     return told | {"counts": counts(told)}
 
 
@@ -416,7 +425,7 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
-def limits(analysis: "Analysis", told: dict) -> list[dict]:
+def limits(analysis: "Analysis", told: dict, stock: dict | None = None) -> list[dict]:
     """Give what cannot be shown.
 
     Parameters
@@ -424,12 +433,15 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     analysis : Analysis
     told : dict
         As `verdict` gives it.
+    stock : dict or None
+        As `amakit.inventory.summary` gives it.
 
     Returns
     -------
     list of dict
         Each with a ``kind``: brackets, horizon, unknown (start, end, reason), tables (names), refused
-        (table, reason), slow (data types), hidden (n), undetermined (n), unexplained (n), lookback (days).
+        (table, reason), slow (data types), hidden (n), undetermined (n), unexplained (n), inventory (taken, since,
+        subscriptions, unlisted), lookback (days).
     """
     from amakit.fetch.heartbeats import LOOKBACK
 
@@ -445,6 +457,9 @@ def limits(analysis: "Analysis", told: dict) -> list[dict]:
     found += [{"kind": "undetermined", "n": open_events}] if open_events else []
     unexplained = told["others"].get("unexplained", 0)
     found += [{"kind": "unexplained", "n": unexplained}] if unexplained else []
+    if stock:
+        own = {name: stock[name] for name in ("taken", "since", "subscriptions")}
+        found += [{"kind": "inventory", **own, "unlisted": [one["machine"] for one in stock["unlisted"]]}]
     return [*found, {"kind": "horizon", "horizon": run["horizon"]}, {"kind": "lookback", "days": LOOKBACK.days}]
 
 
@@ -455,6 +470,7 @@ def actions(
     events: pd.DataFrame,
     chains: list[dict],
     silent: pd.DataFrame,
+    stock: dict | None = None,
 ) -> list[dict]:
     """Give what to do next, the most urgent first.
 
@@ -465,6 +481,8 @@ def actions(
         As in `Facts`.
     chains : list of dict
         As `attempts` gives them.
+    stock : dict or None
+        As `amakit.inventory.summary` gives it.
 
     Returns
     -------
@@ -472,7 +490,9 @@ def actions(
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
         twice), silent (nobody ordered the silence, or the machine was started again without its agent), reinstall
         (the agent was removed), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
-        events (possible loss), retry (a failed attempt that nothing followed), unexplained, alert (safe: the shortest
+        events (possible loss), retry (a failed attempt that nothing followed), by the inventory of ``taken``
+        provisioning (the last operation on the extension failed) and unheard (no heartbeat of a machine that has the
+        extension; off: how many of them were not running), unexplained, alert (safe: the shortest
         window in minutes that no upgrade here trips; fires and depends: upgrades that trip one of ``windows``),
         activity (the activity log is not in the workspace), ordered (machines that are stopped or removed, and no
         more than that), or nothing.
@@ -502,10 +522,23 @@ def actions(
     for one in found:
         if one["kind"] == "rule":
             one["insights"] = machines(away[away["data_type"] == "InsightsMetrics"])
+    found += _by_inventory(stock) if stock else []
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
     ordered = machines(gone)
     return found or ([{"kind": "ordered", "machines": ordered}] if ordered else [{"kind": "nothing"}])
+
+
+def _by_inventory(stock):
+    """Say which extensions are to be looked at, and which machines should report and never did."""
+    running = ("", "running", "connected")
+    off = sum(one["power_state"] not in running for one in stock["unheard"])
+    parts = {"provisioning": ("failed", {}), "unheard": ("unheard", {"off": off})}
+    return [
+        {"kind": kind, "machines": sorted(one["machine"] for one in stock[part]), "taken": stock["taken"], **more}
+        for kind, (part, more) in parts.items()
+        if stock[part]
+    ]
 
 
 def _alert(silent, horizon):

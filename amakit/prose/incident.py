@@ -137,8 +137,8 @@ def _told(known, words):
         "acts": acts,
         "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()),
         "attempts": _attempts(known.attempts),
-        "limits": known.limits,
-        "actions": [one | _to_attach(known, one) for one in known.actions],
+        "limits": [_with_instants(one) for one in known.limits],
+        "actions": [_with_instants(one) | _to_attach(known, one) for one in known.actions],
     }
 
 
@@ -150,8 +150,12 @@ def _peak(known):
 
 def _shown(entry, links):
     """Give an entry of the situation with instants that a template can tell, and where the portal shows its machine."""
-    instants = {name: value and pd.Timestamp(value) for name, value in entry.items() if name in ("since", "until")}
-    return entry | instants | {"address": links.get(entry["machine"], "")}
+    return _with_instants(entry) | {"address": links.get(entry["machine"], "")}
+
+
+def _with_instants(entry):
+    own = ("since", "until", "taken")
+    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in own}
 
 
 def _urgent(now):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from amakit import inventory
 from amakit.find.versions import version_key
 from amakit.prose import facts
 from amakit.prose.language import Language, visible
@@ -13,6 +14,7 @@ from amakit.prose.page import Page, common, parameters_table, queries_table, sho
 from amakit.schemas import MACHINE
 from amakit.study import claims, excess_gaps, lags, stragglers, survival
 from amakit.study import releases as known_releases
+from amakit.study.groups import regions
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -23,6 +25,8 @@ SEVERAL_WEEKS = 56
 _CERTAIN = 0.01
 _ORIGINS = ("fleet", "group", "release")
 _CELLS = ["machines", "reached", "before", "still waiting", "never", "undone", "left out", "median", "ninety"]
+#: Reasons whose next step is to look at the switch for automatic upgrade.
+_SWITCH = ("never_changed", "unsupported", "waiting")
 #: Rows of the table of stragglers, those furthest behind first.
 _STRAGGLERS = 500
 
@@ -62,8 +66,10 @@ def rollout(
     standing, left = stragglers.standing(analysis, releases), stragglers.stragglers(analysis, releases)
     left = left.assign(machine=[known.names[m] for m in left[MACHINE].itertuples(index=False, name=None)])
     started = stragglers.after_start(analysis)
+    at = "region" if (regions(analysis) != "").any() else "place"
     told = common(known, words) | {
         "standing": _standing(standing),
+        "inventory": _inventory(known),
         "stragglers": len(left),
         "spread": _spread(curves, lag),
         "claim": _claim(curves["release"]),
@@ -74,15 +80,28 @@ def rollout(
         "seen": claims.upgrades(analysis.transitions, analysis.outages)["seen"],
     }
     tables = {
-        "lags": _lags_table(curves, words),
-        "places": _places_table(lag["fleet"], curves["fleet"], words),
-        "state": _state_table(standing, words),
+        "lags": _lags_table(curves, words, at),
+        "places": _places_table(lag["fleet"], curves["fleet"], words, at),
+        "state": _state_table(standing, words, at),
         "batches": _batches_table(lag["start"], words),
         "stragglers": _stragglers_table(left.head(_STRAGGLERS), words),
         "parameters": parameters_table(known, words),
         "queries": queries_table(known, words),
     }
     return Page("rollout", words, told, tables)
+
+
+def _inventory(known):
+    """Say of how many machines an inventory tells the region, and whether automatic upgrade is on."""
+    if known.inventory is None:
+        return None
+    analysis = known.analysis
+    machines = pd.MultiIndex.from_frame(analysis.machines[MACHINE])
+    return {
+        "taken": pd.Timestamp(known.inventory["taken"]),
+        "regions": int((regions(analysis) != "").sum()),
+        "automatic": int(machines.isin(inventory.automatic(analysis.inventory).index).sum()),
+    }
 
 
 def _standing(standing):
@@ -186,12 +205,12 @@ def _days(row, name):
     return {"value": getattr(row, name), "low": getattr(row, f"{name}_low"), "high": getattr(row, f"{name}_high")}
 
 
-def _lags_table(curves, words):
+def _lags_table(curves, words, at):
     """Give how many take part, had upgraded, had it before, have not yet, and by when half and nine in ten had."""
     rows = [
         {
             "pair": visible(f"{row.os_type} {row.version}", 80),
-            "origin": words.heading(f"origin {origin}"),
+            "origin": words.heading(f"origin {'region' if (origin, at) == ('group', 'region') else origin}"),
             **_lag_cells(row, words),
         }
         for origin in _ORIGINS
@@ -201,28 +220,28 @@ def _lags_table(curves, words):
     return words.table(sorted(rows, key=lambda row: row["pair"]), ["pair", "origin", *_CELLS])
 
 
-def _places_table(lag, curve, words):
+def _places_table(lag, curve, words, at):
     often = {(row.os_type, row.version) for row in curve.itertuples() if row.upgraded > 1}
     rows = [
         {
             "pair": visible(f"{row.os_type} {row.version}", 80),
-            "place": _place(row.place, words),
+            at: _place(row.place, words),
             "kind of machine": words.heading(row.resource_type),
             **_lag_cells(row, words),
         }
         for row in survival.summary(lag, ["place", "resource_type"], draws=100).itertuples()
         if row.machines and (row.os_type, row.version) in often
     ]
-    return words.table(rows, ["pair", "place", "kind of machine", *_CELLS])
+    return words.table(rows, ["pair", at, "kind of machine", *_CELLS])
 
 
-def _state_table(standing, words):
+def _state_table(standing, words, at):
     rows = []
     for (os_type, place, kind), own in standing.groupby(["os_type", "place", "resource_type"]):
         rows.append(
             {
                 "os_type": visible(os_type, 40),
-                "place": _place(place, words),
+                at: _place(place, words),
                 "kind of machine": words.heading(kind),
                 "machines": len(own),
                 "on newest": int((own["behind"] == 0).sum()),
@@ -232,7 +251,7 @@ def _state_table(standing, words):
             }
         )
     return words.table(
-        rows, ["os_type", "place", "kind of machine", "machines", "on newest", "silent", "releases behind", "newest"]
+        rows, ["os_type", at, "kind of machine", "machines", "on newest", "silent", "releases behind", "newest"]
     )
 
 
@@ -265,7 +284,7 @@ def _stragglers_table(left, words):
                 "age": _whole(row.age, words),
                 "reasons": "; ".join(map(words.heading, row.reasons)),
                 "tries": tries,
-                "step": words.joiner.join(words.heading(f"step {reason}") for reason in _steps(row.reasons)),
+                "step": words.joiner.join(map(words.heading, _steps(row.reasons, row.automatic))),
             }
         )
     return words.table(rows, ["computer", "pair", "releases behind", "age", "reasons", "tries", "step"])
@@ -291,8 +310,11 @@ def _place(place, words):
     return visible(place.rsplit("/", 1)[-1], 80) if place else words.heading("nowhere")
 
 
-def _steps(reasons):
-    """Give the reasons whose next steps are worth telling: the first, and what is urgent by itself."""
+def _steps(reasons, automatic):
+    """Give the next steps that are worth telling: of the first reason, and of what is urgent by itself."""
     first, *others = reasons
     urgent = [reason for reason in others if reason in ("known_bad", "unsupported")]
-    return urgent if first == "waiting" and urgent else [first, *urgent]
+    told = urgent if first == "waiting" and urgent else [first, *urgent]
+    # nobody is to look whether it is on where the inventory says so
+    on = automatic is not pd.NA and bool(automatic)
+    return [f"step {reason} on" if on and reason in _SWITCH else f"step {reason}" for reason in told]

@@ -33,7 +33,8 @@ def situation(known: "Facts") -> dict:
         JSON-serialisable:
 
         - ``down``: machines whose agent is still down though nothing says that the machine is off (machine, group,
-          cause, since, lasted_s, step), and ``off``: those that are off or removed, the longest first;
+          cause, since, lasted_s, step, and where an inventory tells the step ``taken``, its instant), and ``off``:
+          those that are off or removed, the longest first;
         - ``partial``: streams that stay away from an agent that goes on, for each machine and table (machine, group,
           data_type, streams, since, lasted_s, lost);
         - ``stopped_sources``: event sources that have not come back, whose agent has (machine, group, data_type,
@@ -44,7 +45,7 @@ def situation(known: "Facts") -> dict:
         - ``other``: ended outages by other causes, counted by cause; ``undecided``: checks of events that no verdict
           could be given for; ``unknown``: stretches of which nothing is known.
     """
-    outages, horizon = known.outages, known.horizon
+    outages = known.outages
     ongoing = outages["ongoing"].astype("bool")
     gone = outages[ongoing].sort_values("start_earliest", kind="stable").drop_duplicates(MACHINE)
     started_again = claims.unattended(outages, known.analysis.evidence).index
@@ -54,8 +55,8 @@ def situation(known: "Facts") -> dict:
     silences = _silences(known)
     others = ended.loc[~attempted, "cause"].value_counts()
     return {
-        "down": [_down(row, horizon) for row in gone[~off].to_dict("records")],
-        "off": [_down(row, horizon) for row in gone[off].to_dict("records")],
+        "down": [_down(row, known) for row in gone[~off].to_dict("records")],
+        "off": [_down(row, known) for row in gone[off].to_dict("records")],
         "partial": _partial(known, set(gone[MACHINE].itertuples(index=False, name=None))),
         "stopped_sources": [one for one in silences if one["until"] is None],
         "silences": [one for one in silences if one["until"] is not None],
@@ -78,14 +79,20 @@ def group_of(resource_id: str) -> str:
     return resource_id.partition("/resourcegroups/")[2].partition("/")[0]
 
 
-def _down(row, horizon):
+def _down(row, known):
     step = {
         Cause.ROLLBACK_FAILED: "support",
         Cause.ROLLED_BACK: "support",
         Cause.AGENT_REMOVED: "reinstall",
         Cause.NOT_RECORDED: "record",
     }.get(row["cause"], "silent")
-    return _since(row, row["start_earliest"], horizon) | {"cause": str(row["cause"]), "step": step}
+    stock = known.inventory or {"unlisted": [], "failed": []}
+    for name, part in (("unlisted", "unlisted"), ("provisioning", "failed")):
+        if step == "silent" and row["machine"] in {one["machine"] for one in stock[part]}:
+            step = name
+    told = {"cause": str(row["cause"]), "step": step}
+    told |= {"taken": stock["taken"]} if step in ("unlisted", "provisioning") else {}
+    return _since(row, row["start_earliest"], known.horizon) | told
 
 
 def _since(row, since, horizon):

@@ -55,9 +55,16 @@ DAY = pd.Timedelta(days=1)
 
 
 def with_places(analysis: "Analysis") -> pd.DataFrame:
-    """Give the machines, each with its place and its kind of resource."""
+    """Give the machines, each with its place, which is its region where an inventory tells it, and kind of resource."""
     fleet = analysis.machines
-    return pd.concat([fleet, places(fleet)], axis=1)
+    return pd.concat([fleet, places(fleet.assign(region=regions(analysis)))], axis=1)
+
+
+def regions(analysis: "Analysis") -> pd.Series:
+    """Give the region of each machine, on the index of ``machines``; empty where no inventory tells it."""
+    told = analysis.inventory.drop_duplicates(MACHINE)[[*MACHINE, "region"]]
+    found = analysis.machines[MACHINE].merge(told, how="left", on=MACHINE)["region"]
+    return found.fillna("").astype("str").set_axis(analysis.machines.index)
 
 
 def first_agent_runs(analysis: "Analysis") -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from amakit import inventory
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause
 from amakit.study import releases as known_releases
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 
 #: Why a machine is behind, the most telling first; `stragglers` says what each means.
-REASONS = ("rollback_failed", "silent", "stopped", "retrying", "scale_set", "never_changed", "known_bad", "unsupported",
-           "waiting")  # fmt: skip
+REASONS = ("rollback_failed", "silent", "stopped", "retrying", "opted_out", "scale_set", "never_changed", "known_bad",
+           "unsupported", "waiting")  # fmt: skip
 #: Upgrades further apart than this came in different batches.
 APART = pd.Timedelta(hours=12)
 
@@ -88,8 +89,9 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     ``stopped``          stopped at the horizon, or for more than half of the time that it was watched: nothing
                          upgrades a stopped machine, and it is taken up after it starts
     ``retrying``         an upgrade was rolled back and none has succeeded since
+    ``opted_out``        automatic upgrade is off by the inventory
     ``scale_set``        an instance of a scale set that did not change: with a manual upgrade policy an instance waits
-                         until the latest model is applied to it
+                         until the latest model is applied to it; not where an inventory tells another policy
     ``never_changed``    never changed its version in the window although others of its system and place came to a newer
                          one: perhaps automatic upgrade is off
     ``known_bad``        reports a version that is not to be used
@@ -111,7 +113,8 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     pandas.DataFrame
         One row per machine: resource_id, computer, os_type, version, place, resource_type, behind, newest, age (days),
         since (first heartbeat on this version, or the beginning of what was watched), attempts (that failed), spacing_s
-        (the middle time between them), reasons (tuple, in the order of `REASONS`; the first says the most).  Those
+        (the middle time between them), automatic (whether automatic upgrade is on, where an inventory tells),
+        reasons (tuple, in the order of `REASONS`; the first says the most).  Those
         furthest behind first.
 
     Examples
@@ -139,15 +142,20 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     known["attempts"], known["spacing_s"] = failed.size(), failed.agg(lambda t: t.diff().dt.total_seconds().median())
     known["last_try"] = tries.groupby(MACHINE)["cause"].last()
     table = table.merge(known, how="left", left_on=MACHINE, right_index=True)
+    of_machine = pd.MultiIndex.from_frame(table[MACHINE])
+    table["automatic"] = pd.array(inventory.automatic(analysis.inventory).reindex(of_machine), dtype="boolean")
+    other_policy = analysis.inventory[~analysis.inventory["upgrade_policy"].isin(["", "Manual"])]
+    moves_on = of_machine.isin(pd.MultiIndex.from_frame(other_policy[MACHINE]))
     kept = table["kept"].fillna(True).astype("bool")
     stopped = table["off_now"].fillna(False).astype("bool") | (table["off"].fillna(0) > table["watched"].fillna(0) / 2)
-    scale = (table["resource_type"] == "scale_set") & kept
+    scale = (table["resource_type"] == "scale_set") & kept & ~moves_on
     dead = table["last_try"] == "rollback_failed"
     marks = {
         "rollback_failed": dead,
         "silent": (table["state"] == "silent") & ~stopped & ~dead,
         "stopped": stopped,
         "retrying": table["last_try"] == "rolled_back",
+        "opted_out": table["automatic"].eq(False).fillna(False),
         "scale_set": scale,
         "never_changed": kept & _passed(table, analysis) & ~scale & ~dead,
         "known_bad": table["known_bad"],
@@ -172,6 +180,7 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
         "since",
         "attempts",
         "spacing_s",
+        "automatic",
         "reasons",
     ]
     keys = pd.Series([version_key(v) for v in table["version"]], table.index, dtype="object")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from rollouts import ROOT, analysis, days, fleet, gap, release, releases, run, s
 from amakit import charts
 from amakit.charts.stills import picture
 from amakit.prose.rollout import rollout
+from amakit.schemas import RESULTS, result
 from amakit.study import excess_gaps, lags, stragglers, survival
 
 SEEDS = 200
@@ -290,7 +292,7 @@ def left_behind():
 
 def test_the_reason_why_a_machine_is_behind_is_its_own():
     found = stragglers.stragglers(left_behind(), LISTED).set_index("computer")
-    assert set(found.index) == {*stragglers.REASONS}
+    assert set(found.index) == {*stragglers.REASONS} - {"opted_out"}  # which only an inventory tells
     first = {name: reasons[0] for name, reasons in found["reasons"].items()}
     assert first.pop("known_bad") in ("known_bad", "waiting")
     assert first.pop("unsupported") in ("unsupported", "waiting")
@@ -485,3 +487,60 @@ def test_the_chart_of_the_rollout_ends_at_the_share_that_followed():
     share = np.append(line.y[::2], [])
     assert (low <= share + 1e-9).all()
     assert (share <= low + high + 1e-9).all()
+
+
+def with_inventory(given, rows):
+    """Add an inventory of the end of the window: columns by computer, over those of a machine that is in order."""
+    usual = {"kind": "virtual_machine", "region": "westeurope", "extension": "ama", "automatic_upgrade": True,
+             "upgrade_policy": "", "taken": days(40), "listed": True, "heard": True}  # fmt: skip
+    machines = given.machines.set_index("computer")["resource_id"]
+    made = [usual | {"computer": name, "resource_id": machines[name]} | own for name, own in rows.items()]
+    stock = result("inventory", pd.DataFrame(made, columns=list(RESULTS["inventory"])))
+    return replace(
+        given, inventory=stock, run=given.run | {"inventory": [{"subscription": "0", "taken": "2026-02-10T00:00:00Z"}]}
+    )
+
+
+def test_who_is_opted_out_is_told_by_the_inventory_and_the_step_knows_who_is_not():
+    sets = {name: run(name, "1.8", 0, 40, resource=SET) for name in ("manual", "rolling", "unknown")}
+    given = analysis([run("new", "1.8", 0, 10), run("new", "1.9", 10.1, 40), run("off", "1.8", 0, 40), run("on", "1.8", 0, 40),
+                      run("untold", "1.8", 0, 40), *sets.values()])  # fmt: skip
+    given = with_inventory(
+        given,
+        {
+            "new": {},
+            "off": {"automatic_upgrade": False},
+            "on": {},
+            "manual": {"upgrade_policy": "Manual", "automatic_upgrade": None},
+            "rolling": {"upgrade_policy": "Rolling"},
+        },
+    )
+    known = releases(release("1.9", "2026-01-06"))
+    left = stragglers.stragglers(given, known).set_index("computer")
+    first = left["reasons"].str[0].to_dict()
+    assert first["off"] == "opted_out"
+    assert first["manual"] == first["unknown"] == "scale_set"
+    assert first["rolling"] != "scale_set"
+    assert left["automatic"].dropna().to_dict() == {"off": False, "on": True, "rolling": True}
+    assert set(left.index[left["automatic"].isna()]) == {"untold", "manual", "unknown"}
+    page = rollout(given, releases=known)
+    steps = page.tables["stragglers"]["next step"].to_dict()
+    assert steps["off"].startswith("Switch automatic upgrade of the extension on")
+    assert "automatic upgrade is on" in steps["on"].lower()
+    assert "whether automatic upgrade" in steps["untold"]
+    assert "1 opted out of automatic upgrades" in page.plain("left")
+    limits = page.plain("limits")
+    assert "Regions are those of the inventory of 2026-02-10 00:00, which tells them of 5 of 7 machines" in limits
+    assert "as the inventory of 2026-02-10 00:00 has it, for 4 of 7 machines" in limits
+    assert "westeurope" in set(page.tables["state"]["region, or else resource group"])
+    japanese = rollout(given, "ja", releases=known)
+    assert "2026-02-10 00:00 のインベントリによります" in japanese.plain("limits")
+    assert "自動アップグレードが無効 1 台" in japanese.plain("left")
+
+
+def test_without_an_inventory_regions_and_switches_are_not_known():
+    given = analysis([run("new", "1.8", 0, 10), run("new", "1.9", 10.1, 40), run("old", "1.8", 0, 40)])
+    page = rollout(given, releases=releases(release("1.9", "2026-01-06")))
+    assert "nventory" not in page.plain("limits") + page.plain("left")
+    assert "resource group" in page.tables["state"]
+    assert stragglers.stragglers(given, releases(release("1.9", "2026-01-06")))["automatic"].isna().all()
