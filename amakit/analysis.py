@@ -284,7 +284,8 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         inventory=stock,
         run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:])
         | {"refused": refused, "notes": workspace.notes}
-        | ({"inventory": taken} if taken else {}),
+        | ({"inventory": taken} if taken else {})
+        | ({"control_plane": shown(workspace.beside.name)} if workspace.beside else {}),
     )
     return found, whole
 

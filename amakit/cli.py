@@ -112,6 +112,15 @@ def _signing(command):
     return command
 
 
+def _beside(command):
+    return click.option(
+        "--control-plane",
+        default="",
+        metavar="DIR",
+        help="Read AzureActivity and AgentInventory of a service in DIR, as 'activity' and 'inventory' write them.",
+    )(command)
+
+
 def _dated(command):
     """Say how dates of files are read that fit both orders; `connect` asks the environment, a kernel's one too."""
 
@@ -302,6 +311,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would be asked, and ask nothing.")
 @_cached
 @_dated
+@_beside
 @_remote
 def analyze(
     workspace: str,
@@ -350,6 +360,7 @@ def _origin(taken):
 @click.option("--anonymise", is_flag=True, help="Names and ids become pseudonyms.")
 @click.option("--key", metavar="FILE", help="The key of the pseudonyms, made if it is not there; keep it to yourself.")
 @_dated
+@_beside
 @_remote
 def snapshot(
     workspace: str,
@@ -412,6 +423,7 @@ def _plan(start, end):
 @_cached
 @click.option("--fail-on", default="", metavar="LIMITS", help="End with status 3 on, for example, silent>0,doubtful>0.")
 @_dated
+@_beside
 @_remote
 def report(
     out: str,

@@ -46,7 +46,7 @@ class Request:
         Replace names and ids by pseudonyms in every file.
     key : path-like, optional
         The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
-    cloud, endpoint, credential, tenant, transport, date_format : str
+    cloud, endpoint, credential, tenant, transport, control_plane, date_format : str
         How a service is reached, and in which order files write dates; see `amakit.connect`.
     cache : bool
         Whether an analysis may be taken from an earlier run, and kept for a later one; see `amakit.analyze`.
@@ -81,6 +81,7 @@ class Request:
     credential: str = ""
     tenant: str = ""
     transport: str = ""
+    control_plane: str | Path = ""
     date_format: str = ""
     cache: bool = True
     fail_on: str = ""
@@ -145,6 +146,7 @@ class Request:
             "TENANT": self.tenant,
             "TRANSPORT": self.transport,
             "DATE_FORMAT": self.date_format,
+            "CONTROL_PLANE": str(Path(self.control_plane).expanduser().resolve()) if self.control_plane else "",
             "KEY_FILE": key,
             "NO_CACHE": "" if self.cache else "1",
         }
@@ -162,6 +164,7 @@ class Request:
             self.date_format,
             self.tenant,
             self.transport,
+            self.control_plane,
         )
 
 

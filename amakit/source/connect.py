@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError, UsageError
 from amakit.exports.dates import checked
-from amakit.source.workspace import Workspace
+from amakit.source.workspace import BESIDE, Workspace
 
 if TYPE_CHECKING:
     from amakit.service.kusto import TokenCredential
@@ -20,6 +20,7 @@ def connect(
     date_format: str = "",
     tenant: str = "",
     transport: str = "",
+    control_plane: str | Path = "",
 ) -> "Workspace":
     """Open a workspace.
 
@@ -48,6 +49,9 @@ def connect(
         ``kusto`` for the Kusto endpoint of a Log Analytics workspace, ``logs`` for the query API of Azure Monitor Logs
         (with ``amakit[logs]``), or ``auto``: the first, and where it is closed to you or from here the second.  By
         default ``AMAKIT_TRANSPORT``, or ``auto``.
+    control_plane : str or path-like
+        A folder with what ``amakit activity`` and ``amakit inventory`` fetched, for a service that does not have it:
+        the tables AzureActivity and AgentInventory are read there.  By default ``AMAKIT_CONTROL_PLANE``.
 
     Returns
     -------
@@ -83,8 +87,14 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
             )
         ]
         asked = engine(name, str(told[0]), str(told[1]), told[2] or "default", str(told[3]), str(told[4]) or "auto")
-        return Workspace(name, "kusto", asked)
+        folder = control_plane or os.environ.get("AMAKIT_CONTROL_PLANE", "")
+        return Workspace(name, "kusto", asked, beside=_beside(folder) if folder else None)
     checked(date_format)
+    if control_plane:
+        raise UsageError(
+            f"workspace {name!r} is on this machine; put the tables of {str(control_plane)!r} into it, and leave "
+            "--control-plane out"
+        )
     if cloud or endpoint or credential or tenant or transport:
         raise UsageError(
             f"workspace {name!r} is on this machine; cloud, endpoint, credential, tenant and transport are for remote "
@@ -110,3 +120,23 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
         "the ARM id of a workspace, or 'demo'"
     )
+
+
+def _beside(folder):
+    """Open a folder of tables of the control plane."""
+    if not Path(folder).expanduser().is_dir():
+        raise AmakitError(
+            f"control plane {str(folder)!r} is no folder; give the one that 'amakit activity' or 'amakit inventory' "
+            "wrote to"
+        )
+    found = connect(folder)
+    if not set(BESIDE) & {*found.tables, *found.refused}:
+        found.close()
+        raise AmakitError(
+            f"control plane {str(folder)!r} has neither {' nor '.join(BESIDE)}; 'amakit inventory' and 'amakit "
+            "activity' write them"
+        )
+    for table in BESIDE:
+        if table in found.refused:
+            raise AmakitError(found.refused[table])
+    return found

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from amakit.source.files import LocalEngine
 
 _LOG = logging.getLogger("amakit")
+#: What of the control plane may lie in a folder beside a service.
+BESIDE = ("AgentInventory", "AzureActivity")
 #: Rows of Log Analytics that are older come late no more.
 CLOSED = pd.Timedelta(days=2)
 #: Kinds of values that an engine may hold and name in the text.
@@ -71,6 +73,8 @@ class Workspace:
         How long the service is asked again.
     taken : dict or None
         The manifest of a snapshot: what it was taken of.
+    beside : Workspace or None
+        A folder with tables of the control plane: those of `BESIDE` that it has are read there, by packaged queries.
     """
 
     def __init__(
@@ -80,8 +84,9 @@ class Workspace:
         engine: "LocalEngine | Engine | Auto",
         synthetic: bool = False,
         taken: dict | None = None,
+        beside: "Workspace | None" = None,
     ) -> None:
-        self.name, self.kind, self.synthetic, self.taken = name, kind, synthetic, taken
+        self.name, self.kind, self.synthetic, self.taken, self.beside = name, kind, synthetic, taken, beside
         self.log: list[Record] = []
         self.unknown: list[dict] | None = None
         self.hidden: dict | None = None
@@ -108,7 +113,13 @@ class Workspace:
     @property
     def tables(self) -> list[str]:
         """Names of the tables, sorted."""
-        return self._patiently("the list of its tables", self._engine.tables)
+        own = self._patiently("the list of its tables", self._engine.tables)
+        return sorted({*own, *self._aside}) if self._aside else own
+
+    @property
+    def _aside(self) -> set[str]:
+        """The tables that are read in the folder beside it."""
+        return set(BESIDE) & set(self.beside.tables) if self.beside else set()
 
     @property
     def cloud(self) -> str:
@@ -162,7 +173,8 @@ class Workspace:
             Analytics by its name once the window has been over for two days.  Empty where nothing tells.
         """
         over = self.live and end and instant(end) < pd.Timestamp.now("UTC") - CLOSED
-        return self._engine.state() if self._local or over else ""
+        state = self._engine.state() if self._local or over else ""
+        return f"{state} {self.beside.state(end)}" if state and self.beside else state
 
     @property
     def _local(self) -> "LocalEngine | None":
@@ -212,6 +224,8 @@ class Workspace:
             if table in self.refused:
                 raise AmakitError(self.refused[table])
             raise UsageError(f"there is no table {table!r} here; {nearest(table, self.tables)}")
+        if table in self._aside:
+            return self.beside.columns(table)  # type: ignore[union-attr]
         try:
             found = self._patiently(f"the columns of {table}", partial(self._engine.columns, table))
             # without it a machine has no id
@@ -300,11 +314,13 @@ class Workspace:
         """
         wanted = catalog.query(name)
         several, nothing = list(several), no_rows(wanted.returns)
+        stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
+        table = next((values[stand_in] for values in several if stand_in in values), next(iter(wanted.reads)))
+        if table in self._aside:
+            return self._asked_aside(wanted, several)
         if self.hidden is None:
             answers = self._answers(wanted, several)
         else:
-            stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
-            table = next((values[stand_in] for values in several if stand_in in values), next(iter(wanted.reads)))
             try:
                 answers = [(nothing, [])] * len(several) if table in self.hidden else self._answers(wanted, several)
             except Refused as error:
@@ -312,6 +328,13 @@ class Workspace:
                 answers = [(nothing, [])] * len(several)
         self._note([record for _, records in answers for record in records])
         return [frame for frame, _ in answers]
+
+    def _asked_aside(self, wanted, several):
+        beside = cast("Workspace", self.beside)
+        begun = len(beside.log)
+        answers = beside.ask_all(wanted, several)
+        self._note(beside.log[begun:])
+        return answers
 
     def _leave_out(self, table, error):
         """Go on without a table that is refused, or of which nothing can be known where that is allowed."""
@@ -388,6 +411,8 @@ class Workspace:
         """Let go of files and connections."""
         self.rest()
         self._engine.close()
+        if self.beside:
+            self.beside.close()
 
     # -- asking a service -----------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import re
 import pandas as pd
 import pytest
 from faulty import said
+from fleet import at, write
+from inventories import known, subscription, vm
 from served_fleet import END, OPS, START, la_error, one_sentence, run
 
 import amakit
@@ -133,3 +135,52 @@ def test_a_snapshot_goes_without_a_table_that_is_refused(listing, tmp_path):
         found = amakit.analyze(copy)
     assert {"Event", "Perf"} <= set(found.run["missing_tables"])
     assert len(found.transitions) == 1
+
+
+@pytest.fixture
+def aside(tmp_path):
+    """What `amakit activity` and `amakit inventory` put into a folder; one machine was stopped, another never reported."""
+    operation = "MICROSOFT.COMPUTE/VIRTUALMACHINES/EXTENSIONS/WRITE"
+    target = "/subscriptions/0/resourceGroups/rg/VM/web-01"
+    acts = pd.DataFrame(
+        {
+            "TimeGenerated": [at("2026-03-03 10:00:10"), at("2026-03-03 10:04:00")],
+            "OperationNameValue": operation,
+            "ActivityStatusValue": ["Start", "Success"],
+            "_ResourceId": f"{target}/extensions/AzureMonitorWindowsAgent",
+            "ResourceId": f"{target}/extensions/AzureMonitorWindowsAgent",
+            "Caller": "somebody",
+            "CorrelationId": "c",
+        }
+    )
+    stock = pd.DataFrame(
+        [subscription("/subscriptions/0"), known(target.lower()), known(vm("mute", "/subscriptions/0"))]
+    )
+    return write(
+        tmp_path / "aside", AzureActivity=acts, AgentInventory=stock.astype({"EnableAutomaticUpgrade": "boolean"})
+    )
+
+
+def test_tables_of_the_control_plane_may_lie_in_a_folder_beside_the_service(cloud, aside, tmp_path):
+    done = run("analyze", OPS, "--start", START, "--end", END, "--control-plane", aside, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["control_plane"] == "aside"
+    assert "AzureActivity" not in record["missing_tables"]
+    assert record["inventory"] == [{"subscription": "0", "taken": "2026-03-03T06:00:00Z"}]
+    assert not any("AzureActivity" in text or "AgentInventory" in text for text in cloud.asked)
+    rows = {query["name"]: query["rows"] for query in record["queries"]}
+    assert (rows["activity"], rows["agent_inventory"]) == (2, 3)
+    stock = pd.read_csv(tmp_path / "out" / "inventory.csv")
+    assert stock.set_index("computer")["heard"].to_dict() == {"mute": False, "web-01": True}
+
+
+def test_what_lies_beside_a_service_must_be_of_the_control_plane(cloud, folder, tmp_path):
+    for given, told in ((tmp_path / "none", "is no folder"), (folder, "has neither AgentInventory nor AzureActivity")):
+        done = run("analyze", OPS, "--start", START, "--end", END, "--control-plane", given, "--out", tmp_path / "out")
+        assert done.exit_code == 1
+        assert told in one_sentence(done.stderr.strip())
+    done = run("analyze", folder, "--start", START, "--end", END, "--control-plane", folder, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "leave --control-plane out" in one_sentence(done.stderr.strip())
+    assert not (tmp_path / "out").exists()
