@@ -171,6 +171,8 @@ def test_tables_of_the_control_plane_may_lie_in_a_folder_beside_the_service(clou
     assert not any("AzureActivity" in text or "AgentInventory" in text for text in cloud.asked)
     rows = {query["name"]: query["rows"] for query in record["queries"]}
     assert (rows["activity"], rows["agent_inventory"]) == (2, 3)
+    away = pd.read_csv(tmp_path / "out" / "outages.csv")
+    assert away["evidence"].str.contains("activity log").tolist() == [name == "web-01" for name in away["computer"]]
     stock = pd.read_csv(tmp_path / "out" / "inventory.csv")
     assert stock.set_index("computer")["heard"].to_dict() == {"mute": False, "web-01": True}
 
