@@ -18,6 +18,7 @@ from amakit.service.sign_in import (
     is_log_analytics,
     trusted,
 )
+from amakit.service.signer import signer
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -72,7 +73,8 @@ class KustoEngine(Engine):
         self.log_analytics = is_log_analytics(self.cluster)
         self.cloud = trusted(self.cluster, cloud or (cloud_of() if arm and not host else ""))
         super().__init__(workspace, CachedCredential(sign_in, self.cloud, tenant) if self.cloud else None)
-        self._state = f"{self.cluster} {self._database} {sign_in} {tenant}" if isinstance(sign_in, str) else ""
+        who = signer(sign_in)
+        self._state = f"{self.cluster} {self._database} {who} {tenant}" if who else ""
         self._nowhere: AmakitError | None = None
 
     def _described(self):

@@ -15,6 +15,7 @@ from amakit.service.address import Address, service_host
 from amakit.service.answers import SERVER_SECONDS, Said, innermost_message, meaning, pause, too_large
 from amakit.service.engine import DEADLINE, Engine
 from amakit.service.sign_in import CLOUDS, CachedCredential, cloud_of, exception_chain, first_line
+from amakit.service.signer import signer
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -123,7 +124,8 @@ class LogsEngine(Engine):
         self.server, self.cloud = api(cloud_of(cloud), host)
         super().__init__(workspace, CachedCredential(sign_in, self.cloud, tenant) if self.cloud else None)
         self.scope = f"{CLOUDS[self.cloud].logs_audience}/.default" if self.cloud else ""
-        self._state = f"{self.server} {workspace} {sign_in} {tenant}" if isinstance(sign_in, str) else ""
+        who = signer(sign_in)
+        self._state = f"{self.server} {workspace} {who} {tenant}" if who else ""
         self._looked = False
 
     def _described(self):
