@@ -90,6 +90,17 @@ def _window(command):
     return command
 
 
+class _Each(click.Choice):
+    """What there may be a page for; a tag is named."""
+
+    def __init__(self) -> None:
+        super().__init__(["machine", "group", "day", "week", "region", "tag:NAME"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        named = isinstance(value, str) and value.startswith("tag:") and value not in ("tag:", "tag:NAME")
+        return value if named else super().convert(value, param, ctx)
+
+
 def _remote(command):
     return _signing(
         click.option("--transport", default="", metavar="auto|kusto|logs", help="Way to the service.")(command)
@@ -413,9 +424,7 @@ def _plan(start, end):
 )
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="In which times are told.")
 @click.option("--language", default="en", show_default=True, metavar="en|ja", help="Of the sentences.")
-@click.option(
-    "--each", type=click.Choice(["machine", "group", "day", "week"]), help="One page for each, and an index page."
-)
+@click.option("--each", type=_Each(), help="One page for each, and an index page.")
 @click.option("--together", is_flag=True, help="One page about all --machine instead of one for each.")
 @click.option("--anonymise", is_flag=True, help="Replace names and ids by pseudonyms in every file.")
 @click.option("--key", metavar="FILE", help="File with the key of the pseudonyms; made if it is not there.")

@@ -1,5 +1,6 @@
 """The inventory as a witness: which machines of Azure report, which should and do not, and how their agents are set."""
 
+import json
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -95,6 +96,22 @@ def unheard(inventory: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
 def failed(inventory: pd.DataFrame) -> pd.DataFrame:
     """Give the machines whose last operation on the agent's extension had failed."""
     return inventory[inventory["provisioning_state"].str.lower() == "failed"].drop_duplicates(MACHINE)
+
+
+def tag(inventory: pd.DataFrame, name: str) -> pd.Series:
+    """Give the value of a tag of each row, whose name is compared without case; empty where a machine has none.
+
+    Examples
+    --------
+    >>> tag(pd.DataFrame({"resource_tags": ['{"Env": "prod"}', ""]}), "env").tolist()
+    ['prod', '']
+    """
+
+    def value(text):
+        tags = json.loads(text) if text else {}
+        return next((str(told) for key, told in tags.items() if key.lower() == name.lower()), "")
+
+    return inventory["resource_tags"].map(value).astype("str")
 
 
 def automatic(inventory: pd.DataFrame) -> pd.Series:

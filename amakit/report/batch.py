@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amakit import inventory
 from amakit.errors import AmakitError, UsageError
 from amakit.fetch import coverage, heartbeats
 from amakit.intervals import iso, window
@@ -25,7 +26,7 @@ from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.records import shown
 
-EACH = ("machine", "group", "day", "week", "notebook")
+EACH = ("machine", "group", "day", "week", "region", "tag:NAME", "notebook")
 #: Grows when a key of ``index.json`` changes its meaning or goes away.
 SCHEMA = "amakit.index/1"
 #: What Windows keeps for itself, whatever the ending.
@@ -75,9 +76,10 @@ def reports(
         What each page is to be; its machines and its window are cut into parts.
     out : path-like
         Folder for the index and the folders of the pages.
-    each : {'machine', 'group', 'day', 'week', 'notebook'}
+    each : {'machine', 'group', 'day', 'week', 'region', 'tag:NAME', 'notebook'}
         Machines are those asked for, or all of the window, and so are their resource groups; days and weeks, which
-        begin on Monday, are those of the request's zone.  ``notebook`` is each notebook of the kit, about the same
+        begin on Monday, are those of the request's zone.  Regions and the values of a tag are those of the workspace's
+        inventory.  ``notebook`` is each notebook of the kit, about the same
         machines and window, in the place of the one that is asked for.
     tell : callable, optional
         Called with a line of text before each page.
@@ -160,10 +162,11 @@ def folders(names: Iterable[str]) -> list[str]:
 
 def _parts(request, each, secret):
     """Give the pages to be made, those of machines in the order of what they are called."""
-    if each not in EACH:
+    of_tag = each.startswith("tag:") and len(each) > len("tag:")
+    if each not in EACH and not of_tag:
         raise UsageError(f"each {each!r} is not known; it is {', '.join(EACH[:-1])} or {EACH[-1]}")
-    if each == "group" and request.machines:
-        raise UsageError("each group takes all machines of a group; leave the machines out, or ask for each machine")
+    if (of_tag or each in ("group", "region")) and request.machines:
+        raise UsageError(f"each {each} takes all machines of one; leave the machines out, or ask for each machine")
     if each == "notebook":
         titles = {name: title(_read(path, request.language)) for name, path in notebooks().items()}
         return [Part(told, request.machines, request.start, request.end, name) for name, told in titles.items()]
@@ -179,10 +182,13 @@ def _parts(request, each, secret):
         else:
             span = coverage.data_span(ws)
             asked = window(request.start or span.start, request.end or span.end)
-        if each in ("machine", "group"):
-            everybody = heartbeats.everybody(heartbeats.fleet(ws, asked)).drop_duplicates(MACHINE)
-            cut = _machines if each == "machine" else _groups
-            return cut(everybody, request, secret)
+        if of_tag or each in ("machine", "group", "region"):
+            fleet = heartbeats.fleet(ws, asked)
+            everybody = heartbeats.everybody(fleet).drop_duplicates(MACHINE, ignore_index=True)
+            if each == "machine":
+                return _machines(everybody, request, secret)
+            told = everybody["resource_id"].map(group_of) if each == "group" else _told(fleet, everybody, each)
+            return _groups(everybody, told, each, request, secret)
     return [
         Part(name, request.machines, iso(first), iso(last))
         for name, first, last in _stretches(asked, request.timezone, each)
@@ -199,11 +205,27 @@ def _asked(fleet):
     return fleet["computer"].where(~twins, fleet["resource_id"])
 
 
-def _groups(fleet, request, secret):
-    """Give the machines of each resource group, and last those of none."""
-    by_group = _asked(fleet).groupby(fleet["resource_id"].map(group_of))
-    groups = {pseudonym(secret, "group", name) if secret and name else name: rows for name, rows in by_group}
-    nowhere = texts(request.language)["charts"]["no place"]
+def _told(fleet, everybody, each):
+    """Give the region or the tag of each machine, as the inventory has it."""
+    stock, taken = inventory.read(fleet)
+    if not taken:
+        raise UsageError(
+            f"each {each} is told by an inventory, which {fleet.workspace.name} has not; fetch one with 'amakit "
+            "inventory'"
+        )
+    named = stock["region"] if each == "region" else inventory.tag(stock, each.removeprefix("tag:"))
+    own = stock[MACHINE].assign(told=named).drop_duplicates(MACHINE)
+    return everybody[MACHINE].merge(own, how="left", on=MACHINE)["told"].fillna("").astype("str")
+
+
+def _groups(fleet, told, each, request, secret):
+    """Give the machines of each group, region or value of a tag, and last those of none."""
+    by_group = _asked(fleet).groupby(told)
+    kind = each.partition(":")[0]
+    hidden = secret and kind != "region"
+    groups = {pseudonym(secret, kind, name) if hidden and name else name: rows for name, rows in by_group}
+    words = page_texts(request.language)["none of these"]
+    nowhere = texts(request.language)["charts"]["no place"] if each == "group" else words
     return [
         Part(name or nowhere, tuple(sorted(set(groups[name]))), request.start, request.end)
         for name in sorted(groups, key=lambda name: (name == "", name))

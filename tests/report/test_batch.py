@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from fleet import beats, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inventories import beating, found_in, known, subscription, vm
 
 import amakit
 from amakit.cli import main
@@ -165,10 +166,46 @@ def test_each_group_is_asked_for_with_all_of_its_machines(logs):
     assert all(re.fullmatch("group-[0-9a-f]{12}", part.name) for part in hidden)
     assert [part.name for part in hidden] == sorted(part.name for part in hidden)
     fleet = pd.DataFrame({"resource_id": ["/subscriptions/0/resourcegroups/a/x", ""], "computer": ["x", "y"]})
-    names = [part.name for part in batch._groups(fleet, Request(NAME, logs, language="ja"), None)]
+    told = pd.Series(["a", ""])
+    names = [part.name for part in batch._groups(fleet, told, "group", Request(NAME, logs, language="ja"), None)]
     assert names == ["a", "リソース グループなし"]
-    with pytest.raises(amakit.UsageError, match="each group takes all machines of a group; leave the machines out"):
+    with pytest.raises(amakit.UsageError, match="each group takes all machines of one; leave the machines out"):
         batch._parts(Request(NAME, logs, machines=("app",)), "group", None)
+
+
+def test_each_region_and_each_value_of_a_tag_is_that_of_the_inventory(logs, tmp_path):
+    beats = [beating("web-1"), beating("web-2"), beating("far"), beating("own", resource="/x")]
+    rows = [
+        subscription(),
+        known(vm("web-1"), ResourceTags=json.dumps({"Env": "prod"})),
+        known(vm("web-2"), ResourceTags=json.dumps({"env": "test"})),
+        known(vm("far"), Location="japaneast"),
+    ]
+    found_in(tmp_path, beats, rows)
+    request = Request(NAME, tmp_path / "logs")
+    parts = batch._parts(request, "region", None)
+    assert [(part.name, part.machines) for part in parts] == [
+        ("japaneast", ("far",)),
+        ("westeurope", ("web-1", "web-2")),
+        ("none told", ("own",)),
+    ]
+    parts = batch._parts(request, "tag:env", None)
+    assert [(part.name, part.machines) for part in parts] == [
+        ("prod", ("web-1",)),
+        ("test", ("web-2",)),
+        ("none told", ("far", "own")),
+    ]
+    assert [part.name for part in batch._parts(request, "region", b"k" * 32)] == [
+        "japaneast",
+        "westeurope",
+        "none told",
+    ]
+    hidden = [part.name for part in batch._parts(request, "tag:env", b"k" * 32)]
+    assert all(re.fullmatch("tag-[0-9a-f]{12}|none told", name) for name in hidden)
+    with pytest.raises(amakit.UsageError, match="each region is told by an inventory"):
+        batch._parts(Request(NAME, logs), "region", None)
+    with pytest.raises(amakit.UsageError, match="each 'tag:' is not known"):
+        batch._parts(request, "tag:", None)
 
 
 def test_with_pseudonyms_machines_are_neither_named_nor_in_the_order_of_their_names(logs):
