@@ -9,6 +9,7 @@ from inventories import END, LATER, OTHER, SET, START, SUB, beating, found_in, k
 
 import amakit
 from amakit import inventory
+from amakit.share.pseudonyms import anonymised
 
 
 def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path):
@@ -18,16 +19,20 @@ def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path
         beating("moved", VMUUID="HW-1"),
         beating("gone", end="2026-03-02T12:00"),
     ]
-    found = found_in(tmp_path, beats, [
-        subscription(),
-        known(vm("web-1"), ResourceTags=json.dumps({"env": "prod"})),
-        known(vm("web-2"), EnableAutomaticUpgrade=False),
-        known(vm("now-elsewhere"), "moved", VMUUID="hw-1", ProvisioningState="Failed"),
-        known(vm("mute"), Location="japaneast"),
-        known(vm("off"), PowerState="deallocated"),
-        known(vm("bare"), agent=False),
-        known(vm("later"), TimeCreated=at("2026-03-03T01:00").tz_localize(None)),
-    ])  # fmt: skip
+    found = found_in(
+        tmp_path,
+        beats,
+        [
+            subscription(),
+            known(vm("web-1"), ResourceTags=json.dumps({"env": "prod"})),
+            known(vm("web-2"), EnableAutomaticUpgrade=False),
+            known(vm("now-elsewhere"), "moved", VMUUID="hw-1", ProvisioningState="Failed"),
+            known(vm("mute"), Location="japaneast"),
+            known(vm("off"), PowerState="deallocated"),
+            known(vm("bare"), agent=False),
+            known(vm("later"), TimeCreated=at("2026-03-03T01:00").tz_localize(None)),
+        ],
+    )
     stock = found.inventory.set_index("computer")
     assert stock["heard"].to_dict() == {
         "bare": False,
@@ -99,11 +104,19 @@ def test_instances_of_a_scale_set_have_what_its_model_says(tmp_path):
 
 def test_of_two_inventories_the_newer_counts_for_each_subscription(tmp_path):
     old, new = "2026-03-03T04:00", LATER
-    found = found_in(tmp_path, [beating("web-1"), beating("far", resource=vm("far", OTHER))], [
-        subscription(taken=old), known(vm("web-1"), taken=old), known(vm("mute"), taken=old),
-        subscription(taken=new), known(vm("web-1"), taken=new, EnableAutomaticUpgrade=False),
-        subscription(OTHER, old), known(vm("far", OTHER), taken=old),
-    ])  # fmt: skip
+    found = found_in(
+        tmp_path,
+        [beating("web-1"), beating("far", resource=vm("far", OTHER))],
+        [
+            subscription(taken=old),
+            known(vm("web-1"), taken=old),
+            known(vm("mute"), taken=old),
+            subscription(taken=new),
+            known(vm("web-1"), taken=new, EnableAutomaticUpgrade=False),
+            subscription(OTHER, old),
+            known(vm("far", OTHER), taken=old),
+        ],
+    )
     assert found.inventory[["computer", "automatic_upgrade"]].to_numpy().tolist() == [["far", True], ["web-1", False]]
     assert [one["taken"] for one in found.run["inventory"]] == ["2026-03-03T06:00:00Z", "2026-03-03T04:00:00Z"]
 
@@ -120,6 +133,34 @@ def test_without_an_inventory_nothing_is_said(tmp_path):
     assert found.inventory.empty
     assert "inventory" not in found.run
     assert "inventory.csv" not in {path.name for path in found.save(tmp_path / "out")}
+
+
+def test_with_pseudonyms_it_tells_the_same_of_nobody(tmp_path):
+    found = found_in(
+        tmp_path,
+        [beating("web-1"), beating("gone-9", end="2026-03-02T12:00")],
+        [
+            subscription(),
+            known(vm("web-1"), ResourceTags=json.dumps({"owner": "Jane Doe"})),
+            known(vm("mute-7"), ExtensionName="AzureMonitorLinuxAgent", ProvisioningState="Failed"),
+        ],
+    )
+    nobody = anonymised(found, b"key")
+    horizon = pd.Timestamp(found.run["horizon"])
+    before, after = (
+        inventory.summary(one.inventory, one.run["inventory"], one.machines, horizon) for one in (found, nobody)
+    )
+    assert {part: len(before[part]) for part in ("unheard", "failed", "unlisted")} == {
+        "unheard": 1,
+        "failed": 1,
+        "unlisted": 1,
+    }
+    assert {name: len(part) if isinstance(part, list) else part for name, part in before.items()} == {
+        name: len(part) if isinstance(part, list) else part for name, part in after.items()
+    }
+    told = nobody.inventory.to_csv() + json.dumps([after, nobody.run])
+    assert not [name for name in ("Jane", "web-1", "mute-7", "gone-9", "11111111-1111") if name in told]
+    assert set(nobody.inventory["region"]) == {"", "westeurope"}
 
 
 def test_it_comes_back_from_the_cache_as_it_was(tmp_path, monkeypatch):
