@@ -68,14 +68,21 @@ def test_machines_that_report_are_found_and_those_that_should_are_named(tmp_path
 
 @pytest.mark.parametrize("taken", ["2026-03-01", "2026-03-02T11:00"])
 def test_an_inventory_says_nothing_of_what_came_after_it(taken, tmp_path):
-    found = found_in(tmp_path, [beating("web-1"), beating("gone", end="2026-03-02T12:00")], [subscription(taken=taken), known(vm("web-1"), taken=taken)])  # fmt: skip
+    found = found_in(
+        tmp_path,
+        [beating("web-1"), beating("gone", end="2026-03-02T12:00")],
+        [subscription(taken=taken), known(vm("web-1"), taken=taken)],
+    )
     assert inventory.unlisted(found.inventory).empty
     assert set(found.machines["note"]) == {""}
 
 
 def test_nothing_is_said_of_a_subscription_that_was_not_read(tmp_path):
-    beats = [beating("web-1"), beating("far", end="2026-03-02T12:00", resource=vm("far", OTHER)),
-             beating("own", end="2026-03-02T12:00", resource="/subscriptions/11111111-1111-1111-1111-111111111111/x")]  # fmt: skip
+    beats = [
+        beating("web-1"),
+        beating("far", end="2026-03-02T12:00", resource=vm("far", OTHER)),
+        beating("own", end="2026-03-02T12:00", resource="/subscriptions/11111111-1111-1111-1111-111111111111/x"),
+    ]
     found = found_in(tmp_path, beats, [subscription(), known(vm("web-1"))])
     assert found.inventory["computer"].tolist() == ["web-1"]
 

@@ -15,11 +15,22 @@ TAKEN = "2026-03-03 06:00"
 
 def row(computer, **columns):
     usual = {
-        "resource_id": RG + computer, "computer": computer, "kind": "virtual_machine", "region": "westeurope",
-        "os_type": "Linux", "power_state": "running", "extension": "ama", "automatic_upgrade": True,
-        "provisioning_state": "Succeeded", "upgrade_policy": "", "taken": pd.Timestamp("2026-03-03 06:00", tz="UTC"),
-        "listed": True, "heard": True, "resource_tags": "", "version_asked": "1.0",
-    }  # fmt: skip
+        "resource_id": RG + computer,
+        "computer": computer,
+        "kind": "virtual_machine",
+        "region": "westeurope",
+        "os_type": "Linux",
+        "power_state": "running",
+        "extension": "ama",
+        "automatic_upgrade": True,
+        "provisioning_state": "Succeeded",
+        "upgrade_policy": "",
+        "taken": pd.Timestamp("2026-03-03 06:00", tz="UTC"),
+        "listed": True,
+        "heard": True,
+        "resource_tags": "",
+        "version_asked": "1.0",
+    }
     return usual | columns
 
 

@@ -491,8 +491,16 @@ def test_the_chart_of_the_rollout_ends_at_the_share_that_followed():
 
 def with_inventory(given, rows):
     """Add an inventory of the end of the window: columns by computer, over those of a machine that is in order."""
-    usual = {"kind": "virtual_machine", "region": "westeurope", "extension": "ama", "automatic_upgrade": True,
-             "upgrade_policy": "", "taken": days(40), "listed": True, "heard": True}  # fmt: skip
+    usual = {
+        "kind": "virtual_machine",
+        "region": "westeurope",
+        "extension": "ama",
+        "automatic_upgrade": True,
+        "upgrade_policy": "",
+        "taken": days(40),
+        "listed": True,
+        "heard": True,
+    }
     machines = given.machines.set_index("computer")["resource_id"]
     made = [usual | {"computer": name, "resource_id": machines[name]} | own for name, own in rows.items()]
     stock = result("inventory", pd.DataFrame(made, columns=list(RESULTS["inventory"])))
@@ -503,8 +511,16 @@ def with_inventory(given, rows):
 
 def test_who_is_opted_out_is_told_by_the_inventory_and_the_step_knows_who_is_not():
     sets = {name: run(name, "1.8", 0, 40, resource=SET) for name in ("manual", "rolling", "unknown")}
-    given = analysis([run("new", "1.8", 0, 10), run("new", "1.9", 10.1, 40), run("off", "1.8", 0, 40), run("on", "1.8", 0, 40),
-                      run("untold", "1.8", 0, 40), *sets.values()])  # fmt: skip
+    given = analysis(
+        [
+            run("new", "1.8", 0, 10),
+            run("new", "1.9", 10.1, 40),
+            run("off", "1.8", 0, 40),
+            run("on", "1.8", 0, 40),
+            run("untold", "1.8", 0, 40),
+            *sets.values(),
+        ]
+    )
     given = with_inventory(
         given,
         {
