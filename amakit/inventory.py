@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.fetch.identity import short_name
 from amakit.intervals import iso
 from amakit.schemas import MACHINE, machine_labels, result
 
@@ -201,12 +202,13 @@ def _with_models(rows):
 
 def _pairs(rows, names):
     """Pair rows of the inventory with machines: by id, instances by set and name, at last by hardware."""
-    keyed = rows[["Kind", "ResourceId", "Set", "Computer", "Vm"]].assign(row=rows.index)
+    keyed = rows[["Kind", "ResourceId", "Set", "Vm"]].assign(row=rows.index, Short=short_name(rows["Computer"]))
+    names = names.assign(Short=short_name(names["Computer"]))  # which a domain makes longer than its instance's
     instances = keyed["Kind"] == "scale_set_instance"
     parts = [
         keyed[["ResourceId", "row"]].merge(names, on="ResourceId"),
-        keyed.loc[instances, ["Set", "Computer", "row"]].merge(
-            names, left_on=["Set", "Computer"], right_on=["ResourceId", "Computer"]
+        keyed.loc[instances, ["Set", "Short", "row"]].merge(
+            names, left_on=["Set", "Short"], right_on=["ResourceId", "Short"]
         ),
     ]
     found = pd.concat(parts)[["row", *MACHINE]]

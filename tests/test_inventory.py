@@ -89,9 +89,10 @@ def test_nothing_is_said_of_a_subscription_that_was_not_read(tmp_path):
 
 def test_instances_of_a_scale_set_have_what_its_model_says(tmp_path):
     beats = [beating(f"front00000{n}", resource=SET, end="2026-03-02T12:00" if n == 2 else END) for n in range(3)]
+    beats[1]["Computer"] = "front000001.corp.example"
     model = known(SET, kind="scale_set", UpgradePolicy="Manual", EnableAutomaticUpgrade=False, Computer="")
     by_set = found_in(tmp_path / "a", beats, [subscription(), model]).inventory
-    assert by_set["computer"].tolist() == ["front000000", "front000001", "front000002"]
+    assert by_set["computer"].tolist() == ["front000000", "front000001.corp.example", "front000002"]
     assert by_set["listed"].all()
     instances = [
         known(f"{SET}/virtualmachines/{n}", f"front00000{n}", "scale_set_instance", agent=False) for n in (0, 1, 7)
@@ -99,11 +100,11 @@ def test_instances_of_a_scale_set_have_what_its_model_says(tmp_path):
     found = found_in(tmp_path / "b", beats, [subscription(), model, *instances])
     told = found.inventory.set_index("computer")
     assert told["kind"].to_dict() == dict.fromkeys(
-        ["front000000", "front000001", "front000007"], "scale_set_instance"
+        ["front000000", "front000001.corp.example", "front000007"], "scale_set_instance"
     ) | {"front000002": ""}
-    assert told["heard"].to_dict() == dict.fromkeys(["front000000", "front000001", "front000002"], True) | {
-        "front000007": False
-    }
+    assert told["heard"].to_dict() == dict.fromkeys(
+        ["front000000", "front000001.corp.example", "front000002"], True
+    ) | {"front000007": False}
     assert set(told.loc[told["listed"], "upgrade_policy"]) == {"Manual"}
     assert told.loc["front000002", "listed"] == False  # noqa: E712
     assert inventory.unheard(found.inventory, at(END))["computer"].tolist() == ["front000007"]

@@ -490,12 +490,12 @@ def actions(
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
         twice), silent (nobody ordered the silence, or the machine was started again without its agent), reinstall
         (the agent was removed), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
-        events (possible loss), retry (a failed attempt that nothing followed), by the inventory of ``taken``
-        provisioning (the last operation on the extension failed) and unheard (no heartbeat of a machine that has the
-        extension; off: how many of them were not running), unexplained, alert (safe: the shortest
-        window in minutes that no upgrade here trips; fires and depends: upgrades that trip one of ``windows``),
-        activity (the activity log is not in the workspace), ordered (machines that are stopped or removed, and no
-        more than that), or nothing.
+        events (possible loss), retry (a failed attempt that nothing followed), unexplained; by the inventory of
+        ``taken`` provisioning (the last operation on the extension failed) and unheard (no heartbeat of a machine that
+        has the extension; off: how many of them were not running; early: whether the inventory is older than the
+        horizon); alert (safe: the shortest window in minutes that no upgrade here trips; fires and depends: upgrades
+        that trip one of ``windows``), activity (the activity log is not in the workspace), ordered (machines that are
+        stopped or removed, and no more than that), or nothing.
     """
 
     def machines(rows):
@@ -522,18 +522,18 @@ def actions(
     for one in found:
         if one["kind"] == "rule":
             one["insights"] = machines(away[away["data_type"] == "InsightsMetrics"])
-    found += _by_inventory(stock) if stock else []
+    found += _by_inventory(stock, analysis.run["horizon"]) if stock else []
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
     ordered = machines(gone)
     return found or ([{"kind": "ordered", "machines": ordered}] if ordered else [{"kind": "nothing"}])
 
 
-def _by_inventory(stock):
+def _by_inventory(stock, horizon):
     """Say which extensions are to be looked at, and which machines should report and never did."""
-    running = ("", "running", "connected")
-    off = sum(one["power_state"] not in running for one in stock["unheard"])
-    parts = {"provisioning": ("failed", {}), "unheard": ("unheard", {"off": off})}
+    on = ("", "running", "starting", "connected", "unknown")
+    off = sum(one["power_state"] not in on for one in stock["unheard"])
+    parts = {"provisioning": ("failed", {}), "unheard": ("unheard", {"off": off, "early": stock["since"] < horizon})}
     return [
         {"kind": kind, "machines": sorted(one["machine"] for one in stock[part]), "taken": stock["taken"], **more}
         for kind, (part, more) in parts.items()

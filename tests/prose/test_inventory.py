@@ -69,6 +69,11 @@ def test_what_to_do_names_who_never_reported_and_whose_extension_failed():
     assert f"from mute, off: by the inventory of {TAKEN} the agent's extension is on them" in said
     assert "Not running then: 1." in said
     assert f"extension on stuck: by the inventory of {TAKEN} the last operation on it had failed" in said
+    assert "removed since" not in said
+    early = analysis([], spare=["web"], inventory=[row("web"), row("mute", heard=False)])
+    early.run["inventory"][0]["taken"] = "2026-03-02T06:00:00Z"
+    assert "or the machine has been removed since." in page(early).plain("actions")
+    assert "その後にマシンが削除されている" in page(early, "ja").plain("actions")
     running = analysis([], spare=["web"], inventory=[row("web"), row("mute", heard=False)])
     assert "Not running" not in page(running).plain("actions")
     assert [one["kind"] for one in facts.gather(running).actions] == ["unheard"]
