@@ -120,6 +120,7 @@ def _told(known, words):
     return shared | {
         "now": now | {key: [_shown(one, shared["links"]) for one in now[key]] for key in _DATED},
         "urgent": _urgent(now),
+        "by_inventory": _by_inventory(known.inventory),
         "verdict": known.verdict,
         "total": _total(known.attempted),
         "peak": _peak(known),
@@ -163,6 +164,12 @@ def _urgent(now):
     down = {one["machine"] for one in now["down"]}
     look = {one["machine"] for key in ("partial", "stopped_sources", "silences", "doubtful") for one in now[key]} - down
     return {"down": len(down), "look": len(look)}
+
+
+def _by_inventory(stock):
+    """Count the machines that an inventory says are to be looked at; None where there is none of them."""
+    look = {one["machine"] for part in ("unheard", "failed") for one in stock[part]} if stock else set()
+    return {"n": len(look), "taken": pd.Timestamp(stock["taken"])} if look else None
 
 
 def _longest(outages, index):

@@ -90,6 +90,20 @@ def test_the_next_step_of_a_silent_machine_is_that_of_the_inventory():
     assert facts.record(facts.gather(failed))["situation"]["down"][0]["step"] == "support"  # what is sure comes first
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_nobody_says_that_nothing_is_to_be_done_where_the_inventory_names_somebody(language):
+    nothing = {"en": "Nothing is to be done", "ja": "対応は不要です"}[language]
+    calm = analysis([], spare=["web"], inventory=[row("web")])
+    assert nothing in page(calm, language).plain("headline")
+    for one in (row("mute", heard=False), row("web", provisioning_state="Failed")):
+        found = page(analysis([], spare=["web"], inventory=[row("web"), one]), language)
+        assert nothing not in found.plain("headline")
+        assert TAKEN in found.plain("headline")
+    assert "by the inventory of 2026-03-03 06:00 2 machines should" not in page(FOUND).plain(
+        "headline"
+    )  # who is down comes first
+
+
 def test_limits_say_of_when_the_inventory_is_and_whom_it_has_not():
     said = page(FOUND).plain("limits")
     assert (

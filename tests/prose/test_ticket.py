@@ -107,6 +107,7 @@ def test_facts_hold_the_ticket_and_the_numbers_that_limits_may_be_set_to():
         "undecided": 1,
         "unknown": 0,
         "missing_tables": 0,
+        "unheard": None,
     }
     assert json.loads(document(dead(2)))["counts"]["down"] == 2
     quiet = json.loads(document(analysis([], spare=["f"])))["counts"]
