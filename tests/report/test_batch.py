@@ -257,7 +257,7 @@ def test_wrong_use_is_told_before_anything_runs(tmp_path, small):
         assert outcome.exit_code == 2
         assert sentence in outcome.stderr
     assert not (tmp_path / "out").exists()
-    with pytest.raises(amakit.UsageError, match="it is machine, group, day, week or notebook"):
+    with pytest.raises(amakit.UsageError, match="it is machine, group, day, week, region, tag:NAME or notebook"):
         reports(Request(small), tmp_path / "out", each="hour")
 
 
