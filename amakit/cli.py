@@ -18,6 +18,8 @@ from amakit.errors import AmakitError, OverLimit, UsageError, say
 
 #: Of writing: a full disk, a quota, a broken disk, a limit on the size of files.
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EFBIG")}
+#: Signals that asked for the end of this run.
+_HEARD: list[int] = []
 #: What reports, and of a service lately: all that it keeps would be an expensive question.
 _VERSIONS = """Heartbeat {}
 | where Category == "Azure Monitor Agent"
@@ -30,7 +32,7 @@ class _Commands(click.Group):
 
     def invoke(self, context):  # noqa: C901 - one branch for each way to end
         try:
-            answer = super().invoke(context)
+            answer = self._heeding_signals(context)
             if sys.stdout is not None:
                 sys.stdout.flush()  # a full disk is noticed here, or not before Python ends
         except AmakitError as error:
@@ -59,6 +61,15 @@ class _Commands(click.Group):
             context.exit(1)
         return answer
 
+    def _heeding_signals(self, context):
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            if not _HEARD:
+                raise
+            # it came in the midst of DuckDB, which has made an error of its own of what was raised
+            raise KeyboardInterrupt if _HEARD[0] == signal.SIGINT else SystemExit(128 + _HEARD[0]) from error
+
     def list_commands(self, context):
         return list(self.commands)  # in the order in which a newcomer meets them
 
@@ -72,12 +83,16 @@ def main(debug: bool) -> None:
     WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
     http://127.0.0.1:PORT/DATABASE, or the ARM id of a Log Analytics workspace.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)  # what is half written is taken away, as after Ctrl-C
+    if threading.current_thread() is threading.main_thread():  # what is half written is taken away
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup ignores one
+                signal.signal(number, _end)
 
 
 def _end(number, _frame):
-    sys.exit(128 + number)
+    _HEARD.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _window(command):

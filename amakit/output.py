@@ -15,8 +15,98 @@ import pandas as pd
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import isos
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
-class staged:
+#: How the names of folders begin that last as long as a run, and seconds after which one is left for sure.
+_PREFIX, _DAY = ".amakit-", 86_400
+
+
+class temporary_folder:
+    """A folder for this run alone, which goes with it; what killed runs left in the same place goes as it is made.
+
+    It is locked while its run lives, also where that is killed: so the next one knows which folder is nobody's.
+
+    Parameters
+    ----------
+    home : path-like, optional
+        Where it is made; the temporary directory without.  Made if it is not there, and after an error taken away
+        again with whatever else was made for it and is empty.
+
+    Raises
+    ------
+    AmakitError
+        When nothing can be written there.
+
+    Examples
+    --------
+    >>> with temporary_folder() as folder:
+    ...     folder.is_dir()
+    True
+    >>> folder.exists()
+    False
+    """
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        self._home, self._made = home, []
+
+    def __enter__(self) -> Path:
+        try:
+            return self._enter(Path(self._home or tempfile.gettempdir()))
+        except OSError as error:
+            where, way = (self._home, "choose") if self._home else ("the temporary directory", "name in TMPDIR")
+            raise AmakitError(f"nothing can be written to {where}: {error.strerror}; {way} another folder") from error
+
+    def _enter(self, home):
+        self._made = [folder for folder in (home, *home.parents) if not folder.exists()]
+        home.mkdir(parents=True, exist_ok=True)
+        for left in home.glob(f"{_PREFIX}*"):
+            _remove_left(left)
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
+            self._lock = _locked(self.path)
+            if self.path.exists():  # else another run was quicker to lock it, took it for left, and took it away
+                return self.path
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        with contextlib.suppress(OSError):  # something may have been left there on purpose
+            for folder in self._made if kind is not None else ():
+                folder.rmdir()
+
+
+def _locked(folder, wait=True):
+    """Lock a folder until its handle is closed, or this process ends; None where folders cannot be locked."""
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None  # a drive of the network
+    return handle
+
+
+def _remove_left(folder):
+    """Take away a folder of a run that was killed; where no lock tells, a day later."""
+    with contextlib.suppress(OSError):
+        if folder.is_symlink() or not folder.is_dir() or not is_own(folder):
+            return
+        lock = _locked(folder, wait=False)
+        if lock is not None or time.time() - folder.stat().st_mtime > _DAY:
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+class staged(temporary_folder):
     """Write files into a folder whole or not at all.
 
     Gives a temporary folder beside the target; what lies in it at the end is moved over, each file by one
@@ -42,48 +132,25 @@ class staged:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
         self._folder = Path(folder)
 
-    def __enter__(self) -> Path:
-        self._made = not self._folder.exists()
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._remove_debris()
-            self._stage = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
-        except OSError as error:
-            raise AmakitError(
-                f"nothing can be written to {self._folder}: {error.strerror}; choose another folder"
-            ) from error
-        return self._stage
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            self._clean(kind)
+            super().__exit__(kind, error, trace)
             raise AmakitError(
                 f"writing to {self._folder} failed: {error.strerror or error}; make room there or choose another folder"
             ) from error
         try:
             if kind is None:
-                for path in sorted(self._stage.iterdir()):
+                for path in sorted(self.path.iterdir()):
                     os.replace(path, self._folder / path.name)  # noqa: PTH105 - replaces on Windows too
         except OSError as failed:
             raise AmakitError(
                 f"{self._folder / path.name} cannot be replaced: {failed.strerror}; close what has it open"
             ) from failed
         finally:
-            self._clean(kind)
-
-    def _clean(self, kind):
-        shutil.rmtree(self._stage, ignore_errors=True)
-        if kind is not None and self._made:
-            with contextlib.suppress(OSError):  # something may have been left there on purpose
-                self._folder.rmdir()
-
-    def _remove_debris(self):
-        """Take away what runs that were killed left there, a day ago or earlier: a younger one may go on."""
-        for left in self._folder.glob(".amakit-*"):
-            if left.is_dir() and not left.is_symlink() and time.time() - left.stat().st_mtime > 86400:
-                shutil.rmtree(left, ignore_errors=True)
+            super().__exit__(kind, error, trace)
 
 
 def check_writable(folder: str | Path) -> None:

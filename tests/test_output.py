@@ -1,5 +1,6 @@
 """Files appear whole or not at all, also where a disk is full or a run was killed."""
 
+import contextlib
 import errno
 import os
 import time
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from amakit.cli import main
 from amakit.errors import AmakitError
-from amakit.output import check_writable, save_frame, staged
+from amakit.output import check_writable, save_frame, staged, temporary_folder
 
 FRAME = pd.DataFrame({"a": range(3)})
 
@@ -41,15 +42,43 @@ def test_a_folder_of_its_own_goes_again_when_nothing_came_into_it(tmp_path):
     assert listed(tmp_path) == []
 
 
-def test_what_a_killed_run_left_is_taken_away_a_day_later(tmp_path):
+def test_folders_that_are_made_for_a_run_that_fails_go_with_it(tmp_path):
+    with contextlib.suppress(ZeroDivisionError), staged(tmp_path / "a" / "b" / "c"):
+        (tmp_path / "a" / "kept").touch()
+        raise ZeroDivisionError
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a", "a/kept"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of folders")
+def test_what_a_killed_run_left_is_taken_away_and_what_one_works_in_is_not(tmp_path):
+    dead, linked = tmp_path / ".amakit-dead", tmp_path / "linked"
+    for folder in (dead, linked):
+        folder.mkdir()
+        (folder / "half.csv").write_text("a")
+    (tmp_path / ".amakit-link").symlink_to(linked)
+    with temporary_folder(tmp_path) as alive:
+        save_frame(FRAME, tmp_path / "t.csv")
+        assert listed(tmp_path) == sorted([".amakit-link", alive.name, "linked", "t.csv"])
+        assert listed(linked) == ["half.csv"]
+    assert not alive.exists()
+
+
+def test_where_no_lock_tells_a_folder_is_left_a_day_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("amakit.output.fcntl", None)
     for name, age in ((".amakit-old", 90_000), (".amakit-young", 60)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "half.csv").write_text("a")
         os.utime(tmp_path / name, times=(time.time() - age,) * 2)
-    (tmp_path / "linked").mkdir()
-    (tmp_path / ".amakit-link").symlink_to(tmp_path / "linked")
     save_frame(FRAME, tmp_path / "t.csv")
-    assert listed(tmp_path) == [".amakit-link", ".amakit-young", "linked", "t.csv"]
+    assert listed(tmp_path) == [".amakit-young", "t.csv"]
+
+
+def test_without_a_place_for_temporary_files_a_sentence_says_what_to_set(monkeypatch):
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    with pytest.raises(AmakitError, match=r"temporary directory: No usable .*; name in TMPDIR another folder"):
+        temporary_folder().__enter__()
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
@@ -57,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
     with pytest.raises(AmakitError, match="nothing can be written"):
         check_writable(tmp_path / "file" / "out")
     check_writable(tmp_path / "new" / "out")
-    assert not list(tmp_path.rglob("out"))
+    assert not list(tmp_path.rglob("new"))
     assert not list(tmp_path.rglob(".amakit*"))
 
 

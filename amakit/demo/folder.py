@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from amakit.demo.logs import SPEAK, operation_rows, usage_rows
 from amakit.demo.machines import START, fleet, words_of_kinds
 from amakit.errors import AmakitError
 from amakit.intervals import iso
-from amakit.output import cache_homes, is_own, make_own
+from amakit.output import cache_homes, is_own, make_own, temporary_folder
 from amakit.schemas import RECEIVED, tables
 
 _TENANT = "5e0c7a31-90ab-4d1e-8f52-c0a7d3b1e964"
@@ -212,27 +211,25 @@ def write(folder: str | Path, machines: int = 40, days: int = 14, seed: int = 1)
 
     planned = fleet(machines, days, seed)
     folder = Path(folder).expanduser().resolve()
-    staging = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise AmakitError(
                 f"{folder} holds something already; a demo is written only to a new or an empty folder, "
                 "so choose another one or empty it"
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir()
-        _fill(staging, planned, days, seed)
-        if folder.exists() and os.name == "nt":
-            folder.rmdir()  # elsewhere a folder is renamed onto an empty one in one step
-        staging.rename(folder)
+        with temporary_folder(folder.parent) as made:
+            staging = made / folder.name
+            staging.mkdir()
+            _fill(staging, planned, days, seed)
+            if folder.exists() and os.name == "nt":
+                folder.rmdir()  # elsewhere a folder is renamed onto an empty one in one step
+            staging.rename(folder)
     except (OSError, duckdb.Error) as error:
         reason = str(error).splitlines()[0]
         raise AmakitError(
             f"{folder} cannot be written: {reason}; a demo needs a folder that can be made and has room, "
             "so choose another place"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return folder
 
 

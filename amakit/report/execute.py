@@ -3,12 +3,12 @@
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amakit.errors import AmakitError, UsageError
+from amakit.output import temporary_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -50,44 +50,51 @@ def execute(
 
     failure = None
     # not beside the output: what a killed run leaves there may hold the names that the page must not
-    folder = tempfile.TemporaryDirectory(prefix="amakit-", ignore_cleanup_errors=True)
-    work, ran = (Path(folder.name) / name for name in ("source.ipynb", "executed.ipynb"))
-    try:
+    with temporary_folder() as folder:
+        work, ran = folder / "source.ipynb", folder / "executed.ipynb"
         nbformat.write(notebook, work)
-        papermill.execute_notebook(
-            str(work),
-            str(ran),
-            parameters=values,
-            kernel_name="python3",
-            language="python",
-            progress_bar=progress,
-            kernel_manager_class=_quiet_kernel(environment),
-        )
-        executed = nbformat.read(ran, as_version=4)
-    except DeadKernelError as error:
-        raise AmakitError(
-            "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer machines"
-        ) from error
-    except PapermillExecutionError as error:
-        sentence = f"{error.evalue}".split("\n")[0]
-        if error.ename in ("UsageError", "AmakitError"):
-            raise {"UsageError": UsageError, "AmakitError": AmakitError}[error.ename](sentence) from error
-        failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
-        executed = nbformat.read(ran, as_version=4)
-    finally:
-        folder.cleanup()
-    return executed, failure
+        try:
+            papermill.execute_notebook(
+                str(work),
+                str(ran),
+                parameters=values,
+                kernel_name="python3",
+                language="python",
+                progress_bar=progress,
+                kernel_manager_class=_quiet_kernel(environment, folder),
+            )
+        except DeadKernelError as error:
+            raise AmakitError(
+                "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer "
+                "machines"
+            ) from error
+        except PapermillExecutionError as error:
+            sentence = f"{error.evalue}".split("\n")[0]
+            if error.ename in ("UsageError", "AmakitError"):
+                raise {"UsageError": UsageError, "AmakitError": AmakitError}[error.ename](sentence) from error
+            failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
+        return nbformat.read(ran, as_version=4), failure
 
 
-def _quiet_kernel(environment):
-    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence."""
+def _quiet_kernel(environment, folder):
+    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence.
+
+    Nor do they note their cells, which name machines, in the history of the user, and what connects to them goes with
+    the folder.
+    """
     import subprocess
 
     from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
 
     class Quiet(AsyncKernelManager):
+        @default("connection_file")
+        def _beside(self):
+            return str(folder / "kernel.json")
+
         async def start_kernel(self, **options):  # type: ignore[override]
             options["env"] = (options.get("env") or dict(os.environ)) | environment
+            options["extra_arguments"] = ["--HistoryManager.enabled=False"]
             return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
 
     return Quiet

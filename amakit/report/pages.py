@@ -6,7 +6,6 @@ import gzip
 import html
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from amakit.charts.colours import DARK
 from amakit.charts.stills import picture
 from amakit.errors import AmakitError
+from amakit.output import temporary_folder
 from amakit.prose.language import plain, visible
 from amakit.report.pdf import printed
 from amakit.report.tables import page_texts
@@ -319,8 +319,8 @@ def _print(sheet, target, says):
     """Print the page with its scripts shut out, so that still pictures stand in it."""
     sheet = sheet.replace("<details>", "<details open>")  # nobody can unfold what is on paper
     sheet = _shortened(sheet.replace(_SCRIPTS, "script-src 'none'", 1), says["more"])
-    with tempfile.TemporaryDirectory(prefix="amakit-") as folder:
-        copy = Path(folder) / "page.html"
+    with temporary_folder() as folder:
+        copy = folder / "page.html"
         copy.write_text(sheet, encoding="utf-8", newline="\n")
         try:
             printed(copy, target)

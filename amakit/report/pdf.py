@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from amakit.errors import AmakitError
+from amakit.output import temporary_folder
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 #: Where installers put it, below the folders of programs of Windows and macOS.
@@ -78,7 +78,7 @@ def printed(page: str | Path, target: str | Path) -> None:
         When there is no Chromium, or it does not print the page within three minutes.
     """
     program, target = chromium(), Path(target)
-    with tempfile.TemporaryDirectory(prefix="amakit-", ignore_cleanup_errors=True) as profile:
+    with temporary_folder() as profile:
         command = [
             program,
             "--headless",

@@ -1,13 +1,11 @@
 """Run one notebook and write its page, with nobody watching."""
 
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amakit.errors import AmakitError
-from amakit.output import staged
+from amakit.output import staged, temporary_folder
 from amakit.report.execute import execute, for_others, silenced
 from amakit.report.pages import file_of, write
 from amakit.report.parameters import NAMELESS
@@ -128,20 +126,17 @@ class _Staged(staged):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             return super().__exit__(kind, error, trace)
-        gone = Path(tempfile.mkdtemp(prefix=".amakit-", dir=self._folder))
-        try:
-            for folder in [path for path in self._stage.iterdir() if path.is_dir()]:
-                target = self._folder / folder.name
-                if target.is_dir():
-                    target.rename(gone / folder.name)
-                folder.rename(target)
-        except OSError as failed:
-            shutil.rmtree(self._stage, ignore_errors=True)
-            raise AmakitError(f"{target} cannot be replaced: {failed.strerror}; close what has it open") from failed
-        else:
-            return super().__exit__(kind, error, trace)
-        finally:
-            shutil.rmtree(gone, ignore_errors=True)
+        with temporary_folder(self._folder) as gone:
+            try:
+                for folder in [path for path in self.path.iterdir() if path.is_dir()]:
+                    target = self._folder / folder.name
+                    if target.is_dir():
+                        target.rename(gone / folder.name)
+                    folder.rename(target)
+            except OSError as failed:
+                super().__exit__(OSError, None, trace)
+                raise AmakitError(f"{target} cannot be replaced: {failed.strerror}; close what has it open") from failed
+        return super().__exit__(kind, error, trace)
 
 
 def _unnamed(told, key):

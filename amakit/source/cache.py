@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 
 from amakit.errors import AmakitError
 from amakit.intervals import iso
-from amakit.output import cache_homes, is_own, make_own, save_frame
+from amakit.output import cache_homes, is_own, make_own, save_frame, temporary_folder
 from amakit.schemas import frame_of
 
 #: Bytes that all of them may take; those that were used last stay.
@@ -88,8 +87,8 @@ def keep(key: Mapping, frames: Mapping[str, pd.DataFrame], beside: Mapping) -> N
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not make_own(folder.parent):
                 continue
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", ignore_cleanup_errors=True) as made:
-                stage = Path(made) / folder.name
+            with temporary_folder(folder.parent) as made:
+                stage = made / folder.name
                 stage.mkdir()
                 _write(stage, key, frames, beside)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -200,16 +199,13 @@ def _read(path, kinds):
 
 
 def _bound(parent):
-    """Let the oldest go until the rest fits, what nobody used for a month, and what killed runs left."""
+    """Let the oldest go until the rest fits, and what nobody used for a month."""
     left = LIMIT
     for folder in sorted(parent.iterdir(), key=_used, reverse=True):
-        age = time.time() - (folder.stat().st_mtime if folder.name.startswith(".") else _used(folder))
         if folder.name.startswith("."):
-            gone = age > 86_400  # a younger one may be on its way
-        else:
-            left -= _size(folder)
-            gone = left < 0 or age > DAYS * 86_400
-        if gone:
+            continue  # on its way
+        left -= _size(folder)
+        if left < 0 or time.time() - _used(folder) > DAYS * 86_400:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,13 +3,10 @@
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 import threading
-import uuid
 import weakref
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from amakit.exports.manifest import made_up, read_manifest
 from amakit.exports.relations import FILE, listed, literal
 from amakit.exports.table_files import DUCKDB_TYPES, Source, kql_type_of, matched_columns, quoted_name, quoted_text
 from amakit.kql.literals import Held
+from amakit.output import temporary_folder
 from amakit.schemas import RECEIVED, frame_of, table_name, tables
 
 #: Seconds after which Log Analytics gives a query up, and so does the embedded engine.
@@ -61,11 +59,13 @@ class LocalEngine:
         # what a file is called or holds must never fetch or load code
         off = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self._connection = duckdb.connect(config={"preserve_insertion_order": True, **off})
-        self._closing = weakref.finalize(self, self._connection.close)  # also where a script ends without it
+        held = ExitStack()
+        self._closing = weakref.finalize(self, held.close)  # also where a script ends without it
+        # DuckDB may always reach its temporary directory: one of its own
+        self._spill = held.enter_context(temporary_folder())
+        held.callback(self._connection.close)
         self._run("SET enable_progress_bar = false")  # before all else: a notebook would keep its widget
         self._run("SET TimeZone = 'UTC'")
-        # DuckDB may always reach its temporary directory: one of its own, which it makes when it needs to
-        self._spill = Path(tempfile.gettempdir()) / f"amakit-{uuid.uuid4().hex}"
         self._run(f"SET temp_directory = {quoted_text(str(self._spill))}")
         self._text_tables, self._columns, self._held, self._files = set(), {}, {}, Folder()
         # a made-up fleet has a made-up today, so that ago() finds it; what was copied of the past is as it was then
@@ -175,7 +175,6 @@ class LocalEngine:
     def close(self) -> None:
         """Let go of the files."""
         self._closing()
-        shutil.rmtree(self._spill, ignore_errors=True)
 
     def run(self, kql: str) -> pd.DataFrame:
         """Run KQL of a user's own and give the result as a frame.
