@@ -439,7 +439,7 @@ def _json(value):
         return value.tolist() if isinstance(value, np.ndarray) else value
     try:
         return json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # text, a number of thousands of digits, brackets by thousands
         return value
 
 

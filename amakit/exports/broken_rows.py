@@ -1,5 +1,6 @@
 """Which row of a file cannot be read, and why: file, line and reason."""
 
+import contextlib
 import csv
 import gzip
 import json
@@ -23,7 +24,8 @@ from amakit.exports.table_files import (
     unreadable_column,
 )
 
-_LONGEST = 32_000_000
+#: Bytes of the longest line that DuckDB reads, and signs of a value that a sentence holds.
+_LONGEST, _SHOWN = 32_000_000, 80
 #: Excel writes truth in its own language.
 _TRUE, _FALSE = "'WAHR', 'VRAI', 'VERDADERO', 'VERO', 'WAAR'", "'FALSCH', 'FAUX', 'FALSO', 'ONWAAR'"
 
@@ -98,7 +100,8 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         _, path, column, value, table = message[message.index(OTHER_TABLE) :].split(chr(31), 4)
         line, table = _line_of(path, column, value), table.split("\n")[0]
         where = f"{path}, line {line}" if line else path
-        return f"{where}: a row of {value} under the name {table}; call the file after its table, or take out that row"
+        rule = "call the file after its table, or take out that row"
+        return f"{where}: a row of {_shown(value)} under the name {table}; {rule}"
     if NOT_WHOLE in message:
         _, path, *code = message[message.index(NOT_WHOLE) :].split("\n")[0].split(chr(31))
         if code == ["several tables"]:
@@ -112,13 +115,13 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         line = _line_of(path, column, value)
         where = f"{path}, line {line}" if line else f"{path}"
         if not column:
-            return f"{where}: {value[:80]!r} is not a row, which is an object in braces; mend or take out that row"
+            return f"{where}: {_shown(value)!r} is not a row, which is an object in braces; mend or take out that row"
         if value.strip() == column:
             return f"{where}: the header stands here again; take out that line"
         if "Time" in column and (reason := why_not(value)):
-            return f"{where}: {value!r} in column {column!r} {reason}"
+            return f"{where}: {_shown(value)!r} in column {column!r} {reason}"
         rule = "a time such as 2026-03-01T08:21:01Z" if "Time" in column else "of its type"
-        return f"{where}: {value!r} in column {column!r} is not {rule}; mend or take out that row"
+        return f"{where}: {_shown(value)!r} in column {column!r} is not {rule}; mend or take out that row"
     if csv_error := re.search(r"CSV Error on Line: (\d+)", message):
         record = int(csv_error[1])
         path = re.search(r"\n\s*file = (.+)", message)
@@ -177,19 +180,45 @@ def _line_of(path, column, value):
     if head.kind == "csv":
         at = head.header.index(column) if column in head.header else None
         rows = ((n, [row[at]] if at is not None and at < len(row) else row) for n, row in _csv_rows(head))
-        return next((n for n, cells in rows if any(cell.split("\n")[0] == value for cell in cells)), None)
+        return next((n for n, cells in rows if any(_told(cell) == value for cell in cells)), None)
+    holding = []
     with open_text(head) as file:
-        holding = [(number, line) for number, line in enumerate(file, start=1) if value in line]
-    for number, line in holding:
-        text = line.strip().rstrip(",")
-        try:
-            row = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):  # a record over several lines: its key must do
-            row = {column: value} if json.dumps(column) in line else None
-        held = row.get(column) if isinstance(row, dict) else row
-        if (isinstance(row, dict) and ("" if held is None else str(held)) == value) if column else text == value:
-            return number
-    return holding[0][0] if holding and value else None
+        for number, line in enumerate(file, start=1):
+            if value in line:
+                holding.append(number)
+            row = _row_on(line)
+            if _is(row.get(column), value) if column and isinstance(row, dict) else not column and _is(row, value):
+                return number
+    return holding[0] if value and len(holding) == 1 else None
+
+
+def _row_on(line):
+    """Give what one line of JSON holds: a record, or of one that is laid out over several lines a key and its value."""
+    text = line.strip().rstrip(",")
+    for whole in (text, f"{{{text}}}"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(whole, parse_int=_digits, parse_constant=str)
+    return None
+
+
+def _digits(text):
+    return int(text) if len(text) < 400 else text  # of more than 4,300 Python makes no number
+
+
+def _is(held, value):
+    """Whether what a row holds is what DuckDB tells, which writes lists and objects in its own way."""
+    return _row_on(value) == held if isinstance(held, list | dict) else _told(held) == value
+
+
+def _told(value):
+    """Write a value as DuckDB has it in a message, of which one line is kept."""
+    value = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return value.split("\n")[0].replace("\0", "\\0")
+
+
+def _shown(value):
+    """Give a value as a sentence can hold it."""
+    return f"{value[:_SHOWN]}…" if len(value) > _SHOWN else value
 
 
 def _head(path):
@@ -232,14 +261,17 @@ def _broken_json_line(path, line):
     try:
         with open_text(head) as file:
             if head.framing == "unstructured":
-                json.loads(file.read())
+                json.loads(file.read(), parse_int=str)
             for number, text in enumerate(file, start=1):
                 if number > line:
                     break
                 if text.strip() and not text.lstrip().startswith("["):
                     try:
-                        json.loads(text.strip().rstrip(",]"))
-                    except json.JSONDecodeError:
+                        row = json.loads(text.strip().rstrip(",]"), parse_int=str)
+                        json.dumps(row, ensure_ascii=False).encode()  # half of a pair is no letter
+                    except RecursionError:
+                        continue
+                    except ValueError:
                         return number
     except json.JSONDecodeError as error:
         return error.lineno

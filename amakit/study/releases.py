@@ -136,10 +136,10 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        One row for each system and version, in their order: os_type, version, standing (a key of `STANDINGS`),
-        known_bad, released_earliest, released_latest, behind, newest, remark.  ``newest`` is the newest version of its
-        line that is not known to be bad.  ``behind`` counts the releases of its line that came after it: builds with
-        the same ``released_earliest`` are one release, and bad builds are none.
+        One row for each system and version as they are written, in their order: os_type, version, standing (a key of
+        `STANDINGS`), known_bad, released_earliest, released_latest, behind, newest, remark.  ``newest`` is the newest
+        version of its line that is not known to be bad.  ``behind`` counts the releases of its line that came after it:
+        builds with the same ``released_earliest`` are one release, and bad builds are none.
 
     Examples
     --------
@@ -152,9 +152,10 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     """
     frame = getattr(versions, "machines", versions)[["os_type", "version"]].drop_duplicates()  # type: ignore[index]
     frame = frame[frame["version"] != ""]  # of a machine that never said
-    keys = dict(zip(_keys(frame), frame.itertuples(index=False), strict=True))
+    # 1.38 and 1.38.0 are one version, and yet each machine is found by what it says
+    keys = sorted(zip(_keys(frame), frame.itertuples(index=False, name=None), strict=True))
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
-    rows = [_standing(key, *keys[key], by_key) for key in sorted(keys)]  # type: ignore[call-arg]
+    rows = [_standing(key, *told, by_key) for key, told in keys]
     types = {
         "os_type": "string",
         "version": "string",

@@ -238,6 +238,14 @@ def test_a_version_that_is_not_listed_is_normal():
     }
 
 
+def test_each_spelling_of_a_version_is_told_so_that_no_machine_is_left_out():
+    found = seen(
+        frame(("Linux", "1.38.1"), ("Linux", "1.38.1.0"), ("linux", "1.38.1"), ("x", "a"), ("x", "b")), known()
+    )
+    assert set(found["version"]) == {"1.38.1", "1.38.1.0", "a", "b"}
+    assert found["behind"].dropna().tolist() == [2, 2, 2]
+
+
 def test_behind_never_grows_with_the_version():
     releases = known()
     found = seen(releases, releases)
