@@ -46,6 +46,8 @@ from amakit.source.records import shown
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
+#: Log Analytics keeps rows for 4,383 days at most.
+LONGEST = pd.Timedelta(days=4383)
 #: The result tables, in the order in which they are written.
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence")
 
@@ -398,7 +400,14 @@ def _window(workspace, start, end):
         start, end = (
             given if given not in (None, "") else own for given, own in ((start, span.start), (end, span.end))
         )
-    return window(start, end)
+        return window(start, end)
+    asked = window(start, end)
+    if asked.end - asked.start > LONGEST:
+        raise UsageError(
+            f"the window from {iso(asked.start)} to {iso(asked.end)} is longer than the {LONGEST.days // 365} years "
+            "for which Log Analytics keeps rows; give a shorter one"
+        )
+    return asked
 
 
 def _record(workspace, asked, machines, cover, unknown, log):

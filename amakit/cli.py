@@ -308,6 +308,8 @@ def _show(frame, out=None):
     if out:
         save_frame(frame, out)
         say(f"{len(frame):,} rows in {out}", error=True)
+    elif sys.stdout is None:  # closed by whoever calls
+        return
     elif sys.stdout.isatty():
         say(frame.to_string(index=False))
     else:

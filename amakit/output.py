@@ -138,8 +138,10 @@ class staged(temporary_folder):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             super().__exit__(kind, error, trace)
+            own = error.filename is None or str(error.filename).startswith(str(self.path))
             raise AmakitError(
-                f"writing to {self._folder} failed: {error.strerror or error}; make room there or choose another folder"
+                f"writing to {self._folder if own else error.filename} failed: {error.strerror or error}; make room "
+                "there or choose another folder"
             ) from error
         try:
             if kind is None:
@@ -228,7 +230,7 @@ def cache_homes() -> tuple[Path, Path]:
     from platformdirs import user_cache_dir
 
     home = Path(os.environ.get("AMAKIT_CACHE") or user_cache_dir("amakit"))
-    return home, Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
+    return home.resolve(), Path(tempfile.gettempdir()) / f"amakit-{getattr(os, 'getuid', int)()}"
 
 
 def make_own(folder: Path) -> bool:
@@ -241,5 +243,5 @@ def is_own(path: Path) -> bool:
     """Tell whether a file or folder is this user's, and not open to everybody."""
     if not hasattr(os, "getuid"):
         return True  # on Windows these folders lie below the user's own, which others cannot write to
-    about = path.stat()
+    about = path.lstat()  # a link, whose mode is open to everybody, may lead to what somebody else has written
     return about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -294,6 +295,20 @@ def test_a_full_standard_output_is_a_sentence(folder):
     assert (
         done.stderr == "amakit: there is no room for what is printed or written: No space left on device; make some\n"
     )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes a stream as shells do")
+def test_a_closed_standard_output_is_no_error(folder):
+    command = [sys.executable, "-m", "amakit", "query", str(folder), "Heartbeat | take 1"]
+    run = partial(subprocess.run, stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    done = run(["/bin/sh", "-c", '"$@" >&-', "sh", *command])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_window_longer_than_anything_is_kept_is_refused_at_once(folder, tmp_path):
+    done = amakit("analyze", folder, "--start", "1500-01-01", "--end", "2500-01-01", "--out", tmp_path / "out")
+    assert (done.returncode, "longer than the 12 years" in done.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without telling it")

@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_leaves_whole_files_or_none_and_no_names(name, run,
         partly = found.pop("manifest.partial.json", None)  # of a snapshot, what was fetched stays
         assert all(wanted[file] == held for file, held in found.items()), (after, by)
         assert partly or found in ({}, wanted), (after, by)
-    assert ended > number // 2
+    assert ended  # how many depends on how busy the machine is
     for _ in range(1 + (name == "report")):  # the first may find a kernel that has not ended yet
         status, *_ = run(home / f"{name}-0", command)
         assert (status, files(home / f"{name}-0" / "a")) == (0, wanted), (home / "log").read_text()

@@ -63,6 +63,11 @@ def test_what_a_killed_run_left_is_taken_away_and_what_one_works_in_is_not(tmp_p
     assert not alive.exists()
 
 
+def test_what_is_no_place_of_ours_is_named_by_itself(tmp_path):
+    with pytest.raises(AmakitError, match="writing to /nowhere/x failed: No such file"), staged(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/nowhere/x")
+
+
 def test_where_no_lock_tells_a_folder_is_left_a_day_later(tmp_path, monkeypatch):
     monkeypatch.setattr("amakit.output.fcntl", None)
     for name, age in ((".amakit-old", 90_000), (".amakit-young", 60)):

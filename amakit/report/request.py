@@ -97,6 +97,8 @@ class Request:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+        if not self.forms:
+            raise UsageError(f"no form is named to write the page in; name {', '.join(FORMS[:-1])} or {FORMS[-1]}")
         for form in self.forms:
             if form not in FORMS:
                 raise UsageError(f"form {form!r} is not known; it is {', '.join(FORMS[:-1])} or {FORMS[-1]}")

@@ -410,7 +410,8 @@ def _spellings(kind, text):
 @functools.cache
 def _words():
     """Give the words, in lower case, that texts of the kit are made of."""
-    queries = [f.read_text(encoding="utf-8") for f in resources.files("amakit").joinpath("kql").iterdir()]
+    held = resources.files("amakit").joinpath("kql").iterdir()
+    queries = [file.read_text(encoding="utf-8") for file in held if file.is_file()]  # Python keeps a folder there
     code = [line for text in queries for line in text.splitlines() if not line.startswith("//")]
     columns = [" ".join([table, *held]) for table, held in (tables() | RESULTS).items()]
     whole = "\n".join([_SAID, *code, *columns]).lower()

@@ -150,7 +150,8 @@ def _folder(home, key):
 def _folders() -> Iterator[Path]:
     for home in cache_homes():
         with contextlib.suppress(OSError):
-            yield from (f for f in sorted((home / _FOLDER).iterdir()) if f.is_dir() and not f.name.startswith("."))
+            if is_own(home) and is_own(home / _FOLDER):  # else a link of somebody else's could have anything cleared
+                yield from (f for f in sorted((home / _FOLDER).iterdir()) if f.is_dir() and not f.name.startswith("."))
 
 
 def _about(folder):

@@ -370,7 +370,7 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AmakitError, match="holds something already"):
         demo.write(tmp_path / "file", machines=1, days=1)
-    with pytest.raises(AmakitError, match=r"cannot be written: .*choose another place"):
+    with pytest.raises(AmakitError, match=r"nothing can be written to .*choose another folder"):
         demo.write(tmp_path / "file" / "below", machines=1, days=1)
 
 

@@ -58,6 +58,7 @@ def test_a_parameters_cell_that_is_no_python_is_named(tmp_path):
     ("asked", "sentence"),
     [
         ({"forms": ("docx",)}, "form 'docx' is not known"),
+        ({"forms": ()}, "no form is named"),
         ({"start": "yesterday"}, "start 'yesterday' is not a time"),
         ({"start": "2026-03-02", "end": "2026-03-01"}, "is not after start"),
         ({"timezone": "Mars"}, "Mars"),

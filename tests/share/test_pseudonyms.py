@@ -28,7 +28,7 @@ from amakit.prose.gaps import gaps
 from amakit.prose.incident import incident
 from amakit.prose.transitions import transitions
 from amakit.schemas import machine_labels
-from amakit.share.pseudonyms import Pseudonyms, anonymised, owner_key, pseudonym
+from amakit.share.pseudonyms import Pseudonyms, _words, anonymised, owner_key, pseudonym
 from amakit.study import alert_coverage
 
 KEY = bytes(range(32))
@@ -461,3 +461,11 @@ def test_a_key_file_that_cannot_serve_is_refused(tmp_path):
 def test_the_key_is_not_shown():
     assert "key" not in repr(Pseudonyms(KEY, {"web-01": "machine-1"})).replace("key=", "")
     assert "web-01" not in repr(Pseudonyms(KEY, {"web-01": "machine-1"}))
+
+
+def test_what_python_keeps_beside_the_queries_is_no_query(monkeypatch, tmp_path):
+    kept = tmp_path / "kql" / "__pycache__"
+    kept.mkdir(parents=True)
+    (tmp_path / "kql" / "x.kql").write_text("Heartbeat | project zebra")
+    monkeypatch.setattr("amakit.share.pseudonyms.resources.files", lambda _: tmp_path)
+    assert "zebra" in _words.__wrapped__()

@@ -28,8 +28,8 @@ FRAMES = (*TABLES, "runs", "samples", "activity")
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     (tmp_path / "cache").mkdir(mode=0o700)
-    translations = cache_homes()[0] / "translations"  # those are not in question here
-    (tmp_path / "cache" / "translations").symlink_to(translations, target_is_directory=True)
+    homes = cache_homes()  # translations are not in question here
+    monkeypatch.setattr("amakit.source.translations.cache_homes", lambda: homes)
     monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("AMAKIT_NO_CACHE", raising=False)
     return tmp_path / "cache" / "analyses"
@@ -173,8 +173,18 @@ def test_what_somebody_else_wrote_is_not_taken(home, monkeypatch, caplog):
     assert "belongs to somebody else" in caplog.text
 
 
+def test_a_link_in_the_place_of_the_cache_is_neither_believed_nor_cleared(home, tmp_path, monkeypatch):
+    monkeypatch.setattr("amakit.source.cache.cache_homes", lambda: (home.parent, tmp_path / "spare"))
+    cache.keep({"n": 0}, {"runs": RUNS}, {})
+    home.rename(tmp_path / "mine")
+    home.symlink_to(tmp_path / "mine", target_is_directory=True)
+    assert cache.load({"n": 0}) is None
+    assert cache.entries().empty
+    assert cache.clear() == (0, 0)
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+
+
 def test_nothing_is_kept_where_nothing_can_be_written(tmp_path, home):
-    (home.parent / "translations").unlink()
     home.parent.rmdir()
     home.parent.write_text("a file in the place of the folder")
     found, _ = analyzed(logs(tmp_path / "logs"))
