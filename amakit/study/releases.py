@@ -155,7 +155,7 @@ def seen(versions: pd.DataFrame | _Analysis, releases: pd.DataFrame) -> pd.DataF
     # 1.38 and 1.38.0 are one version, and yet each machine is found by what it says
     keys = sorted(zip(_keys(frame), frame.itertuples(index=False, name=None), strict=True))
     by_key = dict(zip(_keys(releases), releases.itertuples(index=False), strict=True))
-    rows = [_standing(key, *told, by_key) for key, told in keys]
+    rows = [_standing(key, *told, by_key) for key, told in keys]  # type: ignore[call-arg]
     types = {
         "os_type": "string",
         "version": "string",
