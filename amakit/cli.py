@@ -294,10 +294,10 @@ def query(workspace: str, kql: str, out: str | None, **remote: str) -> None:
         from amakit.charts.drawing import save_drawing
 
         save_drawing(frame, drawing, out, ws.synthetic)
-        click.echo(f"{len(frame):,} rows drawn in {out}", err=True)
+        say(f"{len(frame):,} rows drawn in {out}", error=True)
         return
     if drawing:
-        click.echo(f"render {drawing.kind} is drawn with --out FILE.html or FILE.png; these are its rows", err=True)
+        say(f"render {drawing.kind} is drawn with --out FILE.html or FILE.png; these are its rows", error=True)
     _show(frame, out)
 
 
