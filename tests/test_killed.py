@@ -109,7 +109,7 @@ def files(folder):
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".amakit-" not in str(p)):
         held = path.read_bytes()
-        found[path.name] = sorted(json.loads(held)) if path.name in RECORDS else held
+        found[f"{path.parent.name}/{path.name}"] = sorted(json.loads(held)) if path.name in RECORDS else held
     return found
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_killed_leaves_whole_files_or_none_and_no_names(name, run,
             assert "Traceback" not in told, (after, by, told)
             assert not [*folder.rglob(".amakit-*")], (after, by)
             assert found or not (folder / "a").exists(), (after, by)
-        partly = found.pop("manifest.partial.json", None)  # of a snapshot, what was fetched stays
+        partly = found.pop("b/manifest.partial.json", None)  # of a snapshot, what was fetched stays
         assert all(wanted[file] == held for file, held in found.items()), (after, by)
         assert partly or found in ({}, wanted), (after, by)
     assert ended  # how many depends on how busy the machine is
