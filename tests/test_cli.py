@@ -203,6 +203,8 @@ BAD = {
     "window without data": (["analyze", "{folder}", "--start", "2024-01-01", "--end", "2024-01-02"], 2, "its heartbeats reach from 2026-03-02"),
     "unknown machine": (["analyze", "{folder}", *WINDOW, "--machine", "web-O1"], 2, "the nearest are 'web-01'"),
     "no such workspace": (["analyze", "{folder}/nowhere", *WINDOW], 1, "does not exist"),
+    "workspace that cannot be opened": (["analyze", "x" * 300, *WINDOW], 1, "cannot be opened: File name too long; ask for the right"),
+    "no snapshot to be checked": (["check", "x" * 300], 1, "cannot be opened: File name too long; ask for the right"),
     "out is a file": (["analyze", "{folder}", *WINDOW, "--out", "{folder}/Heartbeat.parquet"], 1, "nothing can be written"),
     "unknown query": (["kql", "heartbeet_days"], 2, "the nearest are 'heartbeat_days'"),
     "half rendered query": (["kql", "heartbeat_days", "-p", "start=2026-03-01"], 2, "needs a value for 'end'"),

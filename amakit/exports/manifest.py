@@ -1,6 +1,7 @@
 """A snapshot's own description: what it was taken of, and whether it is whole."""
 
 import json
+import os
 from pathlib import Path
 
 from amakit.errors import AmakitError
@@ -18,7 +19,8 @@ def read_manifest(folder: str | Path, name: str = MANIFEST) -> dict | None:
     """
     path = Path(folder) / name
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        # of a folder that is closed to this user Path.is_file() raises; who opens the folder tells of it
+        found = json.loads(path.read_text(encoding="utf-8")) if os.path.isfile(path) else None  # noqa: PTH113
         if isinstance(found, dict) and "amakit_snapshot" in found:
             _look_through(found, {"planned"} if name == PARTIAL else {"machines", "taken", "synthetic"})
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, AmakitError) as error:

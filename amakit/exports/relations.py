@@ -254,5 +254,10 @@ def _same(kind, table):
 
 
 def _is_parquet(path):
-    with open(path, "rb") as file:  # noqa: PTH123
-        return file.read(4) == b"PAR1"
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read(4) == b"PAR1"
+    except OSError as error:
+        raise AmakitError(
+            f"{path} cannot be read: {error.strerror}; ask for the right to read it, or copy it again"
+        ) from error

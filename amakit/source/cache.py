@@ -54,7 +54,7 @@ def load(key: Mapping) -> tuple[dict[str, pd.DataFrame], dict] | None:
     """
     for home in cache_homes():
         folder = _folder(home, key)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - of a home that is closed to this user, Path.is_dir() raises
             continue
         try:
             about = _about(folder)

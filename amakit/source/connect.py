@@ -106,6 +106,15 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
 
         return Workspace(name, "demo", LocalEngine(demo.cached()), synthetic=True)
     path = Path(name).expanduser()
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass  # it is told below
+    except OSError as error:
+        raise AmakitError(
+            f"workspace {name!r} cannot be opened: {error.strerror}; ask for the right to read it, or copy it to a "
+            "folder of your own"
+        ) from error
     if path.is_dir() or (path.is_file() and path.suffix.lower() in (".duckdb", ".db")):
         from amakit.exports.manifest import whole_snapshot
         from amakit.source.files import LocalEngine

@@ -148,8 +148,11 @@ def _keep(key, sql):
             if not make_own(path.parent):
                 continue
             part = path.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps({"key": key, "sql": sql}), encoding="utf-8")
-            part.replace(path)
+            try:
+                part.write_text(json.dumps({"key": key, "sql": sql}), encoding="utf-8")
+                part.replace(path)
+            finally:  # on a full disk
+                part.unlink(missing_ok=True)
             for old in sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)
             return

@@ -18,12 +18,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amakit.errors import AmakitError
+from amakit.exports import relations
 from amakit.exports.forms import FORMS, REFUSED
 from amakit.exports.table_files import LIMITS
 from amakit.fetch.survey import remarks, survey
 from amakit.source.connect import connect
 
 CASES = Path(__file__).parent / "cases"
+
+
+def test_a_parquet_file_that_may_not_be_read_is_not_called_broken(tmp_path):
+    """Root may read all files here, so the file goes between its listing and its reading."""
+
+    def run(sql):
+        raise AmakitError("Permission denied")
+
+    with pytest.raises(
+        AmakitError, match=r"gone\.parquet cannot be read: No such file or directory; ask for the right"
+    ):
+        relations.parquet(run, [str(tmp_path / "gone.parquet")], "Heartbeat")
+
 
 # -- exports as people had them: the right values are those of their READMEs -----------------------------------------
 

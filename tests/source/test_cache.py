@@ -191,6 +191,17 @@ def test_nothing_is_kept_where_nothing_can_be_written(tmp_path, home):
     assert len(found.outages) == 1
 
 
+def test_a_home_that_cannot_even_be_looked_into_is_passed_over(tmp_path, home, monkeypatch):
+    """A home that is closed to this user, as root's is to a service, answers any question with an error."""
+    monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / ("x" * 300)))
+    with pytest.raises(OSError, match="too long"):
+        cache_homes()[0].is_dir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    analyzed(logs(tmp_path / "logs"))
+    _, asked = analyzed(tmp_path / "logs")
+    assert asked == 0  # the second home kept it
+
+
 def test_a_file_that_changes_during_an_analysis_leaves_nothing(tmp_path, home, monkeypatch):
     folder = logs(tmp_path / "logs")
     from amakit.events import tables
