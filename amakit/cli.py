@@ -83,6 +83,7 @@ def main(debug: bool) -> None:
     WORKSPACE is 'demo', a folder of exported tables, a .duckdb file, a Kusto endpoint such as
     http://127.0.0.1:PORT/DATABASE, or the ARM id of a Log Analytics workspace.
     """
+    _HEARD.clear()
     if threading.current_thread() is threading.main_thread():  # what is half written is taken away
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
@@ -92,6 +93,8 @@ def main(debug: bool) -> None:
 
 def _end(number, _frame):
     _HEARD.append(number)
+    if 1 < len(_HEARD) < 4:  # what is half written is being taken away; who insists is heard
+        return
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from fleet import AMA, at, beats, changes_by_walking, write
 
+from amakit import cli
+
 WRITTEN = ["events.csv", "evidence.csv", "gaps.csv", "machines.csv", "outages.csv", "run.json", "segments.csv", "sources.csv",
            "transitions.csv"]  # fmt: skip
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-08")
@@ -334,3 +336,13 @@ def test_a_run_that_is_told_to_end_leaves_nothing_half(folder, tmp_path):
     run.communicate(timeout=300)
     assert run.returncode == 128 + signal.SIGTERM
     assert not (tmp_path / "out").exists()
+
+
+def test_who_presses_twice_does_not_keep_the_first_from_tidying_up(monkeypatch):
+    monkeypatch.setattr(cli, "_HEARD", [])
+    with pytest.raises(KeyboardInterrupt):
+        cli._end(signal.SIGINT, None)
+    assert cli._end(signal.SIGINT, None) is None
+    assert cli._end(signal.SIGTERM, None) is None
+    with pytest.raises(SystemExit):  # it seems to hang
+        cli._end(signal.SIGTERM, None)
