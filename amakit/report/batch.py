@@ -48,6 +48,8 @@ class Part:
         The window; empty for everything that a folder holds.
     notebook : str
         Empty for the one that is asked for.
+    partial : bool
+        Whether the window cuts off a part of the day or the week.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Part:
     start: str
     end: str
     notebook: str = ""
+    partial: bool = False
 
     def of(self, request: Request) -> Request:
         """Give the request for this page."""
@@ -108,6 +111,8 @@ def reports(
             "folder": folder,
             "start": part.start,
             "end": part.end,
+            "partial": part.partial,
+            "counts": {},
             "sentence": "",
             "failed": None,
             "files": {},
@@ -190,8 +195,8 @@ def _parts(request, each, secret):
             told = everybody["resource_id"].map(group_of) if each == "group" else _told(fleet, everybody, each)
             return _groups(everybody, told, each, request, secret)
     return [
-        Part(name, request.machines, iso(first), iso(last))
-        for name, first, last in _stretches(asked, request.timezone, each)
+        Part(name, request.machines, iso(first), iso(last), partial=cut)
+        for name, first, last, cut in _stretches(asked, request.timezone, each)
     ]
 
 
@@ -245,12 +250,13 @@ def _stretches(asked, timezone, each):
     """Cut a window at the midnights of a zone, or at those of its Mondays."""
     first, last = (moment.tz_convert(timezone).tz_localize(None) for moment in (asked.start, asked.end))
     days = pd.date_range(first.normalize(), last, freq="D" if each == "day" else "W-MON")
-    cuts = days.tz_localize(timezone, nonexistent="shift_forward", ambiguous=True).tz_convert("UTC")
-    cuts = [asked.start, *(cut for cut in cuts if asked.start < cut < asked.end), asked.end]
+    begun = days.tz_localize(timezone, nonexistent="shift_forward", ambiguous=True).tz_convert("UTC")
+    cuts = [asked.start, *(cut for cut in begun if asked.start < cut < asked.end), asked.end]
     for begins, ends in pairwise(cuts):
         day = begins.tz_convert(timezone)
         year, week, _ = day.isocalendar()
-        yield f"{day:%Y-%m-%d}" if each == "day" else f"{year}-W{week:02}", begins, ends
+        name = f"{day:%Y-%m-%d}" if each == "day" else f"{year}-W{week:02}"
+        yield name, begins, ends, begins not in begun or ends not in begun
 
 
 def _written(folder):
@@ -258,14 +264,14 @@ def _written(folder):
 
 
 def _made(out, folder, request, before):
-    """List the files of a page that this run wrote, and the sentence that its facts begin with."""
+    """List the files of a page that this run wrote; its counts, and the sentence that its facts begin with."""
     new = {path.name for path, when in _written(out / folder).items() if before.get(path) != when}
     if not new and (out / folder).is_dir() and not any((out / folder).iterdir()):
         (out / folder).rmdir()  # it would look as if something were in it
     name = request.path.stem
     files = {form: f"{folder}/{file_of(name, form)}" for form in request.forms if file_of(name, form) in new}
     facts = json.loads((out / folder / "facts.json").read_text(encoding="utf-8")) if "facts.json" in new else {}
-    return {"files": files, "sentence": facts.get("sentence", "")}
+    return {"files": files, "sentence": facts.get("sentence", ""), "counts": facts.get("counts", {})}
 
 
 def _read(path, language):

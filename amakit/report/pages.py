@@ -188,7 +188,8 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     Parameters
     ----------
     entries : list of dict
-        For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form.
+        For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form; it may
+        have ``partial`` and ``counts``, see `amakit.prose.counts.COUNTS`.
     about : dict
         ``notebook``, ``workspace``, ``timezone``, ``each`` and ``title``.
     language : {'en', 'ja'}
@@ -203,6 +204,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     from amakit import __version__
 
     says, failed = page_texts(language), sum(bool(entry["failed"]) for entry in entries)
+    counted = any(entry.get("counts") for entry in entries) and about["each"] != "notebook"
     loader = jinja2.FileSystemLoader(_FOLDER / "page")
     template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
     template.filters |= {"address": quote, "visible": visible}
@@ -212,6 +214,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         version=__version__,
         entries=entries,
         failed=failed,
+        columns=["down", "off", "upgrades", "rolled_back", "lost_heartbeats"] if counted else [],
         for_script=_for_tables(says, language),
         **about,
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import nbformat
 import pandas as pd
@@ -143,6 +144,18 @@ def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, open
     links = [link.get_attribute("href") for link in sheet.get_by_role("link").all()]
     assert all((out / link).is_file() for link in links if not link.startswith("#"))
     assert "not made: no machine 'gone' has reported" in sheet.locator("tbody tr").nth(1).inner_text()
+    assert sheet.locator("thead th").all_inner_texts()[2:7] == [
+        "down",
+        "off",
+        "upgrades",
+        "failed attempts",
+        "heartbeats lost",
+    ]
+    for row, page in enumerate(told["pages"]):
+        numbers = sheet.locator("tbody tr").nth(row).locator("td.number").all_inner_texts()
+        names = ("down", "off", "upgrades", "rolled_back", "lost_heartbeats")
+        assert numbers == [str(page["counts"].get(name, "")) for name in names]
+    assert told["pages"][2]["counts"]["upgrades"] == 2
 
 
 def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
@@ -227,8 +240,16 @@ def test_days_and_weeks_begin_at_midnight_of_the_zone_and_cover_the_window():
         "2026-03-09T04:00:00Z",
     ]
     assert [part.end for part in days] == [part.start for part in days[1:]] + ["2026-03-09T12:00:00Z"]
+    assert [part.partial for part in days] == [True, False, False, True]
     weeks = batch._parts(asked, "week", None)
     assert [(part.name, part.machines) for part in weeks] == [("2026-W10", ("web-02",)), ("2026-W11", ("web-02",))]
+    whole = replace(asked, start="2026-03-02T05:00", end="2026-03-16T04:00")  # the clock is set forward on the 8th
+    assert [part.partial for part in batch._parts(whole, "week", None)] == [False, False]
+    assert [part.partial for part in batch._parts(replace(whole, end="2026-03-16T05:00"), "week", None)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @given(st.lists(st.text(max_size=90), max_size=8))
