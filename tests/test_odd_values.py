@@ -19,8 +19,20 @@ from amakit.schemas import tables
 START, NOON = pd.Timestamp("2026-03-02", tz="UTC"), pd.Timestamp("2026-03-02 06:00", tz="UTC")
 WINDOW = ("2026-03-02", "2026-03-02 12:00")
 LOGS = {"CommonSecurityLog", "Event", "My_CL", "SecurityEvent", "Syslog", "W3CIISLog", "WindowsEvent"}
-READ = sorted(LOGS | {"AMAHealth", "AzureActivity", "ConfigurationChange", "ConfigurationData", "Heartbeat",
-                      "InsightsMetrics", "Operation", "Perf", "Usage"})  # fmt: skip
+READ = sorted(
+    LOGS
+    | {
+        "AMAHealth",
+        "AzureActivity",
+        "ConfigurationChange",
+        "ConfigurationData",
+        "Heartbeat",
+        "InsightsMetrics",
+        "Operation",
+        "Perf",
+        "Usage",
+    }
+)
 #: Of the tables that the reference does not list, those that are read by somebody.
 OTHERS = dict.fromkeys(["Computer", "Message", "DeviceVendor", "DeviceProduct", "RawData", "_ResourceId"], "string")
 OTHERS |= {"TimeGenerated": "datetime", "_TimeReceived": "datetime"}
@@ -53,16 +65,38 @@ def identity(computer):
 def row(table, computer, when, number):
     """A row as it usually is, of the columns that tell something."""
     usual = {
-        "Computer": computer, "_ResourceId": identity(computer), "Category": "Azure Monitor Agent",
-        "ObjectName": "Processor", "CounterName": "Uptime", "CounterValue": 1e6 + number, "Namespace": "Disk",
-        "Name": "Free", "Tags": "{}", "ConfigDataType": "Software", "EventLog": "System", "EventID": 1074,
-        "Source": "User32", "RenderedDescription": "restart", "Channel": "System", "EventRecordId": str(number),
-        "Facility": "kern", "ProcessName": "kernel", "SyslogMessage": "Linux version 6", "RawData": f"line {number}",
-        "DeviceVendor": "v", "DeviceProduct": "p", "sSiteName": "W3SVC1", "ActivityStatusValue": "Failure",
-        "Caller": "a@b", "Claims": "{}",
-        "OperationNameValue": "MICROSOFT.COMPUTE/VIRTUALMACHINES/EXTENSIONS/WRITE", "OperationStatus": "Warning",
-        "ResourceId": identity(computer) + "/extensions/AzureMonitorLinuxAgent", "DataType": "Perf", "Quantity": 1.0,
-    }  # fmt: skip
+        "Computer": computer,
+        "_ResourceId": identity(computer),
+        "Category": "Azure Monitor Agent",
+        "ObjectName": "Processor",
+        "CounterName": "Uptime",
+        "CounterValue": 1e6 + number,
+        "Namespace": "Disk",
+        "Name": "Free",
+        "Tags": "{}",
+        "ConfigDataType": "Software",
+        "EventLog": "System",
+        "EventID": 1074,
+        "Source": "User32",
+        "RenderedDescription": "restart",
+        "Channel": "System",
+        "EventRecordId": str(number),
+        "Facility": "kern",
+        "ProcessName": "kernel",
+        "SyslogMessage": "Linux version 6",
+        "RawData": f"line {number}",
+        "DeviceVendor": "v",
+        "DeviceProduct": "p",
+        "sSiteName": "W3SVC1",
+        "ActivityStatusValue": "Failure",
+        "Caller": "a@b",
+        "Claims": "{}",
+        "OperationNameValue": "MICROSOFT.COMPUTE/VIRTUALMACHINES/EXTENSIONS/WRITE",
+        "OperationStatus": "Warning",
+        "ResourceId": identity(computer) + "/extensions/AzureMonitorLinuxAgent",
+        "DataType": "Perf",
+        "Quantity": 1.0,
+    }
     held = {column: value for column, value in usual.items() if column in columns(table)}
     return {"TimeGenerated": when.isoformat(), "_TimeReceived": (when + pd.Timedelta(seconds=30)).isoformat()} | held
 

@@ -76,7 +76,7 @@ def test_folders_stay_small():
     Three hold more: a small file for each kind of operator, one for each page and form beside what all pages share, and
     what is asked of a workspace, where coverage asks and is asked, so that it cannot lie in a folder below or above.
     """
-    allowed = {"embedded": 16, "prose": 14, "fetch": 12}
+    allowed = {"embedded": 17, "prose": 14, "fetch": 12}
     package = ROOT / "amakit"
     counts = {
         folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])

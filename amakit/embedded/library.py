@@ -17,7 +17,7 @@ from duckdb_kql.errors import KqlSchemaError, KqlUnsupportedError
 from duckdb_kql.translate import functions as registry
 from duckdb_kql.translate import naming
 
-from amakit.embedded import addresses  # noqa: F401 - its functions are among PYTHON
+from amakit.embedded import addresses, pairs  # noqa: F401 - their functions are among PYTHON
 from amakit.embedded.aggregates import AGGREGATES, ORIGIN
 from amakit.embedded.functions import FORMS, NAME_PRESERVING
 from amakit.embedded.scalars import PYTHON

@@ -19,7 +19,7 @@ SEVERAL = {
     "series_stats": "min min_idx max max_idx avg stdev variance",
 }
 NOT_HERE = {
-    "assert-schema", "execute-and-cache", "facet", "fork", "graph-merge", "macro-expand", "parse-kv",
+    "assert-schema", "execute-and-cache", "facet", "fork", "graph-merge", "macro-expand",
     "partitionby", "project-by-names", "reduce", "scan", "top-nested",
 }  # fmt: skip
 

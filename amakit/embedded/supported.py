@@ -1,6 +1,6 @@
 """What KQL the embedded engine has: every operator, function, aggregate and plugin, and what it refuses."""
 
-from amakit.embedded import grouping, plugins, time_series  # noqa: F401 - each adds its operators
+from amakit.embedded import grouping, pairs, plugins, time_series  # noqa: F401 - each adds its operators
 from amakit.embedded.names import AGGREGATES, FUNCTIONS, PLUGINS
 from amakit.embedded.names import OPERATORS as KQL_OPERATORS
 from amakit.embedded.operators import NOT_HERE, OPERATORS, SEVERAL

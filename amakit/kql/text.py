@@ -232,10 +232,11 @@ def quoted(name: str) -> str:
 
 #: Words that the grammar would not take for a name.
 _WORDS = {
-    "and", "as", "asc", "between", "bool", "by", "contains", "count", "datatable", "datetime", "decimal",
-    "desc", "distinct", "dynamic", "extend", "false", "find", "from", "guid", "has", "has_all", "has_any", "in",
-    "int", "join", "kind", "let", "limit", "long", "lookup", "materialize", "mv", "null", "nulls", "of", "on",
-    "order", "parse", "print", "project", "range", "real", "reduce", "render", "sample", "search", "serialize",
-    "set", "sort", "step", "string", "summarize", "take", "timespan", "to", "top", "toscalar", "true", "typeof",
-    "union", "where", "with",
+    "and", "as", "asc", "between", "bool", "boolean", "by", "contains", "count", "datatable", "date", "datetime",
+    "decimal", "desc", "distinct", "double", "dynamic", "extend", "false", "find", "first", "float", "from",
+    "getschema", "guid", "has", "has_all", "has_any", "in", "int", "join", "kind", "last", "let", "like", "limit",
+    "long", "lookup", "materialize", "mv", "notlike", "null", "nulls", "of", "on", "order", "parse", "print",
+    "project", "range", "real", "reduce", "regex", "render", "sample", "search", "serialize", "set", "simple",
+    "sort", "step", "string", "summarize", "table", "take", "time", "timespan", "to", "top", "toscalar", "true",
+    "typeof", "union", "uniqueid", "where", "with",
 }  # fmt: skip

@@ -51,7 +51,7 @@ def same(value, shown):
         return shown.lower() in (str(bool(value)).lower(), str(int(value)))
     if isinstance(value, (int, float)) or hasattr(value, "dtype"):
         return math.isclose(float(value), float(shown.replace(",", "")), rel_tol=1e-4, abs_tol=1e-9)
-    return str(value).strip() == shown.strip().strip('"')
+    return str(value).strip().strip('"') == shown.strip().strip('"')
 
 
 def close(value, shown):
