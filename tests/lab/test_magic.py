@@ -177,6 +177,28 @@ def test_a_cell_gives_a_frame_and_a_named_one_binds_it(shell, logs):
     assert printed == "beats: 2 rows, 1 column\n"
 
 
+def test_render_draws_a_chart_above_the_rows_and_the_frame_is_still_given(shell, logs, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    run(shell, f"%kql -w '{logs}'")
+    kql = "Heartbeat | summarize n = count() by bin(TimeGenerated, 1m) | render timechart with (title='Beats')"
+    frame, _, error = run(shell, f"%%kql\n{kql}")
+    assert error is None
+    (chart,) = shown
+    assert chart.layout.title.text == "Beats"
+    (trace,) = chart.data
+    assert len(trace.x) == len(frame) == 2
+    assert list(frame.columns) == ["TimeGenerated", "n"]
+
+
+def test_what_is_not_drawn_is_said_and_the_frame_is_still_given(shell, logs):
+    run(shell, f"%kql -w '{logs}'")
+    frame, printed, error = run(shell, "%%kql\nHeartbeat | project Computer | render treemap")
+    assert error is None
+    assert len(frame) == 2
+    assert "treemap" in printed
+
+
 def test_a_workspace_of_the_notebook_is_taken_by_its_name_and_left_open(shell, logs):
     with amakit.connect(logs) as workspace:
         shell.user_ns["ws"] = workspace
