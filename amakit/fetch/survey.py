@@ -8,11 +8,14 @@ import pandas as pd
 from amakit import schemas
 from amakit.errors import Refused
 from amakit.exports.table_files import LIMITS, is_table, limit_of
+from amakit.intervals import iso
 from amakit.kql import catalog
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
 
+#: Hours between the ends of tables that mean nothing, and rows that must have been due to tell of more.
+_SLACK, _DUE = 1.0, 20.0
 #: What it costs when a table is not there.
 COSTS = {
     "Heartbeat": "versions cannot be read at all; nothing can be analysed",
@@ -95,8 +98,9 @@ def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:
     -------
     list of str
         A sentence for each number of rows at which a way of exporting stops, for columns that the analysis reads and
-        no file has, for machines that another table calls otherwise, and for each file that is not read.  Of a
-        service none: what it answers is counted there.
+        no file has, for tables that begin after the heartbeats or end before them although rows were due, for
+        machines that another table calls otherwise, and for each file that is not read. Of a service none: what it
+        answers is counted there.
     """
     if workspace.kind == "kusto":
         return []
@@ -118,6 +122,7 @@ def remarks(workspace: "Workspace", found: pd.DataFrame) -> list[str]:
         if lacking:
             columns = f"column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
             lines.append(f"{table}: no file has the {columns}, which the analysis reads")
+    lines += _ends_that_differ(found)
     lines += _names_that_differ(workspace, list(rows))
     lines += [f"{table}: {reason}" for table, reason in workspace.refused.items() if table not in COSTS]
     lines += [f"not read: {reason}" for reason in workspace.unread.values()]
@@ -131,6 +136,24 @@ def _read_columns():
         for table, columns in query.reads.items():
             read[table] |= set(columns)
     return read
+
+
+def _ends_that_differ(found):
+    """Tell which tables begin after the heartbeats, or end before them, by more than chance leaves out."""
+    spans = found.dropna(subset=["First", "Last"]).set_index("Table")
+    if "Heartbeat" not in spans.index:
+        return []
+    beats, lines = spans.loc["Heartbeat"], []
+    for table, row in spans.drop(index="Heartbeat").iterrows():
+        for name, early, late, said in (("First", beats, row, "begin"), ("Last", row, beats, "end")):
+            hours = (late[name] - early[name]).total_seconds() / 3600
+            if hours > _SLACK and hours * row["PerHour"] >= _DUE:
+                side = "after" if said == "begin" else "before"
+                lines.append(
+                    f"{table}: its rows {said} at {iso(row[name].floor('s'))}, {hours:,.0f} hours {side} those of "
+                    f"Heartbeat; of that time nothing is said"
+                )
+    return lines
 
 
 def _names_that_differ(workspace, names):
