@@ -248,7 +248,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         verdicts, quiet, unrecorded = events.check(workspace, away, asked, everybody, machines, unknown)
         cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
-        stock, taken = inventory.read(fleet)
+        listing, taken = inventory.read(fleet)
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
@@ -275,7 +275,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         "evidence": of_outages(proof, away),
     }
     tables = {name: result(name, frame) for name, frame in tables.items()}
-    tables["machines"] = inventory.noted(tables["machines"], stock)
+    tables["machines"] = inventory.noted(tables["machines"], listing)
     tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     found = Analysis(
         asked,
@@ -283,7 +283,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         runs=runs,
         samples=samples,
         activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        inventory=stock,
+        inventory=listing,
         run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:])
         | {"refused": refused, "notes": workspace.notes}
         | ({"inventory": taken} if taken else {})

@@ -93,6 +93,8 @@ def main(debug: bool) -> None:
 
 def _end(number, _frame):
     _HEARD.append(number)
+    for name in ("asyncio", "papermill"):  # a kernel that dies with its run is no news
+        logging.getLogger(name).disabled = True
     if 1 < len(_HEARD) < 4:  # what is half written is being taken away; who insists is heard
         return
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

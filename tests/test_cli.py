@@ -1,6 +1,7 @@
 """The command line as a user meets it: in a process of its own, with the right status and one sentence."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -301,7 +302,7 @@ def test_a_full_standard_output_is_a_sentence(folder):
     )
 
 
-@pytest.mark.skipif(os.name == "nt", reason="closes a stream as shells do")
+@pytest.mark.skipif(os.name == "nt", reason="shells of Windows cannot close a stream (>&-)")
 def test_a_closed_standard_output_is_no_error(folder):
     command = [sys.executable, "-m", "amakit", "query", str(folder), "Heartbeat | take 1"]
     run = partial(subprocess.run, stderr=subprocess.PIPE, encoding="utf-8", check=False)
@@ -340,6 +341,8 @@ def test_a_run_that_is_told_to_end_leaves_nothing_half(folder, tmp_path):
 
 def test_who_presses_twice_does_not_keep_the_first_from_tidying_up(monkeypatch):
     monkeypatch.setattr(cli, "_HEARD", [])
+    for name in ("asyncio", "papermill"):  # silenced by the first, and heard again after this test
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     with pytest.raises(KeyboardInterrupt):
         cli._end(signal.SIGINT, None)
     assert cli._end(signal.SIGINT, None) is None

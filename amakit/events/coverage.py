@@ -93,8 +93,9 @@ def unrecorded(
         usual = usual[(usual.mean(axis=1) >= _USUAL) & (usual.min(axis=1) > 0) & usual.index.isin(there)]
         lacking = set(usual.index) - set(inside["Key"])
         if len(usual) >= MOST and len(lacking) >= SHARE * len(usual):
-            low = _edge(answers.get(sides[0]), lacking, "LastRow", "max", since)
-            high = _edge(answers.get(sides[1]), lacking, "FirstRow", "min", until)
+            before, after = (_rows_of(lacking, answers.get(side)) for side in sides)
+            low = before["LastRow"].max() if len(before) else since
+            high = after["FirstRow"].min() if len(after) else until
             found.append((low, high, len(lacking)))
     return found
 
@@ -109,7 +110,6 @@ def _usual(low, high, since, until, window):
     return inside or [(a, b) for a, b in beside if a < b]
 
 
-def _edge(rows, lacking, column, chosen, otherwise):
-    """Give the row of those that lack a stretch which lies nearest to it."""
-    times = rows.loc[rows["Key"].isin(list(lacking)), column] if rows is not None else pd.Series(dtype="object")
-    return getattr(times, chosen)() if len(times) else otherwise
+def _rows_of(keys, rows):
+    """Keep the rows of some machines; there is no answer where the window leaves nothing to ask."""
+    return pd.DataFrame() if rows is None else rows[rows["Key"].isin(list(keys))]

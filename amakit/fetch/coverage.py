@@ -239,15 +239,12 @@ class Coverage:
         """
         told = list(self.stretches)
         for table, stretches in tables.items():
-            reasons = [
-                (start, end, "hole", _lacked(machines))
-                if machines
-                else _ending(self.window, start)
-                if end >= self.horizon
-                else _beginning(self.window, end)
-                for start, end, machines in stretches
-            ]
-            told += _told(table, reasons)
+            for start, end, machines in stretches:
+                if machines:
+                    reason = start, end, "hole", _lacked(machines)
+                else:
+                    reason = _ending(self.window, start) if end >= self.horizon else _beginning(self.window, end)
+                told += _told(table, [reason])
         return replace(self, stretches=tuple(told))
 
     def with_missing(self, workspace: "Workspace", told: Iterable[str]) -> "Coverage":

@@ -425,7 +425,7 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
     return sorted(found, key=lambda one: one["attempts"][0]["start"])
 
 
-def limits(analysis: "Analysis", told: dict, stock: dict | None = None) -> list[dict]:
+def limits(analysis: "Analysis", told: dict, listing: dict | None = None) -> list[dict]:
     """Give what cannot be shown.
 
     Parameters
@@ -433,7 +433,7 @@ def limits(analysis: "Analysis", told: dict, stock: dict | None = None) -> list[
     analysis : Analysis
     told : dict
         As `verdict` gives it.
-    stock : dict or None
+    listing : dict or None
         As `amakit.inventory.summary` gives it.
 
     Returns
@@ -457,9 +457,9 @@ def limits(analysis: "Analysis", told: dict, stock: dict | None = None) -> list[
     found += [{"kind": "undetermined", "n": open_events}] if open_events else []
     unexplained = told["others"].get("unexplained", 0)
     found += [{"kind": "unexplained", "n": unexplained}] if unexplained else []
-    if stock:
-        own = {name: stock[name] for name in ("taken", "since", "subscriptions")}
-        found += [{"kind": "inventory", **own, "unlisted": [one["machine"] for one in stock["unlisted"]]}]
+    if listing:
+        own = {name: listing[name] for name in ("taken", "since", "subscriptions")}
+        found += [{"kind": "inventory", **own, "unlisted": [one["machine"] for one in listing["unlisted"]]}]
     return [*found, {"kind": "horizon", "horizon": run["horizon"]}, {"kind": "lookback", "days": LOOKBACK.days}]
 
 
@@ -470,7 +470,7 @@ def actions(
     events: pd.DataFrame,
     chains: list[dict],
     silent: pd.DataFrame,
-    stock: dict | None = None,
+    listing: dict | None = None,
 ) -> list[dict]:
     """Give what to do next, the most urgent first.
 
@@ -481,7 +481,7 @@ def actions(
         As in `Facts`.
     chains : list of dict
         As `attempts` gives them.
-    stock : dict or None
+    listing : dict or None
         As `amakit.inventory.summary` gives it.
 
     Returns
@@ -522,22 +522,22 @@ def actions(
     for one in found:
         if one["kind"] == "rule":
             one["insights"] = machines(away[away["data_type"] == "InsightsMetrics"])
-    found += _by_inventory(stock, analysis.run["horizon"]) if stock else []
+    found += _by_inventory(listing, analysis.run["horizon"]) if listing else []
     found += _alert(silent, pd.Timestamp(analysis.run["horizon"]))
     found += [{"kind": "activity"}] if "AzureActivity" in analysis.run["missing_tables"] else []
     ordered = machines(gone)
     return found or ([{"kind": "ordered", "machines": ordered}] if ordered else [{"kind": "nothing"}])
 
 
-def _by_inventory(stock, horizon):
+def _by_inventory(listing, horizon):
     """Say which extensions are to be looked at, and which machines should report and never did."""
     on = ("", "running", "starting", "connected", "unknown")
-    off = sum(one["power_state"] not in on for one in stock["unheard"])
-    parts = {"provisioning": ("failed", {}), "unheard": ("unheard", {"off": off, "early": stock["since"] < horizon})}
+    off = sum(one["power_state"] not in on for one in listing["unheard"])
+    parts = {"provisioning": ("failed", {}), "unheard": ("unheard", {"off": off, "early": listing["since"] < horizon})}
     return [
-        {"kind": kind, "machines": sorted(one["machine"] for one in stock[part]), "taken": stock["taken"], **more}
+        {"kind": kind, "machines": sorted(one["machine"] for one in listing[part]), "taken": listing["taken"], **more}
         for kind, (part, more) in parts.items()
-        if stock[part]
+        if listing[part]
     ]
 
 

@@ -166,10 +166,10 @@ def _urgent(now):
     return {"down": len(down), "look": len(look)}
 
 
-def _by_inventory(stock):
+def _by_inventory(listing):
     """Count the machines that an inventory says are to be looked at; None where there is none of them."""
-    look = {one["machine"] for part in ("unheard", "failed") for one in stock[part]} if stock else set()
-    return {"n": len(look), "taken": pd.Timestamp(stock["taken"])} if look else None
+    look = {one["machine"] for part in ("unheard", "failed") for one in listing[part]} if listing else set()
+    return {"n": len(look), "taken": pd.Timestamp(listing["taken"])} if look else None
 
 
 def _longest(outages, index):

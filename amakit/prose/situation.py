@@ -86,12 +86,12 @@ def _down(row, known):
         Cause.AGENT_REMOVED: "reinstall",
         Cause.NOT_RECORDED: "record",
     }.get(row["cause"], "silent")
-    stock = known.inventory or {"unlisted": [], "failed": []}
+    listing = known.inventory or {"unlisted": [], "failed": []}
     for name, part in (("unlisted", "unlisted"), ("provisioning", "failed")):
-        if step == "silent" and row["machine"] in {one["machine"] for one in stock[part]}:
+        if step == "silent" and row["machine"] in {one["machine"] for one in listing[part]}:
             step = name
     told = {"cause": str(row["cause"]), "step": step}
-    told |= {"taken": stock["taken"]} if step in ("unlisted", "provisioning") else {}
+    told |= {"taken": listing["taken"]} if step in ("unlisted", "provisioning") else {}
     return _since(row, row["start_earliest"], known.horizon) | told
 
 

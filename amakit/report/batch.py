@@ -212,14 +212,14 @@ def _asked(fleet):
 
 def _told(fleet, everybody, each):
     """Give the region or the tag of each machine, as the inventory has it."""
-    stock, taken = inventory.read(fleet)
+    listing, taken = inventory.read(fleet)
     if not taken:
         raise UsageError(
             f"each {each} is told by an inventory, which {fleet.workspace.name} has not; fetch one with 'amakit "
             "inventory'"
         )
-    named = stock["region"] if each == "region" else inventory.tag(stock, each.removeprefix("tag:"))
-    own = stock[MACHINE].assign(told=named).drop_duplicates(MACHINE)
+    named = listing["region"] if each == "region" else inventory.tag(listing, each.removeprefix("tag:"))
+    own = listing[MACHINE].assign(told=named).drop_duplicates(MACHINE)
     return everybody[MACHINE].merge(own, how="left", on=MACHINE)["told"].fillna("").astype("str")
 
 

@@ -1,7 +1,6 @@
 """The door to papermill: a notebook and its parameters in, the executed notebook out, fit for other people's eyes."""
 
 import json
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -64,10 +63,6 @@ def execute(
                 progress_bar=progress,
                 kernel_manager_class=_quiet_kernel(environment, folder),
             )
-        except (KeyboardInterrupt, SystemExit):  # the kernel dies with this run, which is no news then
-            for name in ("asyncio", "papermill"):
-                logging.getLogger(name).disabled = True
-            raise
         except DeadKernelError as error:
             raise AmakitError(
                 "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer "
