@@ -432,21 +432,16 @@ def analyzed(folder):
         return amakit.analyze(logs, WINDOW.start, WINDOW.end)
 
 
+def fetched(arm, folder, *more):
+    """Fetch the activity log of the week into a folder, by the command."""
+    asked = ["--start", "2026-03-02", "--end", "2026-03-09", "--subscription", SUBSCRIPTION, "--endpoint", arm.base]
+    return run("activity", folder, *asked, *more)
+
+
 def test_the_analysis_finds_the_same_as_with_the_exported_table(arm, folder, bare, tmp_path):
     logs = shutil.copytree(bare, tmp_path / "logs")
     arm.page = 7
-    done = run(
-        "activity",
-        logs,
-        "--start",
-        "2026-03-02",
-        "--end",
-        "2026-03-09",
-        "--subscription",
-        SUBSCRIPTION,
-        "--endpoint",
-        arm.base,
-    )
+    done = fetched(arm, logs)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(logs / "AzureActivity" / "activity-log.parquet")
     assert len(arm.asked) > 10
@@ -541,18 +536,7 @@ def test_more_than_ninety_days_back_is_refused_and_the_last_day_is_not_widened(a
 def test_an_empty_log_is_a_table_without_rows(arm, bare, tmp_path):
     logs = shutil.copytree(bare, tmp_path / "logs")
     arm.change = lambda told: {"value": []}
-    done = run(
-        "activity",
-        logs,
-        "--start",
-        "2026-03-02",
-        "--end",
-        "2026-03-09",
-        "--subscription",
-        SUBSCRIPTION,
-        "--endpoint",
-        arm.base,
-    )
+    done = fetched(arm, logs)
     assert (done.exit_code, done.stderr) == (0, "0 rows\n")
     with amakit.connect(logs) as found:
         assert len(found.query("AzureActivity")) == 0
