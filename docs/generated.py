@@ -24,8 +24,8 @@ from amakit.events import verdicts as sources
 from amakit.exports.dates import FORMS as DATES
 from amakit.exports.dates import INSTANTS
 from amakit.exports.forms import FORMS, REFUSED
+from amakit.facts.counts import COUNTS
 from amakit.kql import catalog
-from amakit.prose.counts import COUNTS
 from amakit.schemas import LOST, RESULTS, meanings
 
 HERE = Path(__file__).parent

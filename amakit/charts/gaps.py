@@ -26,7 +26,7 @@ from amakit.charts.style import (
     under_title,
     wall_clock,
 )
-from amakit.prose import facts
+from amakit.facts.summary import worst
 from amakit.prose.evidence import timed
 from amakit.prose.language import visible
 from amakit.schemas import Cause, machine_labels
@@ -51,7 +51,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     ----------
     analysis : Analysis
     outage : int, optional
-        Index of a row of ``analysis.outages``; by default the worst, see `amakit.prose.facts.worst`
+        Index of a row of ``analysis.outages``; by default the worst, see `amakit.facts.summary.worst`
         where there is no upgrade.
     language : {'en', 'ja'}
     timezone : str
@@ -69,7 +69,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     ['sample', 'missing', 'evidence', 'surely blind', 'maybe blind']
     """
     words = chart_words(language)
-    outage = facts.worst(analysis.outages) if outage is None else outage
+    outage = worst(analysis.outages) if outage is None else outage
     if outage is None:
         return figure_without_data(empty_figure(words["around none"], height=240), words)
     row = analysis.outages.loc[outage]

@@ -24,7 +24,7 @@ from amakit.charts.style import (
     version_changes,
     wall_clock,
 )
-from amakit.prose import facts
+from amakit.facts.summary import by_severity
 from amakit.prose.language import Language
 from amakit.schemas import MACHINE, Cause
 from amakit.study.absences import REASONS, absences, peak
@@ -34,6 +34,8 @@ from amakit.study.groups import ATTEMPTS
 _TICKS = (1, 10, 60, 600, 3600, 36_000, 86_400, 864_000)
 #: Outages in the list that takes the place of a chart where there is no room for one.
 _LISTED = 12
+#: Machines in the chart of an incident, those first that were down for longest; tables have all of them.
+_DRAWN = 40
 #: Hours in such a list.
 _HOURS = 5
 
@@ -107,7 +109,7 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
         ticktext=[cause_label(cause, words) for cause in causes],
         range=[len(causes) - 0.45, -0.55],
     )
-    worst = facts.by_severity(own.assign(told=told)).head(_LISTED)
+    worst = by_severity(own.assign(told=told)).head(_LISTED)
     lines = [f"{r.label}: {cause_label(r.cause, words)}, {r.told}" for r in worst.itertuples()]
     return figure.update_layout(meta={"list": lines})
 
@@ -225,10 +227,10 @@ def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
     last = own["end_latest"].fillna(max(horizon, own["start_latest"].max()))
     own = own.assign(last=last, length=(last - own["start_earliest"]).dt.total_seconds())
     longest = own.groupby("label")["length"].max().sort_values(ascending=False, kind="stable")
-    own = own[own["label"].isin(longest.index[: facts.DRAWN])]
+    own = own[own["label"].isin(longest.index[:_DRAWN])]
     rows = own.groupby("label")["start_earliest"].min().sort_values(kind="stable").index
-    many = len(longest) > facts.DRAWN
-    figure = empty_figure(words["incident more"].format(n=facts.DRAWN) if many else words["incident"], height=240)
+    many = len(longest) > _DRAWN
+    figure = empty_figure(words["incident more"].format(n=_DRAWN) if many else words["incident"], height=240)
     for name, (colour, symbol) in CAUSE_LOOKS.items():
         part = own[own["cause"] == name]
         if part.empty:

@@ -17,11 +17,12 @@ from duckdb_kql.errors import KqlSchemaError, KqlUnsupportedError
 from duckdb_kql.translate import functions as registry
 from duckdb_kql.translate import naming
 
-from amakit.embedded import addresses, pairs  # noqa: F401 - their functions are among PYTHON
-from amakit.embedded.aggregates import AGGREGATES, ORIGIN
-from amakit.embedded.functions import FORMS, NAME_PRESERVING
-from amakit.embedded.scalars import PYTHON
-from amakit.embedded.series import SERIES
+from amakit.embedded.functions import addresses  # noqa: F401 - its functions are among PYTHON
+from amakit.embedded.functions.aggregates import AGGREGATES, ORIGIN
+from amakit.embedded.functions.scalars import PYTHON
+from amakit.embedded.functions.series import SERIES
+from amakit.embedded.functions.sql import FORMS, NAME_PRESERVING
+from amakit.embedded.operators import pairs  # noqa: F401 - so is its function
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -1,11 +1,11 @@
 """What KQL the embedded engine has: every operator, function, aggregate and plugin, and what it refuses."""
 
-from amakit.embedded import grouping, pairs, plugins, time_series  # noqa: F401 - each adds its operators
 from amakit.embedded.names import AGGREGATES, FUNCTIONS, PLUGINS
 from amakit.embedded.names import OPERATORS as KQL_OPERATORS
-from amakit.embedded.operators import NOT_HERE, OPERATORS, SEVERAL
-from amakit.embedded.tables import SOURCES
-from amakit.embedded.windows import ROW_FUNCTIONS
+from amakit.embedded.operators import grouping, pairs, plugins, time_series  # noqa: F401 - each adds its operators
+from amakit.embedded.operators.rewrites import NOT_HERE, OPERATORS, SEVERAL
+from amakit.embedded.operators.tables import SOURCES
+from amakit.embedded.operators.windows import ROW_FUNCTIONS
 
 __all__ = ["OPERATORS", "SOURCES", "refused", "supported"]
 

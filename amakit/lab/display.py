@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.errors import AmakitError
-from amakit.prose import facts
+from amakit.facts.summary import by_severity, losses_of_outages
 from amakit.prose.language import Language, visible
 from amakit.schemas import MACHINE
 
@@ -111,7 +111,7 @@ def _causes(outages):
 
 def _lost(analysis):
     """Add up what was lost; a stream that stayed away from an agent that is back would grow without end."""
-    losses = facts.losses_of_outages(analysis)
+    losses = losses_of_outages(analysis)
     value, low, high = (int(losses.loc[~losses["away"], column].sum()) for column in ("lost", "lost_low", "lost_high"))
     bounds = f" ({low:,} to {high:,})" if low < high else ""
     streams = losses.loc[losses["away"], [*MACHINE, "data_type", "stream"]].drop_duplicates()
@@ -130,7 +130,7 @@ def _worst(outages, most=3):
             "ended before": _WORDS.moment(row.end_latest) if pd.notna(row.end_latest) else "goes on",
             "nothing came for": _length(row),
         }
-        for row in facts.by_severity(outages).head(most).itertuples()
+        for row in by_severity(outages).head(most).itertuples()
     ]
     return pd.DataFrame(rows)
 

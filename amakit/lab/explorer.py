@@ -15,12 +15,13 @@ import traitlets
 from amakit import charts
 from amakit.charts.render import render
 from amakit.errors import AmakitError, UsageError, nearest
+from amakit.facts.gather import gather
 from amakit.find.versions import version_key
 from amakit.intervals import iso
 from amakit.kql.literals import literal
 from amakit.kql.rendering import drawing_of
 from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
-from amakit.prose import explorer, facts
+from amakit.prose import explorer
 from amakit.prose.language import Language, texts, visible
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
@@ -341,7 +342,7 @@ class Explorer:
     def _take(self, analysis):
         """Show an analysis from the beginning."""
         self.analysis = analysis
-        self._known = facts.gather(analysis)
+        self._known = gather(analysis)
         self._rows = dict(zip(machine_keys(analysis.machines), charts.row_names(analysis), strict=True))
         self._names = {key: html.unescape(row) for key, row in self._rows.items()}
         self.choice = settled(analysis, Choice())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.prose import facts
+from amakit.facts.summary import worst
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def settled(analysis: "Analysis", choice: Choice) -> Choice:
     """Give a choice whose machine and outage agree with each other and with the filters.
 
     A machine brings the worst of its outages that the filters leave; without a machine it is that of all, see
-    `amakit.prose.facts.worst`.
+    `amakit.facts.summary.worst`.
 
     Parameters
     ----------
@@ -91,16 +91,16 @@ def settled(analysis: "Analysis", choice: Choice) -> Choice:
     --------
     >>> import amakit
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    >>> settled(found, Choice()).outage == facts.worst(found.outages)
+    >>> settled(found, Choice()).outage == worst(found.outages)
     True
     """
     machines, outages = chosen(analysis, choice)
     if choice.outage in outages.index:
         return replace(choice, machine=_key(outages.loc[choice.outage]))
     if choice.machine in set(machine_keys(machines)):
-        outage = facts.worst(rows_of_machine(choice.machine, outages))
+        outage = worst(rows_of_machine(choice.machine, outages))
         return replace(choice, outage=outage)
-    outage = facts.worst(outages)
+    outage = worst(outages)
     return replace(choice, outage=outage, machine=() if outage is None else _key(outages.loc[outage]))
 
 

@@ -2,15 +2,16 @@
 
 import pandas as pd
 
-from amakit.prose import facts
+from amakit.facts.gather import Facts
+from amakit.facts.silent_sources import stayed_away
+from amakit.facts.summary import by_severity
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, outage_cells, outage_closely
-from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import MACHINE
 
 
 def explorer(
-    known: facts.Facts,
+    known: Facts,
     words: Language,
     machines: pd.DataFrame,
     outages: pd.DataFrame,
@@ -21,7 +22,7 @@ def explorer(
 
     Parameters
     ----------
-    known : amakit.prose.facts.Facts
+    known : amakit.facts.gather.Facts
     words : Language
     machines, outages : pandas.DataFrame
         What the filters leave.
@@ -43,24 +44,22 @@ def explorer(
     return Page("explorer", words, told)
 
 
-def options(known: facts.Facts, outages: pd.DataFrame, words: Language) -> list[tuple[str, int]]:
+def options(known: Facts, outages: pd.DataFrame, words: Language) -> list[tuple[str, int]]:
     """Name outages for a list to pick from, in order of time."""
     outages = known.outages.loc[outages.index].sort_values("start_earliest", kind="stable")
     cells = outage_cells(known, outages, words)[["began", "cause", "pair", "downtime"]]
     return [(" · ".join(row), index) for index, row in zip(cells.index, cells.to_numpy(), strict=True)]
 
 
-def outages_table(
-    known: facts.Facts, outages: pd.DataFrame, first: int | None, most: int, words: Language
-) -> pd.DataFrame:
+def outages_table(known: Facts, outages: pd.DataFrame, first: int | None, most: int, words: Language) -> pd.DataFrame:
     """Give outages with their evidence, the one that is looked at on top."""
-    order = facts.by_severity(known.outages.loc[outages.index])
+    order = by_severity(known.outages.loc[outages.index])
     on_top = [first] if first in order.index else []
     cells = outage_cells(known, order.loc[[*on_top, *order.index.drop(on_top)]].head(most), words)
     return words.table(cells, ["computer", "cause", "pair", "began", "downtime", "evidence"])
 
 
-def streams_table(known: facts.Facts, outage: int | None, words: Language) -> pd.DataFrame:
+def streams_table(known: Facts, outage: int | None, words: Language) -> pd.DataFrame:
     """Give what each stream lost in an outage."""
     lost = known.losses[known.losses["outage"] == outage]
     cells = lost.assign(
@@ -74,7 +73,7 @@ def streams_table(known: facts.Facts, outage: int | None, words: Language) -> pd
     return words.table(cells, ["data_type", "stream", "every", "last_before", "first_after", "lost"])
 
 
-def events_table(known: facts.Facts, outage: int | None, words: Language) -> pd.DataFrame:
+def events_table(known: Facts, outage: int | None, words: Language) -> pd.DataFrame:
     """Give what became of the rows of each event source in an outage."""
     events = known.events[known.events["outage"] == outage]
     cells = events.assign(
@@ -87,7 +86,7 @@ def events_table(known: facts.Facts, outage: int | None, words: Language) -> pd.
     return words.table(cells, ["data_type", "source", "rows_inside", "expected", "max_delay", "verdict"])
 
 
-def sources_table(known: facts.Facts, machines: pd.DataFrame, most: int, words: Language) -> pd.DataFrame:
+def sources_table(known: Facts, machines: pd.DataFrame, most: int, words: Language) -> pd.DataFrame:
     """Give the event sources of some machines that stayed away although their agent reported."""
     rows = stayed_away(known.analysis).merge(machines[MACHINE], on=MACHINE).head(most)
     cells = rows.assign(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.prose import facts
+from amakit.facts.gather import gather
+from amakit.facts.summary import by_severity, by_type
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, away_streams, causes, common, machines_of, outage_cells, span
 from amakit.schemas import LOST, Cause
@@ -54,9 +55,9 @@ def gaps(
     >>> page["downtimes"]
     'There was no upgrade with a known end.'
     """
-    known, words = facts.gather(analysis), Language(language, timezone)
+    known, words = gather(analysis), Language(language, timezone)
     upgrade = known.outages["cause"] == Cause.UPGRADE
-    upgrades, others = (facts.by_severity(known.outages[rows]) for rows in (upgrade, ~upgrade))
+    upgrades, others = (by_severity(known.outages[rows]) for rows in (upgrade, ~upgrade))
     concurrent = alert_coverage.together(analysis.outages, analysis.machines, known.horizon)
     noticed = alert_coverage.verdicts(known.silent, known.horizon, windows, frequency)
     slow = analysis.gaps.loc[analysis.gaps["interval_s"] >= SLOW, "data_type"]
@@ -163,7 +164,7 @@ def _rule(known):
 
 def _fired_table(known, windows, frequency, words):
     """Say of each outage which alerts fired, and from when on."""
-    rows = facts.by_severity(known.outages).head(_OUTAGES)
+    rows = by_severity(known.outages).head(_OUTAGES)
     table = outage_cells(known, rows, words)[["computer", "cause", "began"]]
     for window in windows:
         alert = alert_coverage.fired(known.silent.loc[rows.index], known.horizon, window, frequency)
@@ -188,7 +189,7 @@ def _after(when, began):
 def _lost_table(known, upgrades, words):
     """Give what each upgrade cost each data type, with the bounds where the brackets leave a choice."""
     lost = known.losses[known.losses["outage"].isin(upgrades.index)]
-    types = list(facts.by_type(lost).index)
+    types = list(by_type(lost).index)
     types += sorted(set(lost["data_type"]) - set(types))  # those of which every stream stayed away
     rows = {index: dict.fromkeys(types, "–") for index in upgrades.index}
     for (index, name), part in lost.groupby(["outage", "data_type"]):

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.prose import facts
+from amakit.facts.gather import gather
+from amakit.facts.situation import situation
+from amakit.facts.summary import blind, by_severity, by_type
 from amakit.prose.language import Language, visible
 from amakit.prose.page import (
     MOST,
@@ -21,7 +23,7 @@ from amakit.prose.page import (
     shown_names,
     span,
 )
-from amakit.prose.situation import situation
+from amakit.prose.record import SCHEMA, record
 from amakit.prose.ticket import ticket
 from amakit.schemas import MACHINE, Cause, Verdict
 from amakit.study.absences import absences, peak
@@ -60,7 +62,7 @@ def incident(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     >>> page["attempts"].split(",")[0]
     'No upgrade failed between 2026-03-02 00:00 and 2026-03-02 01:00'
     """
-    return _page(facts.gather(analysis), Language(language, timezone))
+    return _page(gather(analysis), Language(language, timezone))
 
 
 def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> str:
@@ -77,7 +79,7 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     Returns
     -------
     str
-        JSON in ASCII, so that nothing in it is unseen: what `amakit.prose.facts.record` gives, its headline as
+        JSON in ASCII, so that nothing in it is unseen: what `amakit.prose.record.record` gives, its headline as
         ``sentence``, and the whole in words as ``ticket``.
 
     Examples
@@ -87,11 +89,11 @@ def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     >>> json.loads(document(found))["schema"]
     'amakit.facts/2'
     """
-    known, words = facts.gather(analysis), Language(language, timezone)
+    known, words = gather(analysis), Language(language, timezone)
     page = Page("incident", words, _told(known, words))
-    head = {"schema": facts.SCHEMA, "sentence": page.plain("headline"), "language": language, "timezone": timezone}
+    head = {"schema": SCHEMA, "sentence": page.plain("headline"), "language": language, "timezone": timezone}
     head["ticket"] = ticket(page)
-    return json.dumps(head | facts.record(known), indent=1, allow_nan=False) + "\n"
+    return json.dumps(head | record(known), indent=1, allow_nan=False) + "\n"
 
 
 def _page(known, words):
@@ -111,8 +113,8 @@ def _page(known, words):
 
 def _told(known, words):
     analysis, outages = known.analysis, known.outages
-    longest = facts.blind(outages)["longest"]
-    blind = known.verdict["blind"]["longest"]
+    longest = blind(outages)["longest"]
+    hardest = known.verdict["blind"]["longest"]
     counted = {*known.attempted["lost"], *known.others["lost"]}
     unseen = sorted(visible(name, 80) for name in {*known.attempted["unseen"], *known.others["unseen"]} - counted)
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
@@ -124,7 +126,7 @@ def _told(known, words):
         "verdict": known.verdict,
         "total": _total(known.attempted),
         "peak": _peak(known),
-        "longest": None if blind is None else _longest(outages, blind),
+        "longest": None if hardest is None else _longest(outages, hardest),
         "outages": {
             "n": len(outages),
             "machines": machines_of(outages),
@@ -212,7 +214,7 @@ def _to_attach(known, action):
 
 def _timeline_table(known, words):
     """Give the outages in the order of time; where there are too many, the worst of them."""
-    outages = facts.by_severity(known.outages).head(MOST).sort_values("start_earliest", kind="stable")
+    outages = by_severity(known.outages).head(MOST).sort_values("start_earliest", kind="stable")
     back = [words.heading("unended") if pd.isna(end) else words.moment(end) for end in outages["end_latest"]]
     lost = [words.range(*row) for row in outages[["lost", "lost_low", "lost_high"]].itertuples(index=False, name=None)]
     cells = outage_cells(known, outages, words).rename(columns={"began": "when"})
@@ -231,7 +233,7 @@ def _periodic_table(known, words):
     """Give for each data type how it is sampled and what was lost."""
     of_attempts = known.losses["outage"].isin(known.outages.index[known.outages["cause"].isin(ATTEMPTS)])
     parts = {"attempts lost": known.losses[of_attempts], "others lost": known.losses[~of_attempts]}
-    by_part = {name: facts.by_type(part) for name, part in parts.items()}
+    by_part = {name: by_type(part) for name, part in parts.items()}
     surely = parts["attempts lost"].query("not away and lost_low > 0").groupby("data_type")["outage"].nunique()
     rows = [
         {
@@ -240,7 +242,7 @@ def _periodic_table(known, words):
             **{part: _lost_of(table, name, words) for part, table in by_part.items()},
             "hit": words.number(int(surely.get(name, 0))),
         }
-        for name, row in facts.by_type(known.losses).iterrows()
+        for name, row in by_type(known.losses).iterrows()
     ]
     return words.table(rows, ["data_type", "every", "attempts lost", "others lost", "hit"])
 
@@ -289,7 +291,7 @@ def _doubts_table(known, words):
 
 def _evidence_table(known, words):
     """Give each outage with its cause and every statement that the cause rests on, the worst first."""
-    cells = outage_cells(known, facts.by_severity(known.outages).head(MOST), words).rename(columns={"began": "when"})
+    cells = outage_cells(known, by_severity(known.outages).head(MOST), words).rename(columns={"began": "when"})
     return words.table(cells, ["computer", "cause", "pair", "when", "evidence"])
 
 

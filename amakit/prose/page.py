@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.prose import facts
+from amakit.facts.gather import Facts
+from amakit.facts.links import portal_links
+from amakit.facts.silent_sources import stayed_away
+from amakit.facts.situation import group_of
+from amakit.facts.summary import by_type, worst
 from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
-from amakit.prose.links import portal_links
-from amakit.prose.silent_sources import stayed_away
-from amakit.prose.situation import group_of
 from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ class Page:
         return reflow(str(told(*about)), self.words.joiner)
 
 
-def common(known: facts.Facts, words: Language) -> dict:
+def common(known: Facts, words: Language) -> dict:
     """Give the facts that every page may tell: the window, the run, one outage closely, downtimes, hours of the week.
 
     Parameters
     ----------
-    known : amakit.prose.facts.Facts
+    known : amakit.facts.gather.Facts
     words : Language
         Its zone is that in which hours are counted.
 
@@ -136,7 +137,7 @@ def common(known: facts.Facts, words: Language) -> dict:
     }
 
 
-def silent_sources(known: facts.Facts, most: int = 3) -> dict:
+def silent_sources(known: Facts, most: int = 3) -> dict:
     """Give the worst silences of event sources that no outage of the agent explains, and how many more there are."""
     rows = stayed_away(known.analysis)
     worst = [
@@ -152,13 +153,13 @@ def silent_sources(known: facts.Facts, most: int = 3) -> dict:
     return {"worst": worst, "more": max(0, len(rows) - most)}
 
 
-def outage_closely(known: facts.Facts, outage: int | None = None) -> dict | None:
+def outage_closely(known: Facts, outage: int | None = None) -> dict | None:
     """Give what one outage cost: by default that which `amakit.charts.around` shows; None where there is none."""
-    outage = facts.worst(known.outages) if outage is None else outage
+    outage = worst(known.outages) if outage is None else outage
     if outage is None:
         return None
     row = known.outages.loc[outage]
-    lost = facts.by_type(known.losses[known.losses["outage"] == outage])
+    lost = by_type(known.losses[known.losses["outage"] == outage])
     return {
         "machine": visible(row["machine"], 80),
         "cause": row["cause"],
@@ -180,7 +181,7 @@ def causes(outages: pd.DataFrame) -> dict[str, int]:
     return {cause: int(counts[cause]) for cause in Cause if cause in counts}
 
 
-def away_streams(known: facts.Facts) -> list[dict]:
+def away_streams(known: Facts) -> list[dict]:
     """Give the streams that did not resume although their agent did, with their machine and what they lost so far."""
     key = (known.away["data_type"] + " " + known.away["stream"].str.rstrip(" \\")).str.strip()
     return [
@@ -199,7 +200,7 @@ def shown_names(names: "pd.Series[str]") -> "pd.Series[str]":
     return names.map(lambda name: visible(name, 80)).astype("str")
 
 
-def outage_cells(known: facts.Facts, outages: pd.DataFrame, words: Language) -> pd.DataFrame:
+def outage_cells(known: Facts, outages: pd.DataFrame, words: Language) -> pd.DataFrame:
     """Give what every table of outages tells: machine, versions, when, why, and for how long with bounds."""
     told = rendered(outages, known.analysis.evidence, words.language, words.timezone)
     evidence = [visible("; ".join(statements), 2000) for statements in told]
@@ -217,7 +218,7 @@ def outage_cells(known: facts.Facts, outages: pd.DataFrame, words: Language) -> 
     return pd.DataFrame(cells, index=outages.index)
 
 
-def parameters_table(known: facts.Facts, words: Language) -> pd.DataFrame:
+def parameters_table(known: Facts, words: Language) -> pd.DataFrame:
     """Give what was asked for, and with which versions it was answered."""
     run = known.analysis.run
     rows = {
@@ -237,7 +238,7 @@ def parameters_table(known: facts.Facts, words: Language) -> pd.DataFrame:
     return words.table(told, ["parameter", "value"])
 
 
-def queries_table(known: facts.Facts, words: Language) -> pd.DataFrame:
+def queries_table(known: Facts, words: Language) -> pd.DataFrame:
     """Give the size and the hash of each answer."""
     rows = [
         {

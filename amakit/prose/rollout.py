@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from amakit import inventory
+from amakit.facts.gather import gather
 from amakit.find.versions import version_key
-from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, parameters_table, queries_table, shown_names
 from amakit.schemas import MACHINE
@@ -60,7 +60,7 @@ def rollout(
     'No version came into this fleet during the window.'
     """
     releases = known_releases.known() if releases is None else releases
-    known, words = facts.gather(analysis), Language(language, timezone)
+    known, words = gather(analysis), Language(language, timezone)
     lag = {origin: lags.lags(analysis, releases, origin) for origin in ("start", *_ORIGINS)}
     curves = {origin: survival.summary(table) for origin, table in lag.items()}
     standing, left = stragglers.standing(analysis, releases), stragglers.stragglers(analysis, releases)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.facts.gather import gather
 from amakit.find.versions import rolled_back
-from amakit.prose import facts
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, machines_of, shown_names
 from amakit.schemas import MACHINE
@@ -40,7 +40,7 @@ def transitions(analysis: "Analysis", language: str = "en", timezone: str = "UTC
     >>> page["changes"]
     'No machine changed its version between 2026-03-02 00:00 and 2026-03-02 01:00.'
     """
-    known, words = facts.gather(analysis), Language(language, timezone)
+    known, words = gather(analysis), Language(language, timezone)
     changes = analysis.transitions.assign(
         machine=[known.names[m] for m in analysis.transitions[MACHINE].itertuples(index=False, name=None)],
         back=rolled_back(analysis.transitions),

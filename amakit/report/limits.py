@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amakit.errors import UsageError, nearest
-from amakit.prose.counts import COUNTS
+from amakit.facts.counts import COUNTS
 
 _SIGNS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq,
           "!=": operator.ne}  # fmt: skip
@@ -17,7 +17,7 @@ _LIMIT = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign>[<>]=?|[=!]=)\s*(?P<number>-?\
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: a key of `amakit.prose.counts.COUNTS`, a sign and a number; what fulfils it is to fail.
+    """One limit: a key of `amakit.facts.counts.COUNTS`, a sign and a number; what fulfils it is to fail.
 
     Attributes
     ----------

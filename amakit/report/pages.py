@@ -189,7 +189,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     ----------
     entries : list of dict
         For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form; it may
-        have ``partial`` and ``counts``, see `amakit.prose.counts.COUNTS`.
+        have ``partial`` and ``counts``, see `amakit.facts.counts.COUNTS`.
     about : dict
         ``notebook``, ``workspace``, ``timezone``, ``each`` and ``title``.
     language : {'en', 'ja'}

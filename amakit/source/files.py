@@ -185,7 +185,7 @@ class LocalEngine:
             When the text is no KQL that the embedded engine knows, names what is not there, or meets a value
             that cannot be read.
         """
-        from amakit.embedded.steps import Steps
+        from amakit.embedded.operators.steps import Steps
         from amakit.embedded.translate import TOO_DEEP, check_names, located
         from amakit.kql.text import without_comments
 

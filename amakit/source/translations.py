@@ -167,6 +167,7 @@ def _code():
     """Give a digest of what translates: a change of it, or of the library, makes all translations anew."""
     from importlib.metadata import version
 
-    files = [Path(__file__), *sorted(Path(embedded.__file__).parent.glob("*.*"))]
-    code = b"".join(path.read_bytes() for path in files if path.is_file())
+    here = Path(embedded.__file__).parent
+    files = [Path(__file__), *sorted(path for path in here.rglob("*") if path.suffix in (".py", ".toml"))]
+    code = b"".join(path.read_bytes() for path in files)
     return f"{version('duckdb-kql')} {hashlib.sha256(code).hexdigest()}"

@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 
 import amakit
 from amakit import charts
-from amakit.prose import facts
+from amakit.facts.summary import worst
 from amakit.report.run import report
 from amakit.study import alert_coverage
 
@@ -147,17 +147,17 @@ def test_around_shades_no_certain_part_where_the_brackets_meet():
 
 def test_the_worst_is_an_agent_that_is_not_back_then_the_longest_upgrade_then_the_longest_outage(small):
     outages = small.outages
-    assert outages.loc[facts.worst(outages), "computer"] == "d"  # after a roll-back that failed
+    assert outages.loc[worst(outages), "computer"] == "d"  # after a roll-back that failed
     back = outages[outages["computer"] != "d"]
-    assert back.loc[facts.worst(back), "computer"] == "a"
+    assert back.loc[worst(back), "computer"] == "a"
     others = back[back["cause"] != "upgrade"]
-    assert others.loc[facts.worst(others), "computer"] == "c"  # longer than the roll-back of b
+    assert others.loc[worst(others), "computer"] == "c"  # longer than the roll-back of b
     unknown = back.assign(cause=back["cause"].replace("machine_stopped", "unexplained"))
-    assert unknown.loc[facts.worst(unknown), "computer"] == "a"  # it is back
+    assert unknown.loc[worst(unknown), "computer"] == "a"  # it is back
     unknown["ongoing"] = unknown["cause"] == "unexplained"
-    assert unknown.loc[facts.worst(unknown), "computer"] == "c"
+    assert unknown.loc[worst(unknown), "computer"] == "c"
     ordered = back.assign(ongoing=back["cause"] == "machine_stopped")
-    assert ordered.loc[facts.worst(ordered), "computer"] == "a"  # somebody stopped it
+    assert ordered.loc[worst(ordered), "computer"] == "a"  # somebody stopped it
 
 
 def test_every_upgrade_of_a_small_fleet_is_a_point_with_its_bounds(small):

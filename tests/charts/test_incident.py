@@ -9,8 +9,8 @@ from incident import analysis, mixed, outage
 
 from amakit import charts
 from amakit.charts.colours import STILL_DOWN
-from amakit.prose import facts
-from amakit.prose.situation import situation
+from amakit.facts.gather import gather
+from amakit.facts.situation import situation
 
 WIDE = 140  # letters that fit beside each other in a plot
 
@@ -62,7 +62,7 @@ def test_red_is_what_goes_on_and_nothing_else(found):
 
 
 def test_the_title_says_what_the_first_screen_says(found):
-    now = situation(facts.gather(found))["recovered"]
+    now = situation(gather(found))["recovered"]
     assert (now["median_s"], now["longest_s"]) == (120, 240)
     assert charts.durations(found).layout.title.text == (
         "1 machine is still silent · upgrades: 2 min 0 s at the median, 4 min 0 s at most"

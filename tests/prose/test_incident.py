@@ -9,8 +9,9 @@ from incident import ARC, analysis, gap, mixed, outage, pages
 
 import amakit
 from amakit import charts
-from amakit.prose import facts
+from amakit.facts.gather import gather
 from amakit.prose.incident import document
+from amakit.prose.record import record
 
 QUIET = analysis([], spare=["f", "g"])
 
@@ -21,7 +22,7 @@ def found():
 
 
 def gathered(given):
-    return facts.gather(given)
+    return gather(given)
 
 
 def page(given, language="en", timezone="UTC"):
@@ -189,7 +190,7 @@ def test_facts_are_json_and_agree_with_the_tables(found):
 
 def test_facts_of_the_demo_sum_up_to_its_tables():
     given = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
-    told = facts.record(gathered(given))
+    told = record(gathered(given))
     for cause, part in told["causes"].items():
         own = given.outages[given.outages["cause"] == cause]
         keys = set(own[["resource_id", "computer", "start_earliest"]].itertuples(index=False, name=None))
@@ -219,7 +220,7 @@ def test_a_large_incident_is_cut_on_the_page_worst_first_and_never_in_the_facts(
     assert len(rows) == 40
     assert "z" in rows
     assert "40 machines" in shown.layout.title.text
-    assert len(facts.record(gathered(given))["outages"]) == 601
+    assert len(record(gathered(given))["outages"]) == 601
 
 
 def test_the_chart_draws_each_outage_from_its_earliest_beginning_to_its_latest_end(found):

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from incident import RG, analysis, outage, pages
 
-from amakit.prose import facts
+from amakit.facts.gather import gather
 from amakit.prose.incident import document
+from amakit.prose.record import record
 from amakit.prose.ticket import ticket
 
 TAKEN = "2026-03-03 06:00"
@@ -61,7 +62,7 @@ def test_without_an_inventory_no_word_of_it(language):
 
 
 def test_what_to_do_names_who_never_reported_and_whose_extension_failed():
-    kinds = {one["kind"]: one for one in facts.gather(FOUND).actions}
+    kinds = {one["kind"]: one for one in gather(FOUND).actions}
     assert kinds["unheard"]["machines"] == ["mute", "off"]
     assert kinds["unheard"]["off"] == 1
     assert kinds["provisioning"]["machines"] == ["stuck"]
@@ -76,7 +77,7 @@ def test_what_to_do_names_who_never_reported_and_whose_extension_failed():
     assert "その後にマシンが削除されている" in page(early, "ja").plain("actions")
     running = analysis([], spare=["web"], inventory=[row("web"), row("mute", heard=False)])
     assert "Not running" not in page(running).plain("actions")
-    assert [one["kind"] for one in facts.gather(running).actions] == ["unheard"]
+    assert [one["kind"] for one in gather(running).actions] == ["unheard"]
 
 
 def test_the_next_step_of_a_silent_machine_is_that_of_the_inventory():
@@ -84,10 +85,10 @@ def test_the_next_step_of_a_silent_machine_is_that_of_the_inventory():
     assert f"it is not in the inventory of {TAKEN}, look whether it still exists" in told
     assert f"look at the extension: it had failed to provision by the inventory of {TAKEN}" in told
     assert f"not in the inventory of {TAKEN}" in ticket(page(FOUND))
-    steps = {one["machine"]: one["step"] for one in facts.record(facts.gather(FOUND))["situation"]["down"]}
+    steps = {one["machine"]: one["step"] for one in record(gather(FOUND))["situation"]["down"]}
     assert steps == {"gone": "unlisted", "stuck": "provisioning"}
     failed = analysis([outage("gone", "10:00:00", None, "rollback_failed")], inventory=[row("gone", listed=False)])
-    assert facts.record(facts.gather(failed))["situation"]["down"][0]["step"] == "support"  # what is sure comes first
+    assert record(gather(failed))["situation"]["down"][0]["step"] == "support"  # what is sure comes first
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

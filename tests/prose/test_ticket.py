@@ -8,7 +8,7 @@ import pytest
 from incident import analysis, blind, event, gap, mixed, outage, pages
 from nbconvert.filters import markdown2html
 
-from amakit.prose.counts import COUNTS
+from amakit.facts.counts import COUNTS
 from amakit.prose.incident import document
 from amakit.prose.ticket import LONGEST, ticket
 

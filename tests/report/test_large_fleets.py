@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from amakit import charts
-from amakit.prose import facts
+from amakit.facts.gather import gather
 from amakit.prose.gaps import gaps
 from amakit.prose.incident import incident
+from amakit.prose.record import record
 from amakit.prose.rollout import rollout
 from amakit.prose.transitions import transitions
 
@@ -58,7 +59,7 @@ def test_a_table_on_a_page_of_a_large_fleet_is_cut(name):
 
 def test_the_facts_hold_every_outage():
     given = drawn(500)
-    told = facts.record(facts.gather(given))["outages"]
+    told = record(gather(given))["outages"]
     assert len(told) == len(given.outages)
     lost = sum(one["lost"].get("Heartbeat", {"lost": 0})["lost"] for one in told if not one["ongoing"])
     own = given.gaps[(given.gaps["data_type"] == "Heartbeat") & ~given.gaps["ongoing"].astype("bool")]

@@ -3,10 +3,10 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from amakit.embedded.aggregates import ORIGIN
-from amakit.embedded.grouping import aggregate
-from amakit.embedded.operators import operator
-from amakit.embedded.steps import sql_name
+from amakit.embedded.functions.aggregates import ORIGIN
+from amakit.embedded.operators.grouping import aggregate
+from amakit.embedded.operators.rewrites import operator
+from amakit.embedded.operators.steps import sql_name
 from amakit.errors import AmakitError
 from amakit.kql.text import arguments, calls, clauses, named, parameters, quoted, split, tokens
 

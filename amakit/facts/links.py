@@ -8,7 +8,7 @@ from amakit.schemas import MACHINE
 from amakit.service.sign_in import CLOUDS
 
 if TYPE_CHECKING:
-    from amakit.prose.facts import Facts
+    from amakit.facts.gather import Facts
 
 #: A pseudonym of a subscription is no GUID, so nothing that was anonymised is ever linked.
 _REAL = re.compile(r"/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourcegroups/[^/]+/providers/.+")
@@ -19,7 +19,7 @@ def portal_links(known: "Facts") -> dict[str, str]:
 
     Parameters
     ----------
-    known : amakit.prose.facts.Facts
+    known : amakit.facts.gather.Facts
 
     Returns
     -------
@@ -29,7 +29,7 @@ def portal_links(known: "Facts") -> dict[str, str]:
     Examples
     --------
     >>> import amakit
-    >>> from amakit.prose.facts import gather
+    >>> from amakit.facts.gather import gather
     >>> portal_links(gather(amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-02T01:00")))
     {}
     """

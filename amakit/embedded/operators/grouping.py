@@ -1,7 +1,7 @@
 """Summaries that duckdb-kql has not in every form, and operators that run once a group."""
 
-from amakit.embedded.operators import operator
-from amakit.embedded.steps import Steps, refuse
+from amakit.embedded.operators.rewrites import operator
+from amakit.embedded.operators.steps import Steps, refuse
 from amakit.kql.text import arguments, bare, calls, clauses, named, operator_of, parameters, quoted, split, tokens
 
 _LISTS = {"make_list": "kql_ordered_list", "make_set": "kql_ordered_set", "makelist": "kql_ordered_list",
@@ -196,7 +196,7 @@ def grouped(steps: Steps, text: str, inner: str, keys: list[str]) -> str:  # noq
             case "summarize":
                 before, after = (clauses(rest, ("by",)).get(word, "") for word in ("", "by"))
                 both = f"{by}, {after}" if after else by
-                from amakit.embedded.operators import OPERATORS
+                from amakit.embedded.operators.rewrites import OPERATORS
 
                 text = OPERATORS["summarize"](steps, text, f"{before} by {both}", ordered)
             case "project":

@@ -3,8 +3,8 @@
 import json
 
 from amakit.embedded.names import PLUGINS
-from amakit.embedded.operators import operator
-from amakit.embedded.steps import refuse, sql_name
+from amakit.embedded.operators.rewrites import operator
+from amakit.embedded.operators.steps import refuse, sql_name
 from amakit.errors import AmakitError, nearest
 from amakit.kql.text import arguments, bare, calls, named, quoted, tokens
 

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from incident import act, analysis, event, gap, mixed, outage
 
-from amakit.prose import facts, incident
+from amakit.facts.gather import gather
+from amakit.prose import incident
+from amakit.prose.record import record
 from amakit.schemas import Verdict
 
 
 def situation(given):
-    return facts.record(facts.gather(given))["situation"]
+    return record(gather(given))["situation"]
 
 
 def test_the_situation_parts_what_is_down_from_what_came_back():

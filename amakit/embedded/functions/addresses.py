@@ -3,7 +3,7 @@
 import ipaddress
 import re
 
-from amakit.embedded.scalars import function
+from amakit.embedded.functions.scalars import function
 
 
 def _network(text, prefix=32):

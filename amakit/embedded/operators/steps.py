@@ -182,7 +182,7 @@ class Steps:
         return self.scalar(text)
 
     def _print(self, text):
-        from amakit.embedded.operators import OPERATORS, several_columns
+        from amakit.embedded.operators.rewrites import OPERATORS, several_columns
 
         if several_columns(text) or any(calls(text, {"column_ifexists", "columnifexists"})):
             return OPERATORS["project"](self, "(print kql_nothing = 0)", text.partition("print")[2], False)

@@ -3,8 +3,8 @@
 import json
 import re
 
-from amakit.embedded.operators import operator
-from amakit.embedded.scalars import function
+from amakit.embedded.functions.scalars import function
+from amakit.embedded.operators.rewrites import operator
 from amakit.errors import AmakitError
 from amakit.kql.literals import literal
 from amakit.kql.text import arguments, bare, clauses, named, quoted

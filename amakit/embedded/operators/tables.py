@@ -4,8 +4,8 @@ import fnmatch
 import re
 from collections.abc import Callable
 
-from amakit.embedded.operators import any_column, operator
-from amakit.embedded.steps import Relation, Steps, refuse, sql_name
+from amakit.embedded.operators.rewrites import any_column, operator
+from amakit.embedded.operators.steps import Relation, Steps, refuse, sql_name
 from amakit.errors import AmakitError
 from amakit.kql.text import arguments, bare, clauses, parameters, quoted, tokens
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.facts.silent_sources import stayed_away
 from amakit.intervals import iso
-from amakit.prose.silent_sources import stayed_away
 from amakit.schemas import LOST, MACHINE, Cause, Verdict
 from amakit.study import claims
 
 if TYPE_CHECKING:
-    from amakit.prose.facts import Facts
+    from amakit.facts.gather import Facts
 
 #: Causes for which the machine itself is off or gone: no agent is to be mended.
 OFF = (Cause.MACHINE_STOPPED, Cause.MACHINE_REMOVED)
@@ -25,7 +25,7 @@ def situation(known: "Facts") -> dict:
 
     Parameters
     ----------
-    known : amakit.prose.facts.Facts
+    known : amakit.facts.gather.Facts
 
     Returns
     -------

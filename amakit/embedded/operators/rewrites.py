@@ -4,8 +4,8 @@ import fnmatch
 import re
 from collections.abc import Callable
 
-from amakit.embedded.steps import Relation, Steps, refuse
-from amakit.embedded.windows import ROW_FUNCTIONS, windows
+from amakit.embedded.operators.steps import Relation, Steps, refuse
+from amakit.embedded.operators.windows import ROW_FUNCTIONS, windows
 from amakit.errors import AmakitError, nearest
 from amakit.kql.text import arguments, bare, calls, clauses, named, parameters, quoted, split, tokens
 

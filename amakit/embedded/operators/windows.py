@@ -1,6 +1,6 @@
 """Functions of KQL that read other rows: neighbours, numbers, sums on the way, sessions."""
 
-from amakit.embedded.steps import ROW, Steps, sql_name
+from amakit.embedded.operators.steps import ROW, Steps, sql_name
 from amakit.errors import AmakitError
 from amakit.kql.text import arguments, calls, quoted
 

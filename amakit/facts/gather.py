@@ -1,0 +1,128 @@
+"""What a write-up rests on: computed once for an analysis, from its result tables, with no word in it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from amakit import inventory
+from amakit.facts.actions import actions, limits
+from amakit.facts.summary import LOSSES, losses_of_outages, summary
+from amakit.facts.verdict import attempts, verdict
+from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
+from amakit.study import alert_coverage
+from amakit.study.groups import ATTEMPTS
+
+if TYPE_CHECKING:
+    from amakit.analysis import Analysis
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of one analysis; made by `gather`.
+
+    Attributes
+    ----------
+    analysis : Analysis
+    names : dict of (str, str) to str
+        How people call each machine, by resource id and computer.
+    outages : pandas.DataFrame
+        ``analysis.outages`` with ``machine`` (its name), and lost, lost_low, lost_high (samples of all streams that
+        came back with the agent).
+    losses : pandas.DataFrame
+        See `losses_of_outages`.
+    events : pandas.DataFrame
+        The rows of ``analysis.events``, and outage (index of the outage) and machine (its name).
+    away : pandas.DataFrame
+        Rows of ``losses``, one for each stream that did not resume although its agent did, with ``machine``.
+    upgrades, attempted, others : dict
+        The `summary` of upgrades, of upgrades and failed attempts, and of all other outages.
+    silent : pandas.DataFrame
+        See `amakit.study.alert_coverage.silences`.
+    verdict : dict
+        See `verdict`.
+    attempts, limits, actions : list of dict
+        See the functions of these names.
+    inventory : dict or None
+        See `amakit.inventory.summary`.
+    """
+
+    analysis: "Analysis"
+    names: dict[tuple[str, str], str]
+    outages: pd.DataFrame
+    losses: pd.DataFrame
+    events: pd.DataFrame
+    away: pd.DataFrame
+    upgrades: dict
+    attempted: dict
+    others: dict
+    silent: pd.DataFrame
+    verdict: dict
+    attempts: list[dict]
+    limits: list[dict]
+    actions: list[dict]
+    inventory: dict | None
+
+    @property
+    def horizon(self) -> pd.Timestamp:
+        """Up to when data may be taken as complete."""
+        return pd.Timestamp(self.analysis.run["horizon"])
+
+    def machines(self, frame: pd.DataFrame) -> list[str]:
+        """Name the machines of a frame, each once, in order."""
+        return sorted({self.names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)})
+
+
+def gather(analysis: "Analysis") -> Facts:
+    """Compute what every page tells of an analysis.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    Facts
+
+    Examples
+    --------
+    >>> import amakit
+    >>> known = gather(amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10"))
+    >>> known.verdict["upgrades"] == sum(known.outages["cause"] == Cause.UPGRADE)
+    True
+    """
+    fleet, outages = analysis.machines, analysis.outages
+    names = dict(zip(fleet[MACHINE].itertuples(index=False, name=None), machine_labels(fleet), strict=True))
+    losses = losses_of_outages(analysis)
+    totals = losses[~losses["away"]].groupby("outage")[LOSSES].sum().reindex(outages.index, fill_value=0)
+    outages = pd.concat([outages, totals], axis=1).assign(machine=_named(outages, names))
+    events = of_outages(analysis.events, outages)
+    events = events.assign(machine=_named(events, names))
+    away = losses[losses["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
+    away = away.assign(machine=_named(away, names))
+    attempted = outages["cause"].isin(ATTEMPTS)
+    known = {
+        "analysis": analysis,
+        "names": names,
+        "outages": outages,
+        "losses": losses,
+        "events": events,
+        "away": away,
+        "upgrades": summary(outages[outages["cause"] == Cause.UPGRADE], losses, events),
+        "attempted": summary(outages[attempted], losses, events),
+        "others": summary(outages[~attempted], losses, events),
+        "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
+    }
+    known["verdict"] = verdict(analysis, outages, away, known["attempted"])
+    known["attempts"] = attempts(outages, analysis.transitions)
+    known["inventory"] = inventory.summary(
+        analysis.inventory, analysis.run.get("inventory", []), fleet, pd.Timestamp(analysis.run["horizon"])
+    )
+    known["limits"] = limits(analysis, known["verdict"], known["inventory"])
+    known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"], known["inventory"])
+    return Facts(**known)
+
+
+def _named(frame, names):
+    called = [names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)]
+    return pd.Series(called, index=frame.index, dtype="str")
