@@ -81,17 +81,28 @@ def explained(error: Exception, schema: dict) -> AmakitError:
         known = FUNCTIONS | AGGREGATES
         if name in known and "no DuckDB mapping" in told:
             return AmakitError(f"valid KQL that the embedded engine does not have: {name}()")
+        if arguments := re.search(r" (?:got|not) (\d+)\)$", told):
+            return AmakitError(
+                f"valid KQL that the embedded engine does not have: {name}() with {arguments[1]} arguments"
+            )
         if name not in known:
             return AmakitError(f"there is no function {name!r} in KQL; {nearest(name, known)}")
+    if apart := re.search(r"columns '(.+?)' and '(.+?)' differ only in case", told):
+        return AmakitError(
+            f"valid KQL that the embedded engine does not have: {apart[2]} beside {apart[1]}; the engine does not tell "
+            "names apart by case; project one of them away"
+        )
     if match := _OPERATOR.search(told):
         operator = re.sub(r"(?<!^)(?=[A-Z])", "-", match[1]).lower()
         return AmakitError(f"valid KQL that the embedded engine does not have: {operator}")
     name = getattr(error, "name", None)
     if name is not None and (told.endswith(f"schema error for {name!r}") or "known" in told or "no table" in told):
         return AmakitError(f"there is no table {name!r}; {nearest(str(name), [t for t in schema if t[:4] != 'kql_'])}")
-    told = re.sub(r"no DuckDB mapping in this wave(; see [\w/.]+)?", "it has no such thing yet", told)
-    told = re.sub(r"unsupported KQL construct ", "", told)
-    return AmakitError(f"the embedded engine cannot run the query: {told}")
+    if "command" in kind:
+        return AmakitError("a command that begins with a dot is no query; take it out, a workspace is read only")
+    told = re.sub(r"unsupported KQL construct '(.*?)'", r"\1", told)
+    told = re.sub(r" *\((no DuckDB mapping|not implemented|statements other than|see allow_write)[^()]*\)", "", told)
+    return AmakitError(f"valid KQL that the embedded engine does not have: {told}")
 
 
 def located(error: AmakitError, kql: str) -> AmakitError:

@@ -94,8 +94,18 @@ def _from_text(cell, kind, where, source, column):
     return f"CASE WHEN {value} IS NOT NULL THEN coalesce({read}, {stop}) END"
 
 
-def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) -> str:  # noqa: C901 - one branch for each message of DuckDB
-    """Say in one sentence what DuckDB says in many lines; the paths are those that it was reading."""
+#: What DuckDB calls the types of KQL.
+_KINDS = {
+    "VARCHAR": "string", "STRING_LITERAL": "string", "BIGINT": "long", "INTEGER": "int", "INTEGER_LITERAL": "long",
+    "DOUBLE": "real", "DECIMAL": "decimal", "BOOLEAN": "bool", "TIMESTAMP": "datetime", "INTERVAL": "timespan",
+    "JSON": "dynamic", "VARCHAR[]": "dynamic",
+}  # fmt: skip
+
+
+def explain_error(  # noqa: C901 - one branch for each message of DuckDB
+    message: str, known: dict, paths: "list[str] | tuple" = (), named: "list[str] | tuple" = ()
+) -> str:
+    """Say in one sentence what DuckDB says in many lines; it was reading these paths, for a query of these tables."""
     if OTHER_TABLE in message:
         _, path, column, value, table = message[message.index(OTHER_TABLE) :].split(chr(31), 4)
         line, table = _line_of(path, column, value), table.split("\n")[0]
@@ -149,7 +159,7 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         return f"there is no table {table[1]!r}; {nearest(table[1], known)}"
     column = re.search(r'[Cc]olumn "(.+?)" (?:not found|referenced)', message)
     if column:
-        close = nearest(column[1], {c for columns in known.values() for c in columns})
+        close = nearest(column[1], {c for table in named or known for c in known[table]})
         return f"there is no column {column[1]!r} where the query names it; {close}"
     if "invalid state" in message:
         for path in paths:
@@ -159,6 +169,14 @@ def explain_error(message: str, known: dict, paths: "list[str] | tuple" = ()) ->
         for path in paths:
             if line := undecoded_line(path):
                 return f"{path}, line {line}: not text in UTF-8; save or export it again as UTF-8"
+    if failed := re.search(r"Python exception occurred while executing the UDF: \w+: (.+)", message):
+        return f"a function of the query cannot be computed: {one_line(failed[1])}"
+    if other := re.search(r"name and argument types '(\w+)\((.+)\)'", message):
+        kinds = ", ".join(_KINDS.get(kind.partition("(")[0], kind.lower()) for kind in other[2].split(", "))
+        return (
+            f"{other[1]}() cannot be taken of {kinds}, which the query gives it or an operator that uses it; convert "
+            "the value with tostring(), toreal() or todatetime()"
+        )
     if re.search(r"argument types '[-+*/%<>=!]+\((.*, )?JSON", message):
         return (
             "the embedded engine does not compute with dynamic values; make numbers of them with tolong() or toreal()"

@@ -153,8 +153,8 @@ def parameters(text: str) -> tuple[dict[str, str], str]:
     ({'kind': 'outer', 'hint.remote': 'auto'}, '(A), B')
     """
     found = {}
-    while match := re.match(rf"\s*({_PARAMETERS})\s*=\s*(\"[^\"]*\"|'[^']*'|[\w.-]+)(?=[\s(]|$)", text):
-        found[match[1]] = match[2].strip("\"'")
+    while match := re.match(rf"\s*({_PARAMETERS})\s*=\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[\w.-]+)(?=[\s(*]|$)", text):
+        found[match[1]] = bare(match[2]).strip("\"'")
         text = text[match.end() :]
     return found, text.strip()
 

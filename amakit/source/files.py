@@ -393,7 +393,8 @@ class LocalEngine:
             quoted = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", sql)]
             paths = [path for path, _ in self.files(table)] if table else []
             paths = paths or [path for path in quoted if path.startswith(str(self._path))]
-            raise AmakitError(explain_error(text, self._columns, paths)) from error
+            named = [name for name in self._columns if quoted_name(name) in sql]
+            raise AmakitError(explain_error(text, self._columns, paths, named)) from error
 
 
 def _sql_value(value):

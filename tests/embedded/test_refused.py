@@ -29,6 +29,10 @@ OPERATORS = {
     "series_decompose_anomalies": "print series_decompose_anomalies(dynamic([1, 2, 3]))",
     "geo_point_to_geohash": "print geo_point_to_geohash(1.0, 2.0)",
     "hll": "Heartbeat | summarize hll(Computer)",
+    "subscriptionId beside SubscriptionId": "Heartbeat | parse _ResourceId with * '/' subscriptionId '/' *",
+    r"array_sort_asc\(\) with 2 arguments": "print array_sort_asc(dynamic([2, 1]), dynamic([1, 2]))",
+    r"datetime_diff\(\) in nanoseconds": "print datetime_diff('nanosecond', now(), now())",
+    "declare pattern": 'declare pattern p = (a:string)[b:string] { ("x").["y"] = { print 1 }; }; p("x").["y"]',
     "workspace": 'workspace("other").Heartbeat | count',
 }
 
@@ -42,6 +46,22 @@ def test_valid_kql_that_is_not_here_is_called_so(logs, what):
 @pytest.mark.parametrize("kql", ["print no_such_function(1)", "Heartbeat | summarize no_such_function(Computer)"])
 def test_a_function_that_is_none_is_no_valid_kql(logs, kql):
     with pytest.raises(AmakitError, match="no function 'no_such_function'"):
+        logs.query(kql)
+
+
+@pytest.mark.parametrize(
+    ("kql", "told"),
+    [
+        ("Heartbeat | where Computers == 1", "there is no column 'Computers' .* the nearest are 'Computer'"),
+        ("Heartbeat | where Zzzz == 1", "there are 'Category', 'Computer', 'ComputerEnvironment'"),
+        ("Heartbeat | where Computer =~ true", r"lower\(\) cannot be taken of bool"),
+        ("print datetime_utc_to_local(now(), 'Mars/North')", "cannot be computed.*Mars/North"),
+        (".create table T (a:int)", "a command that begins with a dot is no query"),
+        ("find in (Nothing) where Computer has 'a'", "there is no table 'Nothing'"),
+    ],
+)
+def test_what_is_wrong_is_told_of_the_tables_that_the_query_reads(logs, kql, told):
+    with pytest.raises(AmakitError, match=told):
         logs.query(kql)
 
 

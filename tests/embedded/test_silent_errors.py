@@ -90,6 +90,55 @@ def test_make_list_after_a_sort_keeps_its_order_however_many_threads_read(logs):
     assert len(frame["l"][0]) == 300_000
 
 
+#: Whatever may stand after a table, after one that the query made itself with let or as.
+AFTER = [
+    "| sample 3", "| take 3 | as hint.materialized=true U | union U | count | project n = Count / 2",
+    "| mv-apply x = dynamic([1]) to typeof(long) on (take 1) | count", "| union T | count | project n = Count / 2",
+    "| join kind=leftsemi T on Computer | count", "| where Computer in ((T | project Computer)) | count",
+    "| partition by Computer (top 3 by TimeGenerated) | count", "| search 'web-1' | count", "| getschema | take 3",
+    "| evaluate narrow() | take 3", "| make-series n = count() default = 0 on TimeGenerated step 1d",
+    "| serialize n = row_number() | count", "| distinct * | count",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", AFTER)
+@pytest.mark.parametrize(
+    "how", ["let T = {}; T {}", "let T = materialize({}); T {}", "let T = view () {{ {} }}; T {}", "{} | as T {}"]
+)
+def test_a_table_that_the_query_names_itself_is_read_as_any_other(logs, how, rest):
+    rows = "Heartbeat | top 3 by TimeGenerated asc"
+    named, plain = logs.query(how.format(rows, rest)), logs.query(f"let T = {rows}; {rows} {rest}")
+    assert (
+        named.to_json(orient="values", date_format="iso") == plain.to_json(orient="values", date_format="iso")
+        or "sample" in rest
+    )
+    assert len(named) == len(plain) > 0
+
+
+@pytest.mark.parametrize("source", ["union withsource=From T, (Heartbeat | take 2 | as U)", "search in (T) *", "find withsource=From in (T) where Computer != ''"])  # fmt: skip
+def test_several_tables_tell_where_a_row_is_from_by_the_name_that_the_query_gave(logs, source):
+    frame = logs.query(f"let T = view () {{ Heartbeat | take 3 }}; {source}")
+    assert set(frame.iloc[:, 0]) == ({"T", "U"} if "union" in source else {"T"})
+
+
+def test_a_column_that_a_type_renames_overwrites_no_other(logs):
+    frame = logs.query("union (print x=1), (print x=toint(2)), (print x_long=3)")
+    assert sorted(frame.stack().dropna()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("kql", "columns"),
+    [
+        ("Heartbeat | project _TimeReceived, ingestion_time()", ["_TimeReceived", "$IngestionTime"]),
+        ("Heartbeat | summarize max(ingestion_time())", ["max_$IngestionTime"]),
+        ("Heartbeat | summarize by ingestion_time()", ["$IngestionTime"]),
+        ("Heartbeat | summarize n = count() by t = ingestion_time()", ["t", "n"]),
+    ],
+)
+def test_ingestion_time_alone_is_called_as_the_official_parser_calls_it(logs, kql_parser, kql, columns):
+    assert list(logs.query(kql).columns) == list(kql_parser.check(kql)["columns"]) == columns
+
+
 @pytest.mark.parametrize(
     ("kql", "word"),
     [

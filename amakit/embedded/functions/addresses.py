@@ -71,7 +71,7 @@ def _ipv4_netmask_suffix(address):
 @function("sL", "s")
 def _format_ipv4(address, prefix=32):
     one = _network(address, prefix)
-    return "" if one is None else str(ipaddress.IPv4Address(_masked(*one)))
+    return "" if one is None or prefix < 0 else str(ipaddress.IPv4Address(_masked(*one)))
 
 
 @function("sl", "l")
@@ -83,7 +83,7 @@ def _parse_ipv4_mask(address, prefix):
 @function("sL", "s")
 def _format_ipv4_mask(address, prefix=32):
     one = _network(address, prefix)
-    return "" if one is None else f"{ipaddress.IPv4Address(_masked(*one))}/{one[1]}"
+    return "" if one is None or prefix < 0 else f"{ipaddress.IPv4Address(_masked(*one))}/{one[1]}"
 
 
 def _network_6(text, prefix):

@@ -52,7 +52,7 @@ AGGREGATES: dict[str, tuple] = {
     "make_bag_if": ("bag", {2: _bag(_IF), 3: _bag(_IF, "{2}")}),
     "covarianceif": (None, {3: "covar_samp({0}, {1}) FILTER (WHERE {2})"}),
     "covariancepif": (None, {3: "covar_pop({0}, {1}) FILTER (WHERE {2})"}),
-    "kql_count": ("count", {1: "count({0})"}),
+    "kql_count": ("count", {1: "count(*)"}),  # of a value too, rows count whose value is null
     "minif": (None, {2: "min({0}) FILTER (WHERE {1})"}),
     "maxif": (None, {2: "max({0}) FILTER (WHERE {1})"}),
     "count_distinct": (None, {1: "count(DISTINCT {0})"}),

@@ -91,11 +91,23 @@ def _make_string(*points):
 
 @function("sjj", "s")
 def _replace_strings(text, wanted, given):
-    wanted = [str(word) for word in wanted]
+    """Replace one text after the other; what has been replaced is not looked into again."""
     given = given if isinstance(given, list) else [given] * len(wanted)
-    pairs = dict(zip(wanted, map(str, given), strict=False))
-    pattern = "|".join(re.escape(word) for word in wanted if word)
-    return re.sub(pattern, lambda match: pairs.get(match[0], ""), text) if pattern else text
+    pieces = [(text, False)]
+    for word, by in zip(wanted, given, strict=False):
+        if not isinstance(word, str) or not word:
+            continue
+        by = by if isinstance(by, str) else word
+        pieces = [
+            (part, done or i % 2 == 1)
+            for piece, done in pieces
+            for i, part in enumerate([piece] if done else _between(by, piece.split(word)))
+        ]
+    return "".join(piece for piece, _ in pieces)
+
+
+def _between(by, parts):
+    return [piece for part in parts for piece in (by, part)][1:]
 
 
 @function("ssLL", "l")
@@ -134,11 +146,6 @@ def _punycode_to_string(text):
         return text.encode("ascii").decode("punycode")
     except UnicodeError:
         return ""
-
-
-@function("lL", "s")
-def _tohex(number, width=0):
-    return format(number % 2**64, "x").rjust(width, "0")
 
 
 @function("s", "j")
@@ -333,8 +340,9 @@ def _bag_set_key(bag, key, value):
 
 @function("jj", "j")
 def _bag_zip(keys, values):
-    if not isinstance(keys, list) or not isinstance(values, list):
+    if not isinstance(keys, list):
         return None
+    values = values if isinstance(values, list) else []
     pairs = itertools.zip_longest(keys, values[: len(keys)])
     return {key: value for key, value in pairs if isinstance(key, str)}
 

@@ -150,7 +150,9 @@ def _series_pearson_correlation(left, right):
 
 @_series("jj", "r")
 def _series_dot_product(left, right):
-    one, two = _numbers(left), _numbers(right)
+    one, two = (_numbers(one if isinstance(one, list) else [one]) for one in (left, right))
+    if isinstance(left, list) != isinstance(right, list):  # a number stands for a series of it
+        return float(one.sum() * two.sum())
     return None if len(one) != len(two) else float(one @ two)
 
 

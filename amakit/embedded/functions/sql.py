@@ -23,6 +23,11 @@ _TIMESPAN = (
     "(to_days(CAST({} AS INTEGER)) + to_hours(CAST({} AS BIGINT)) + to_minutes(CAST({} AS BIGINT)) "
     "+ to_microseconds(CAST(CAST({} AS DOUBLE) * 1000000 AS BIGINT)))"
 )
+#: Of an int as 32 bits, of a long as 64.
+_HEX = (
+    "lower(CASE typeof({0}) WHEN 'INTEGER' THEN to_hex(CAST({0} AS BIGINT) & 4294967295) "
+    "ELSE to_hex(CAST({0} AS BIGINT)) END)"
+)
 #: Function -> number of arguments -> SQL; {0} is the first argument, {all} are all of them, with commas.
 FORMS: dict[str, dict] = {
     # text
@@ -36,6 +41,7 @@ FORMS: dict[str, dict] = {
     "kql_any_text": {"any": "concat_ws(chr(10), {all})"},
     "string_size": {1: "octet_length(encode({0}))"},
     "isascii": {1: "regexp_full_match({0}, '[\\x00-\\x7F]*')"},
+    "tohex": {1: _HEX, 2: f"lpad({_HEX}, CAST(greatest({{1}}, length({_HEX})) AS INTEGER), '0')"},
     "isutf8": {1: "({0} IS NOT NULL)"},
     "new_guid": {0: "uuid()"},
     "rand": {

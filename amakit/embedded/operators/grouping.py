@@ -31,7 +31,7 @@ def _summarize(steps, text, rest, ordered):
 
 
 def _counts_of_values(tail):
-    """Write count(x), which leaves out what is null, as duckdb-kql can read it."""
+    """Write count(x) as duckdb-kql can read it."""
     for _, given, start, end in reversed([call for call in calls(tail, {"count"}) if call[1]]):
         tail = f"{tail[:start]}kql_count({given}){tail[end:]}"
     return tail

@@ -1,6 +1,7 @@
 """evaluate: pivot, bag_unpack, narrow."""
 
 import json
+import re
 
 from amakit.embedded.names import PLUGINS
 from amakit.embedded.operators.rewrites import operator
@@ -14,14 +15,31 @@ _ZERO = {"count", "countif", "sum", "sumif", "dcount", "dcountif"}
 
 @operator("evaluate")
 def _evaluate(steps, text, rest, ordered):
-    name, given = next(((n, a) for n, a, s, _ in calls(rest, PLUGINS) if s == 0 or "hint" in rest[:s]), ("", ""))
+    name, given, end = next(
+        ((n, a, e) for n, a, s, e in calls(rest, PLUGINS) if s == 0 or "hint" in rest[:s]), ("", "", 0)
+    )
     if name not in ("pivot", "bag_unpack", "narrow"):
         wanted = rest.partition("(")[0].strip()
         if wanted in PLUGINS:
             raise refuse(f"evaluate {wanted}()")
         raise AmakitError(f"there is no plugin {wanted!r}; {nearest(wanted, PLUGINS)}")
     relation = steps.relation(text)
-    return {"pivot": _pivot, "bag_unpack": _bag_unpack, "narrow": _narrow}[name](steps, relation, arguments(given))
+    made = {"pivot": _pivot, "bag_unpack": _bag_unpack, "narrow": _narrow}[name](steps, relation, arguments(given))
+    schema = re.fullmatch(r"\s*:\s*\((.*)\)\s*", rest[end:], re.DOTALL)
+    return _with_schema(steps, relation, made, arguments(schema[1]), bare(arguments(given)[0])) if schema else made
+
+
+def _with_schema(steps, relation, made, declared, taken):
+    """Keep the columns that a schema declares, in its order; a star stands for those that came in."""
+    columns, cells = steps.relation(made).columns, []
+    for part in declared:
+        name, _, kind = (word.strip() for word in part.partition(":"))
+        if name == "*":
+            own = {bare(d.partition(":")[0]) for d in declared}
+            cells += [quoted(c) for c in relation.columns if c != taken and c not in own]
+        else:
+            cells.append(f"{name} = {f'to{kind}({name})' if bare(name) in columns else f'{kind}(null)'}")
+    return f"{made}\n| project {', '.join(cells)}"
 
 
 def _pivot(steps, relation, given):
@@ -62,8 +80,8 @@ def _bag_unpack(steps, relation, given):
         f"SELECT k, list(DISTINCT json_type(v, '$.' || to_json(k))) FROM (SELECT {value} AS v, unnest(json_keys("
         f"{value})) AS k FROM \"{relation.name}\" WHERE json_type({value}) = 'OBJECT') GROUP BY k ORDER BY k"
     ).fetchall()
-    cells, taken = [], {c for c in relation.columns if c != bag}
-    replaced = set()
+    cells = {c: sql_name(c) for c in relation.columns if c != bag}
+    taken = set(cells)
     for key, kinds in keys:
         if key in ignored:
             continue
@@ -74,15 +92,12 @@ def _bag_unpack(steps, relation, given):
             )
         if name in taken and conflict == "keep_source":
             continue
-        if name in taken:
-            replaced.add(name)
         kinds = {_KINDS.get(kind, "JSON") for kind in kinds if kind not in ("NULL", None)} or {"JSON"}
         kind = "DOUBLE" if kinds == {"DOUBLE", "BIGINT"} else kinds.pop() if len(kinds) == 1 else "JSON"
         at = f"json_extract({value}, '$.{json.dumps(key).replace(chr(39), chr(39) * 2)}')"
         text = f"coalesce({at} ->> '$', '')"
-        cells.append(f"{text if kind == 'VARCHAR' else f'TRY_CAST({at} AS {kind})'} AS {sql_name(name)}")
-    rest = [sql_name(c) for c in relation.columns if c != bag and c not in replaced]
-    return quoted(steps.relation_of_sql(f'SELECT {", ".join([*rest, *cells])} FROM "{relation.name}"').name)
+        cells[name] = f"{text if kind == 'VARCHAR' else f'TRY_CAST({at} AS {kind})'} AS {sql_name(name)}"
+    return quoted(steps.relation_of_sql(f'SELECT {", ".join(cells.values())} FROM "{relation.name}"').name)
 
 
 def _narrow(steps, relation, given):

@@ -149,8 +149,9 @@ def _serialize(steps, text, rest, ordered):
 
 @operator("as")
 def _as(steps, text, rest, ordered):
-    relation = steps.relation(text)
-    steps.bind(bare(parameters(rest)[1]), relation)
+    given, name = parameters(rest)
+    relation = steps.relation(text, as_table=given.get("hint.materialized") == "true")
+    steps.bind(bare(name), relation)
     return quoted(relation.name)
 
 

@@ -57,6 +57,8 @@ class Steps:
         self.run, self._translate = run, translate
         self.tables, self.relations = frozenset(tables), dict(tables)
         self.lets: dict[str, str] = {}
+        self.bound: dict[str, str] = {}  # a name of a let -> the table or view that it stands for
+        self.views: list[str] = []  # lets that union *, search and find look into
         self.functions: dict[str, Function] = {}
         self.made: list[tuple[str, str]] = []
         self.words: frozenset[str] = frozenset()
@@ -97,6 +99,7 @@ class Steps:
         name, value = named(text)
         name = bare(name)
         function = re.match(r"(?:view\s*)?(?=\()", value)
+        is_view = value.startswith("view")
         words = tokens(value[function.end() :]) if function else []
         closing = next((i for i, t in enumerate(words) if t.depth == 0 and t.word == ")"), None)
         if function and closing is not None and len(words) > closing + 1 and words[closing + 1].word == "{":
@@ -105,8 +108,11 @@ class Steps:
             body = value[words[closing + 1].end : value.rindex("}")].strip().rstrip(";")
             if any(table for _, table, _ in declared) or self.is_table(split(body, ";")[-1]):
                 self.functions[name] = Function(declared, body)
+                if not declared:  # a view, which may be named without brackets
+                    self.bind(name, self._call(name, ""))
+                    self.views += [name] if is_view else []
                 return
-            self.lets[name] = f"let {quoted(name)} = {value};"
+            self.lets[name] = f"let {quoted(name)} = {_small_changes(value)};"
         elif self.is_table(value):
             self.bind(name, self.relation(self.pipeline(value)))
         else:
@@ -116,6 +122,7 @@ class Steps:
         """Let a name stand for a relation."""
         self.lets[name] = f"let {quoted(name)} = {quoted(relation.name)};"
         self.relations[name] = relation.columns
+        self.bound[name] = relation.name
 
     def is_table(self, text: str) -> bool:
         """Say whether a text is a table, not a value."""
@@ -143,7 +150,10 @@ class Steps:
         ordered = operator_of(source)[0] == "range"
         for operator in operators:
             name, rest = operator_of(operator)
-            rest = rest if name in ("partition", "mv-apply", "mvapply") else self.scalar(rest)  # they run theirs anew
+            rest = _with_ingestion_named(rest) if name in ("project", "extend", "summarize") else rest
+            rest = (
+                rest if name in ("partition", "mv-apply", "mvapply", "invoke") else self.scalar(rest)
+            )  # they run theirs anew
             if name in OPERATORS:
                 current = OPERATORS[name](self, current, rest, ordered)
             elif name != "render":
@@ -203,7 +213,11 @@ class Steps:
                     f"there is no table {name!r}; names are told apart by case in Log Analytics: {other!r} is one"
                 )
             raise AmakitError(f"there is no table {name!r}; {nearest(name, self.tables)}")
-        return Relation(name, self.relations[name])
+        return Relation(self.bound.get(name, name), self.relations[name])
+
+    def every_table(self) -> list[str]:
+        """Give the names of the tables and of the query's own views."""
+        return sorted(self.tables) + self.views
 
     def scalar(self, text: str) -> str:
         """Give an operator's text with the pipelines inside its brackets as texts that duckdb-kql has."""
@@ -242,7 +256,7 @@ class Steps:
     def _call(self, name, given):
         function, inner = self.functions[name], copy.copy(self)
         inner.lets, inner.functions = dict(self.lets), {k: v for k, v in self.functions.items() if k != name}
-        inner.relations = dict(self.relations)
+        inner.relations, inner.bound = dict(self.relations), dict(self.bound)
         values = [part.strip() for part in split(given, ",")] if given.strip() else []
         for i, (parameter, table, default) in enumerate(function.parameters):
             value = values[i] if i < len(values) else default
@@ -327,6 +341,19 @@ def _parameters(text):
     return found
 
 
+def _with_ingestion_named(text):
+    """Give a column of ingestion_time() alone the name that it has in KQL."""
+    parts = []
+    for part in split(text, ","):
+        by = re.search(r"(?:^|.*\s)by\s", part, re.DOTALL)
+        before, last = (part[: by.end()], part[by.end() :]) if by else ("", part)
+        alone = re.fullmatch(r"\s*(?:(\w+)\s*\(\s*)?ingestion_time\s*\(\s*\)\s*(\))?\s*", last)
+        if alone and bool(alone[1]) == bool(alone[2]):
+            last = f" ['{alone[1] + '_' if alone[1] else ''}$IngestionTime'] = {last.strip()}"
+        parts.append(before + last)
+    return ",".join(parts)
+
+
 def _small_changes(text):
     """Put what duckdb-kql has in place of what it reads wrongly or not at all."""
     words = tokens(text)
@@ -334,16 +361,19 @@ def _small_changes(text):
         is_call = after is not None and after.word == "("
         if token.kind == "name" and token.word == "table" and not is_call and not (before and before.word == "="):
             text = f"{text[: token.start]}['table']{text[token.end :]}"
+        if token.word == "." and after is not None and after.word == "[" and after.start == token.end:
+            text = text[: token.start] + text[token.end :]
     while True:
-        for name, given, start, end in calls(text, {"extract", "ingestion_time"}):
+        for name, given, start, end in calls(text, {"extract", "extract_json", "extractjson", "ingestion_time"}):
             if name == "ingestion_time":
                 text = f"{text[:start]}_TimeReceived{text[end:]}"
                 break
             parts = [part.strip() for part in split(given, ",")]
-            kind = re.fullmatch(r"typeof\s*\(\s*(\w+)\s*\)", parts[3]) if len(parts) == 4 else None
+            last = 3 if name == "extract" else 2
+            kind = re.fullmatch(r"typeof\s*\(\s*(\w+)\s*\)", parts[last]) if len(parts) == last + 1 else None
             if kind:
                 to = {"date": "datetime", "boolean": "bool", "double": "real"}.get(kind[1], kind[1])
-                text = f"{text[:start]}to{to}(extract({', '.join(parts[:3])})){text[end:]}"
+                text = f"{text[:start]}to{to}({name}({', '.join(parts[:last])})){text[end:]}"
                 break
         else:
             return text

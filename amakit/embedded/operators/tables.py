@@ -1,13 +1,14 @@
 """Several tables at once: union, search, find."""
 
 import fnmatch
+import itertools
 import re
 from collections.abc import Callable
 
 from amakit.embedded.operators.rewrites import any_column, operator
 from amakit.embedded.operators.steps import Relation, Steps, refuse, sql_name
 from amakit.errors import AmakitError
-from amakit.kql.text import arguments, bare, clauses, parameters, quoted, tokens
+from amakit.kql.text import arguments, bare, clauses, operator_of, parameters, quoted, split, tokens
 
 #: What a query can begin with -> what takes the steps and the rest of the text.
 SOURCES: dict[str, Callable[[Steps, str], str]] = {}
@@ -49,13 +50,13 @@ def _piped_union(steps, text, rest, ordered):
 
 
 def _united(steps, rest, before):
-    given, tail = parameters(re.sub(r"\bwithsource\s*=\s*(\w+)", r"withsource=\1", rest))
+    given, tail = parameters(rest)
     fuzzy = given.get("isfuzzy", "false").lower() == "true"
     arms = list(before)
     for part in arguments(tail):
         words = tokens(part)
         if "*" in part and all(t.kind == "name" or t.word == "*" for t in words):
-            hits = [t for t in sorted(steps.tables) if fnmatch.fnmatchcase(t, part.replace(" ", ""))]
+            hits = [t for t in steps.every_table() if fnmatch.fnmatchcase(t, part.replace(" ", ""))]
             if not hits and not fuzzy:
                 raise AmakitError(f"no table is called like {part!r} in the union")
             arms += [(table, steps.known(table)) for table in hits]
@@ -66,11 +67,18 @@ def _united(steps, rest, before):
             inner = part
         if fuzzy and bare(inner) == inner and re.fullmatch(r"\w+", inner) and inner not in steps.relations:
             continue
-        whole = re.fullmatch(r"\w+", inner) and inner in steps.tables
-        arms.append((inner if whole else f"union_arg{len(arms)}", steps.relation(steps.pipeline(inner))))
+        arms.append((_label(steps, inner, len(arms)), steps.relation(steps.pipeline(inner))))
     if not arms:
         raise AmakitError("none of the tables of the union is there")
     return one_below_the_other(steps, arms, given.get("withsource", ""), given.get("kind", "outer") == "inner")
+
+
+def _label(steps, text, number):
+    """Name an arm of a union as KQL does: by its table, its view, or the name that it gives itself."""
+    if bare(text) in steps.every_table():
+        return bare(text)
+    name, rest = operator_of(split(text, "|")[-1])
+    return bare(parameters(rest)[1]) if name == "as" else f"union_arg{number}"
 
 
 def one_below_the_other(steps: Steps, arms: list[tuple[str, Relation]], source: str = "", common: bool = False) -> str:
@@ -86,7 +94,10 @@ def one_below_the_other(steps: Steps, arms: list[tuple[str, Relation]], source: 
     columns: dict[str, tuple[str, str]] = {}  # name in the union -> name and type in a relation
     for column, several in kinds.items():
         for kind in several:
-            columns[column if len(several) == 1 else f"{column}_{kind}"] = (column, kind)
+            name = column if len(several) == 1 else f"{column}_{kind}"
+            if len(several) > 1 and name in kinds:  # a column has that name already
+                name = next(free for i in itertools.count(1) if (free := f"{name}{i}") not in kinds)
+            columns[name] = (column, kind)
     columns = _told_apart(steps, columns, arms)
     selects = []
     for label, relation in arms:
@@ -97,7 +108,7 @@ def one_below_the_other(steps: Steps, arms: list[tuple[str, Relation]], source: 
             for name, (column, kind) in columns.items()
         ]
         if source:
-            cells.insert(0, f"'{label}' AS {sql_name(bare(source))}")
+            cells.insert(0, f"'{label}' AS {sql_name(source)}")
         selects.append(f"SELECT {', '.join(cells)} FROM {sql_name(relation.name)}")
     return steps.without_null_text(quoted(steps.relation_of_sql(" UNION ALL ".join(selects)).name))
 
@@ -158,13 +169,11 @@ def _searched(steps, rest, piped):
 def _in_tables(steps, text):
     match = re.match(r"\s*in\s*\(([^)]*)\)", text)
     if not match:
-        return sorted(steps.tables), text
+        return steps.every_table(), text
     chosen = []
     for pattern in arguments(match[1]):
-        hits = [t for t in sorted(steps.tables) if fnmatch.fnmatchcase(t, bare(pattern))]
-        if not hits:
-            steps.known(bare(pattern))
-        chosen += hits
+        hits = [t for t in steps.every_table() if fnmatch.fnmatchcase(t, bare(pattern))]
+        chosen += hits or [bare(pattern)]
     return chosen, text[match.end() :]
 
 
