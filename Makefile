@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 PARSER := tests/kql_parser/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report test quick lab docs lint lock clean
+.PHONY: help bench bench-quick report test quick lab docs lint lock clean
 
 help:  ## show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "amakit needs Python 3.11 or newer; this is %d.%d" % sys.version_info[:2])'
@@ -48,6 +48,11 @@ lint: $(READY)  ## check style, types and the direction of imports
 bench: $(READY)  ## run amakit and its peers side by side on large fleets (an hour, 8 GB in BENCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py $(or $(BENCH),$(VENV)/bench)
+
+bench-quick: $(READY)  ## the same on a small fleet, and how the cost grows (five minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	$(BIN)/python benchmarks/run.py $(or $(BENCH),$(VENV)/bench) --rounds 2 --fleets machines-100
+	$(BIN)/python benchmarks/growth.py $(or $(BENCH),$(VENV)/bench) --quick
 
 lock:  ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \

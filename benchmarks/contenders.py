@@ -82,13 +82,25 @@ def first_pass(folder):
 
 def amakit_analyze(folder):
     """Run the whole command, from the start of the process to the tables on disk; number of outages found."""
+    return _analyze(folder, "--no-cache")
+
+
+def amakit_again(folder):
+    """Run the whole command on files that it has read before; number of outages found."""
+    return _analyze(folder)
+
+
+def _analyze(folder, *options):
     import csv
     from pathlib import Path
 
     from amakit.cli import main
 
     with tempfile.TemporaryDirectory() as out:
-        main(["analyze", folder, "--start", "2026-03-01", "--end", _end(folder), "--out", out], standalone_mode=False)
+        main(
+            ["analyze", folder, "--start", "2026-03-01", "--end", _end(folder), "--out", out, *options],
+            standalone_mode=False,
+        )
         with (Path(out) / "outages.csv").open(encoding="utf-8") as file:
             return sum(1 for _ in csv.reader(file)) - 1
 

@@ -64,12 +64,21 @@ ORDER BY _TimeReceived
 """
 _PERF = """
 SELECT TimeGenerated + to_microseconds(1000000 * c) AS TimeGenerated, computer AS Computer,
-       CASE WHEN c < 5 THEN 'Processor' ELSE 'LogicalDisk' END AS ObjectName, format('Counter {{}}', c) AS CounterName,
-       '_Total' AS InstanceName, (hash(m, n, c) % 10000) / 100.0 AS CounterValue,
+       CASE WHEN c % 10 < 5 THEN 'Processor' ELSE 'LogicalDisk' END AS ObjectName,
+       format('Counter {{}}', c) AS CounterName, '_Total' AS InstanceName, (hash(m, n, c) % 10000) / 100.0 AS CounterValue,
        '/subscriptions/0b1e2d3c-4a5f-4687-9a0b-c0de00000001/resourcegroups/' || rg
            || '/providers/microsoft.compute/virtualmachines/' || computer AS _ResourceId,
        TimeGenerated + to_microseconds(1000000 * c + 8000000 + (hash(m, n, 'late') % 20000000)::BIGINT) AS _TimeReceived
-FROM ({beats}) JOIN machine USING (m), range(10) t(c) WHERE m < {sampled} ORDER BY _TimeReceived
+FROM ({beats}) JOIN machine USING (m), range({counters}) t(c) WHERE m < {sampled} ORDER BY _TimeReceived
+"""
+_EVENT = """
+SELECT TimeGenerated + to_microseconds((hash(m, n, e) % 60000000)::BIGINT) AS TimeGenerated, computer AS Computer,
+       format('Source {{}}', e % 5) AS Source, CASE WHEN e % 3 = 0 THEN 'System' ELSE 'Application' END AS EventLog,
+       (hash(m, n, e, 'id') % 9000)::INTEGER AS EventID, 'Information' AS EventLevelName,
+       '/subscriptions/0b1e2d3c-4a5f-4687-9a0b-c0de00000001/resourcegroups/' || rg
+           || '/providers/microsoft.compute/virtualmachines/' || computer AS _ResourceId,
+       TimeGenerated + to_microseconds(70000000 + (hash(m, n, 'late') % 20000000)::BIGINT) AS _TimeReceived
+FROM ({beats}) JOIN machine USING (m), range({events}) t(e) ORDER BY _TimeReceived
 """
 
 
@@ -82,7 +91,7 @@ def make(folder, name):
     return target
 
 
-def write(target, machines, days, upgrades, sampled=0, jitter=0.05, doubled=0.0):
+def write(target, machines, days, upgrades, sampled=0, jitter=0.05, doubled=0.0, counters=10, events=0):
     """Write a fleet, a file for each table and day.
 
     Parameters
@@ -94,6 +103,10 @@ def write(target, machines, days, upgrades, sampled=0, jitter=0.05, doubled=0.0)
         Heartbeats come up to so many seconds late.
     doubled : float
         Share of the heartbeats that are there twice.
+    counters : int
+        In Perf, of each machine that is sampled.
+    events : int
+        Rows of Event for each machine and minute.
     """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
@@ -103,7 +116,9 @@ def write(target, machines, days, upgrades, sampled=0, jitter=0.05, doubled=0.0)
             beats = _BEATS.format(day=day, start=START, jitter=round(jitter * 1e6))
             tables = {"Heartbeat": _HEARTBEAT.format(beats=beats, doubled=round(doubled * 1e6))}
             if sampled:
-                tables["Perf"] = _PERF.format(beats=beats, sampled=sampled)
+                tables["Perf"] = _PERF.format(beats=beats, sampled=sampled, counters=counters)
+            if events:
+                tables["Event"] = _EVENT.format(beats=beats, events=events)
             for table, rows in tables.items():
                 path = target / table / f"{day:03d}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """How far the clocks of machines are off, told from when their heartbeats were received."""
 
+import numpy as np
 import pandas as pd
 
 from amakit.schemas import MACHINE
@@ -105,23 +106,23 @@ def clock_steps(around: pd.DataFrame, beats: pd.DataFrame) -> pd.Series:
     """
     marks = pd.Series(False, around.index)
     beats = beats.dropna(subset=["Received"]).sort_values([*MACHINE, "TimeGenerated"])
-    of_machine = dict(iter(beats.groupby(MACHINE)[["TimeGenerated", "Received"]]))
+    sent, received = (beats[name].dt.as_unit("us").astype("int64").to_numpy() for name in ("TimeGenerated", "Received"))
+    of_machine = beats.groupby(MACHINE).indices
     for at, *machine, last, first in around[[*MACHINE, "last", "first"]].itertuples():
         own = of_machine.get(tuple(machine))
         if own is None or pd.isna(first):
             continue
-        before, after = (
-            own[own["TimeGenerated"] <= last].tail(_BESIDE),
-            own[own["TimeGenerated"] >= first].head(_BESIDE),
-        )
+        to = np.searchsorted(sent[own], last.value // 1000, side="right")
+        since = np.searchsorted(sent[own], first.value // 1000, side="left")
+        before, after = own[max(to - _BESIDE, 0) : to], own[since : since + _BESIDE]
         if len(before) < _BESIDE or len(after) < _BESIDE:
             continue
-        sides = [(side["Received"] - side["TimeGenerated"]).dt.total_seconds() for side in (before, after)]
-        usual = before["TimeGenerated"].diff().min()
-        even = all(side.max() - side.min() < _EVEN for side in sides)
-        apart = after["Received"].iloc[0] - before["Received"].iloc[-1]
-        step = sides[0].median() - sides[1].median()
-        marks[at] = even and apart < 1.5 * usual and step > 0.25 * usual.total_seconds()
+        waits = [(received[side] - sent[side]) / 1e6 for side in (before, after)]
+        usual = np.diff(sent[before]).min() / 1e6
+        even = all(np.ptp(wait) < _EVEN for wait in waits)
+        apart = (received[after[0]] - received[before[-1]]) / 1e6
+        step = np.median(waits[0]) - np.median(waits[1])
+        marks[at] = even and apart < 1.5 * usual and step > 0.25 * usual
     return marks
 
 
