@@ -527,7 +527,7 @@ def releases(
 
     The list is a table on a terminal, CSV in a pipe.  It is never complete: a version that is not in it is normal.
     """
-    from amakit.study.releases import known, seen
+    from amakit.study.rollout.releases import known, seen
 
     if workspace and location:
         raise UsageError("--workspace and --location ask for different lists; leave one of them out")

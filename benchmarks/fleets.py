@@ -65,7 +65,8 @@ ORDER BY _TimeReceived
 _PERF = """
 SELECT TimeGenerated + to_microseconds(1000000 * c) AS TimeGenerated, computer AS Computer,
        CASE WHEN c % 10 < 5 THEN 'Processor' ELSE 'LogicalDisk' END AS ObjectName,
-       format('Counter {{}}', c) AS CounterName, '_Total' AS InstanceName, (hash(m, n, c) % 10000) / 100.0 AS CounterValue,
+       format('Counter {{}}', c) AS CounterName, '_Total' AS InstanceName,
+       (hash(m, n, c) % 10000) / 100.0 AS CounterValue,
        '/subscriptions/0b1e2d3c-4a5f-4687-9a0b-c0de00000001/resourcegroups/' || rg
            || '/providers/microsoft.compute/virtualmachines/' || computer AS _ResourceId,
        TimeGenerated + to_microseconds(1000000 * c + 8000000 + (hash(m, n, 'late') % 20000000)::BIGINT) AS _TimeReceived

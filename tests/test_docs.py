@@ -27,7 +27,7 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 from amakit import cli, schemas
 from amakit.kql import catalog
-from amakit.study import releases
+from amakit.study.rollout import releases
 
 pytestmark = pytest.mark.slow
 
@@ -333,7 +333,12 @@ def test_the_pages_hold_every_query_command_column_and_public_name(built):
     assert all(
         f">{column}<" in page("reference/results.html") for table in schemas.RESULTS.values() for column in table
     )
-    for name in ("amakit.connect", "amakit.analyze", "amakit.charts.timeline", "amakit.study.survival.turnbull"):
+    for name in (
+        "amakit.connect",
+        "amakit.analyze",
+        "amakit.charts.timeline",
+        "amakit.study.rollout.survival.turnbull",
+    ):
         assert (built / "_generated" / "api" / f"{name}.html").exists()
     assert page("_generated/charts.html").count('<div class="chart"><svg') >= 12
     assert "synthetic" in page("_generated/charts.html")

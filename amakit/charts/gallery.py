@@ -9,7 +9,7 @@ from amakit.prose.gaps import gaps
 from amakit.prose.incident import incident
 from amakit.prose.rollout import rollout
 from amakit.prose.transitions import transitions
-from amakit.study import releases
+from amakit.study.rollout import releases
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis

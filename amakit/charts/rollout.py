@@ -21,10 +21,10 @@ from amakit.charts.style import (
 )
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE
-from amakit.study import releases as known_releases
-from amakit.study.lags import lags
-from amakit.study.stragglers import standing
-from amakit.study.survival import curve
+from amakit.study.rollout import releases as known_releases
+from amakit.study.rollout.lags import lags
+from amakit.study.rollout.stragglers import standing
+from amakit.study.rollout.survival import curve
 
 #: Versions whose curves can be told apart in one picture; those with the most upgrades are drawn.
 _MOST_CURVES = 6
@@ -41,14 +41,14 @@ def rollout(
 ) -> go.Figure:
     """Show how versions spread: the share of each product line's machines that had reached a version or a newer one.
 
-    A step is an upgrade; around it lies the band of 95 %, see `amakit.study.survival.curve`.  A machine that fell
-    silent counts up to then.  Where more than six versions came, those with the most upgrades are drawn.
+    A step is an upgrade; around it lies the band of 95 %, see `amakit.study.rollout.survival.curve`.  A machine that
+    fell silent counts up to then.  Where more than six versions came, those with the most upgrades are drawn.
 
     Parameters
     ----------
     analysis : Analysis
     releases : pandas.DataFrame, optional
-        As `amakit.study.releases.known` gives it, which is the default.  A release inside the window is shaded.
+        As `amakit.study.rollout.releases.known` gives it, which is the default.  A release inside the window is shaded.
     language : {'en', 'ja'}
     timezone : str
 
@@ -153,7 +153,7 @@ def arrivals(
     ----------
     analysis : Analysis
     releases : pandas.DataFrame, optional
-        As `amakit.study.releases.known` gives it, which is the default.
+        As `amakit.study.rollout.releases.known` gives it, which is the default.
     language : {'en', 'ja'}
     timezone : str
 
@@ -244,7 +244,7 @@ def behind(analysis: Analysis, releases: pd.DataFrame | None = None, language: s
     ----------
     analysis : Analysis
     releases : pandas.DataFrame, optional
-        As `amakit.study.releases.known` gives it, which is the default.
+        As `amakit.study.rollout.releases.known` gives it, which is the default.
     language : {'en', 'ja'}
 
     Returns

@@ -22,7 +22,7 @@ from amakit.intervals import Window, iso
 from amakit.output import save_frame
 from amakit.schemas import frame_of, table_name, tables
 from amakit.service.retry import Pace
-from amakit.study.releases import listed
+from amakit.study.rollout.releases import listed
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -100,7 +100,7 @@ class ControlPlane(Connection):
         location : str
             The region, as ``westeurope`` or ``West Europe``.
         releases : pandas.DataFrame
-            As `amakit.study.releases.known` gives them.
+            As `amakit.study.rollout.releases.known` gives them.
 
         Returns
         -------

@@ -12,9 +12,10 @@ from amakit.find.versions import version_key
 from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, parameters_table, queries_table, shown_names
 from amakit.schemas import MACHINE
-from amakit.study import claims, excess_gaps, lags, stragglers, survival
-from amakit.study import releases as known_releases
+from amakit.study import claims, excess_gaps
 from amakit.study.groups import regions
+from amakit.study.rollout import lags, stragglers, survival
+from amakit.study.rollout import releases as known_releases
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -43,7 +44,7 @@ def rollout(
     timezone : str
         Zone in which times are told.
     releases : pandas.DataFrame, optional
-        As `amakit.study.releases.known` gives it, which is the default.
+        As `amakit.study.rollout.releases.known` gives it, which is the default.
 
     Returns
     -------

@@ -35,7 +35,7 @@ from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
 from amakit.schemas import tables
 from amakit.service import retry, sign_in
-from amakit.study.releases import known
+from amakit.study.rollout.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
 WINDOW = window("2026-03-02", "2026-03-09")

@@ -14,7 +14,8 @@ from amakit import charts
 from amakit.charts.stills import picture
 from amakit.prose.rollout import rollout
 from amakit.schemas import RESULTS, result
-from amakit.study import excess_gaps, lags, stragglers, survival
+from amakit.study import excess_gaps
+from amakit.study.rollout import lags, stragglers, survival
 
 SEEDS = 200
 

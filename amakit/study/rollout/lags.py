@@ -9,7 +9,7 @@ from amakit.find.versions import version_key
 from amakit.intervals import middles
 from amakit.schemas import MACHINE, Cause
 from amakit.study.groups import DAY, first_agent_runs, in_days, with_places
-from amakit.study.stragglers import APART
+from amakit.study.rollout.stragglers import APART
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -31,7 +31,7 @@ def lags(analysis: "Analysis", releases: pd.DataFrame, origin: str = "fleet") ->
     ----------
     analysis : Analysis
     releases : pandas.DataFrame
-        As `amakit.study.releases.known` gives it.
+        As `amakit.study.rollout.releases.known` gives it.
     origin : {'release', 'fleet', 'group', 'start'}
         ``release``: the interval in which the version came out; ``fleet``: when the first machine of the fleet reported
         it; ``group``: when the first machine of the same system and place did, see `places`; ``start``: the beginning
@@ -62,7 +62,7 @@ def lags(analysis: "Analysis", releases: pd.DataFrame, origin: str = "fleet") ->
     Examples
     --------
     >>> import amakit
-    >>> from amakit.study import releases
+    >>> from amakit.study.rollout import releases
     >>> found = amakit.analyze(amakit.connect("demo"), "2026-03-09", "2026-03-10")
     >>> lags(found, releases.known())["state"].isin(["upgraded", "before", "waiting"]).all()
     np.True_

@@ -16,7 +16,7 @@ from fleet import at, numbers
 from amakit import cli
 from amakit.errors import AmakitError
 from amakit.find.versions import version_key
-from amakit.study.releases import COLUMNS, STANDINGS, known, listed, seen
+from amakit.study.rollout.releases import COLUMNS, STANDINGS, known, listed, seen
 
 HEADER = "os_type,version,released_earliest,released_latest,known_bad,note,source\n"
 

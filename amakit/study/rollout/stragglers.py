@@ -8,8 +8,8 @@ import pandas as pd
 from amakit import inventory
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause
-from amakit.study import releases as known_releases
 from amakit.study.groups import DAY, FAILED, first_agent_runs, in_days, with_places
+from amakit.study.rollout import releases as known_releases
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -29,14 +29,14 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     ----------
     analysis : Analysis
     releases : pandas.DataFrame
-        As `amakit.study.releases.known` gives it; those that may have come out after the horizon do not count.
+        As `amakit.study.rollout.releases.known` gives it; those that may have come out after the horizon do not count.
 
     Returns
     -------
     pandas.DataFrame
         One row per machine: resource_id, computer, os_type, version, state, place, resource_type, behind (releases of
-        its line that it has not got, as `amakit.study.releases.seen` counts them, and versions that are newer than
-        all those listed but report in this fleet; NaN where the version cannot be read), newest (empty then), age (days
+        its line that it has not got, as `amakit.study.rollout.releases.seen` counts them, and versions that are newer
+        than all those listed but report in this fleet; NaN where the version cannot be read), newest (empty then), age (days
         since the release, the fewest that they can be; NaN where it is not listed), unsupported (certainly older than
         a year), known_bad.
 
@@ -104,7 +104,7 @@ def stragglers(analysis: "Analysis", releases: pd.DataFrame, least: int = 1) -> 
     ----------
     analysis : Analysis
     releases : pandas.DataFrame
-        As `amakit.study.releases.known` gives it.
+        As `amakit.study.rollout.releases.known` gives it.
     least : int
         Name machines that are so many releases behind, and behind another one of their line in this fleet; those that
         are silent, or on a version that is bad or too old, in any case.

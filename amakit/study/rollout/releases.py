@@ -83,7 +83,7 @@ def known(extra: str | Path | None = None) -> pd.DataFrame:
     >>> found[found["known_bad"]]["version"].tolist()
     ['1.10.7', '1.15.1', '1.25.2', '1.1.3.1', '1.1.5.0', '1.25.0']
     """
-    text = resources.files("amakit").joinpath("study/releases.csv").read_text(encoding="utf-8")
+    text = resources.files("amakit").joinpath("study/rollout/releases.csv").read_text(encoding="utf-8")
     found = _read("releases.csv", text)
     extra = extra or os.environ.get("AMAKIT_RELEASES")
     if extra:
