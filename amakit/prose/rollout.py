@@ -13,6 +13,7 @@ from amakit.prose.language import Language, visible
 from amakit.prose.page import Page, common, parameters_table, queries_table, shown_names
 from amakit.schemas import MACHINE
 from amakit.study import claims, excess_gaps
+from amakit.study.compare import releases_compared
 from amakit.study.groups import regions
 from amakit.study.rollout import lags, stragglers, survival
 from amakit.study.rollout import releases as known_releases
@@ -49,9 +50,10 @@ def rollout(
     Returns
     -------
     Page
-        Sections data, standing, spread, claim, arrived, left, timing, effect, limits, made; tables lags (of each
-        version from each origin), places (from the first sighting in the fleet, by place and kind of machine), state,
-        batches, stragglers (those furthest behind first), parameters, queries.
+        Sections data, standing, spread, claim, arrived, left, timing, effect, compared, limits, made; tables lags (of
+        each version from each origin), places (from the first sighting in the fleet, by place and kind of machine),
+        state, batches, stragglers (those furthest behind first), compared (upgrades to each release and to those before
+        it), parameters, queries.
 
     Examples
     --------
@@ -67,6 +69,7 @@ def rollout(
     standing, left = stragglers.standing(analysis, releases), stragglers.stragglers(analysis, releases)
     left = left.assign(machine=[known.names[m] for m in left[MACHINE].itertuples(index=False, name=None)])
     started = stragglers.after_start(analysis)
+    comparison = releases_compared(analysis)
     at = "region" if (regions(analysis) != "").any() else "place"
     told = common(known, words) | {
         "standing": _standing(standing),
@@ -78,6 +81,7 @@ def rollout(
         "reasons": Counter(left["reasons"].str[0]),
         "started": len(started.drop_duplicates(MACHINE)),
         "effect": _effect(excess_gaps.self_controlled(analysis)),
+        "compared": _compared(comparison, words),
         "seen": claims.upgrades(analysis.transitions, analysis.outages)["seen"],
     }
     tables = {
@@ -86,6 +90,7 @@ def rollout(
         "state": _state_table(standing, words, at),
         "batches": _batches_table(lag["start"], words),
         "stragglers": _stragglers_table(left.head(_STRAGGLERS), words),
+        "compared": _compared_table(comparison, words),
         "parameters": parameters_table(known, words),
         "queries": queries_table(known, words),
     }
@@ -199,6 +204,54 @@ def _effect(test):
         "certain": test["p_value"] < _CERTAIN and test["gaps"] > test["expected"],
         "placebo": shares and {"days": max(map(abs, test["placebo"])), "least": min(shares), "most": max(shares)},
     }
+
+
+def _compared(table, words):
+    """Count what was compared, and give what differs."""
+    shown = [
+        {
+            "os": row.os_type,
+            "version": visible(row.release, 40),
+            "measure": row.measure,
+            "more": row.verdict == "more",
+            "now": _measured(row.measure, row.now, words),
+            "before": _measured(row.measure, row.before, words),
+        }
+        for row in table[table["verdict"].isin(["more", "less"])].itertuples()
+    ]
+    return {"n": len(table), "shown": shown, "few": int((table["verdict"] == "too_few").sum())}
+
+
+def _measured(measure, value, words):
+    """Tell a share, a length or a mean."""
+    if pd.isna(value):
+        return "–"
+    if measure == "downtime_s":
+        return words.duration(value)
+    return f"{100 * value:.0f} %" if measure == "failed" else f"{value:.1f}"
+
+
+def _compared_table(table, words):
+    """Give what was compared, a row for each release and measure."""
+    rows = [
+        {
+            "pair": visible(f"{row.os_type} {row.release}", 80),
+            "measure": words.heading(f"measure {row.measure}"),
+            "compared now": row.n_now,
+            "value now": _measured(row.measure, row.now, words),
+            "compared with": row.n_before,
+            "value before": _measured(row.measure, row.before, words),
+            "chance": "–"
+            if pd.isna(row.p_value)
+            else f"{100 * row.p_value:.1f} %"
+            if row.p_value >= 0.001
+            else "< 0.1 %",
+            "verdict": words.heading(f"compared {row.verdict}"),
+        }
+        for row in table.itertuples()
+    ]
+    columns = ["compared now", "value now", "compared with", "value before", "chance", "verdict"]
+    return words.table(rows, ["pair", "measure", *columns])
 
 
 def _days(row, name):

@@ -36,9 +36,9 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per machine: resource_id, computer, os_type, version, state, place, resource_type, behind (releases of
         its line that it has not got, as `amakit.study.rollout.releases.seen` counts them, and versions that are newer
-        than all those listed but report in this fleet; NaN where the version cannot be read), newest (empty then), age (days
-        since the release, the fewest that they can be; NaN where it is not listed), unsupported (certainly older than
-        a year), known_bad.
+        than all those listed but report in this fleet; NaN where the version cannot be read), newest (empty then), age
+        (days since the release, the fewest that they can be; NaN where it is not listed), unsupported (certainly older
+        than a year), known_bad.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def standing(analysis: "Analysis", releases: pd.DataFrame) -> pd.DataFrame:
         newest[os_type][max(newest[os_type])] if os_type in newest else old
         for (os_type, _), old in zip(keys, table["newest"], strict=True)
     ]
-    table["newest"] = table["newest"].fillna("")  # of a machine that never said its version
+    table["newest"] = table["newest"].astype("str").fillna("")  # of a machine that never said its version
     table["age"] = in_days(horizon - table["released_latest"]).clip(lower=0)
     table["unsupported"] = [bool(key) and any(key <= old for old in aged.get(os_type, ())) for os_type, key in keys]
     table["known_bad"] = table["known_bad"].fillna(False).astype("bool")
