@@ -57,6 +57,9 @@ def write(folder):
         path, text = folder / f"{name}.md", page() + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+    listed = (folder / "python.md").read_text(encoding="utf-8")
+    for stale in [path for path in folder.glob("api/*.rst") if f" {path.stem}\n" not in listed]:
+        stale.unlink()  # of a name that is public no more
 
 
 def event_power():
