@@ -18,7 +18,7 @@ from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.prose.language import texts
 from amakit.report.execute import displaced
-from amakit.report.pages import file_of, index, title
+from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks
 from amakit.report.run import run, translated
 from amakit.report.tables import page_texts
@@ -127,6 +127,7 @@ def reports(
                 page_texts(request.language)["told to the terminal"] if secret else displaced(str(error), places)
             )
         entries.append(entry | _made(Path(out), folder, part.of(request), before))
+    _link(entries, Path(out), request.language)
     _write_index(entries, Path(out), request, each, secret)
     if failures:
         raise AmakitError(
@@ -272,6 +273,17 @@ def _made(out, folder, request, before):
     files = {form: f"{folder}/{file_of(name, form)}" for form in request.forms if file_of(name, form) in new}
     facts = json.loads((out / folder / "facts.json").read_text(encoding="utf-8")) if "facts.json" in new else {}
     return {"files": files, "sentence": facts.get("sentence", ""), "counts": facts.get("counts", {})}
+
+
+def _link(entries, out, language):
+    """Let each page lead to the ones beside it; those that are not there are passed over."""
+    there = [entry for entry in entries if "html" in entry["files"]]
+    for before, entry, after in zip([None, *there], there, [*there[1:], None], strict=False):
+        beside = [other and (other["name"], other["files"]["html"]) for other in (before, after)]
+        path = out / entry["files"]["html"]
+        text = linked(path.read_text(encoding="utf-8"), beside[0], beside[1], language)
+        with staged(path.parent) as stage:
+            (stage / path.name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _read(path, language):

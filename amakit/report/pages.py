@@ -220,6 +220,37 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     )
 
 
+def linked(page: str, before: tuple[str, str] | None, after: tuple[str, str] | None, language: str = "en") -> str:
+    """Give a page of many links to the one before, the one after and the index of all.
+
+    Parameters
+    ----------
+    page : str
+        As `page` gives it, lying in a folder of its own below that of the index.
+    before, after : tuple of (str, str), optional
+        Name and place of the page, as seen from the index; None where there is none.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    str
+    """
+    says = page_texts(language)
+
+    def link(sign, other, rel):
+        name, place = other
+        text = sign.format(html.escape(visible(name)))
+        return f'<a rel="{rel}" href="../{quote(place)}">{text}</a>'
+
+    links = [
+        link("← {}", before, "prev") if before else "",
+        f'<a href="../index.html">{says["all pages"]}</a>',
+        link("{} →", after, "next") if after else "",
+    ]
+    nav = f'<nav class="beside" aria-label="{says["beside"]}">{" ".join(filter(None, links))}</nav>'
+    return page.replace("<main ", f"{nav}\n<main ", 1)
+
+
 def title(notebook: "NotebookNode") -> str:
     """Give the first heading of a notebook.
 

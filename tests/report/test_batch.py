@@ -156,6 +156,12 @@ def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, open
         names = ("down", "off", "upgrades", "rolled_back", "lost_heartbeats")
         assert numbers == [str(page["counts"].get(name, "")) for name in names]
     assert told["pages"][2]["counts"]["upgrades"] == 2
+    # a page leads to the index and to those beside it; one that was not made is passed over
+    for name, beside in {"db-b": ["All pages", "app →"], "app": ["← db<b>", "All pages"]}.items():
+        sheet = opened(out / name / "small.html")
+        links = sheet.get_by_role("navigation", name="Pages beside this one").get_by_role("link")
+        assert links.all_inner_texts() == beside
+        assert all((out / name / link.get_attribute("href")).is_file() for link in links.all())
 
 
 def test_each_machine_is_asked_for_by_a_name_that_is_its_own(logs):
