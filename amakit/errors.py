@@ -183,16 +183,23 @@ def nearest(name: str, known: "Iterable[str]", limit: int = 3) -> str:
     "there are 'end', 'start'"
     >>> nearest("zzz", [])
     'there are none'
+    >>> nearest("web-O1", ["web-16", "web-01.corp.contoso.example"])  # a domain that was left out is no difference
+    "the nearest are 'web-16', 'web-01.corp.contoso.example'"
     """
     from difflib import get_close_matches
 
-    lowered = {k.lower(): k for k in known}
-    close = [lowered[k] for k in get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)]
+    known = list(known)
+    forms: dict[str, list[str]] = {}
+    for one in known:
+        for form in {one.lower(), one.lower().partition(".")[0]}:
+            forms.setdefault(form, []).append(one)
+    close = [one for form in get_close_matches(name.lower(), forms, n=limit, cutoff=0.5) for one in forms[form]]
+    close = list(dict.fromkeys(close))[:limit]
     if close:
         verb = "is" if len(close) == 1 else "are"
         return f"the nearest {verb} " + ", ".join(repr(k) for k in close)
-    if not lowered:
+    if not known:
         return "there are none"
-    some = sorted(lowered.values())
+    some = sorted(set(known))
     more = f" and {len(some) - 10} more" if len(some) > 10 else ""
     return "there are " + ", ".join(repr(k) for k in some[:10]) + more

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -73,8 +74,19 @@ def packaged() -> dict[str, Query]:
     ('datetime', 'first instant of the window, inclusive')
     """
     folder = resources.files("amakit").joinpath("kql")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".kql")), key=lambda f: f.name)
-    return {f.name[:-4]: _parse(f.name[:-4], f.read_text(encoding="utf-8")) for f in files}
+    texts = {f.name[:-4]: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith(".kql")}
+    tables = tomllib.loads(folder.joinpath("streams.toml").read_text(encoding="utf-8"))
+    for kind in ("streams", "rows"):
+        template = folder.joinpath(f"{kind}.template").read_text(encoding="utf-8")
+        texts |= {f"{name}_{kind}": _filled(template, parts) for name, parts in tables.items()}
+    return {name: _parse(name, texts[name]) for name in sorted(texts)}
+
+
+def _filled(template, parts):
+    """Put in what differs from table to table, in a text that several queries share."""
+    for name, text in parts.items():
+        template = template.replace(f"<{name}>", text)
+    return template
 
 
 def _parse(name, text):

@@ -128,7 +128,7 @@ def code() -> str:
 
     package = Path(__file__).parent.parent
     # also the words, in which the evidence of an outage is kept
-    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".kql", ".json", ".toml"))
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".kql", ".template", ".json", ".toml"))
     text = b"".join(path.read_bytes() for path in files)
     used = [version(name) for name in ("duckdb", "duckdb-kql", "numpy", "pandas", "scipy")]
     return hashlib.sha256(text + "".join(used).encode()).hexdigest()
