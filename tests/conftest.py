@@ -37,7 +37,28 @@ def cached(request):
     with pytest.MonkeyPatch.context() as patch:
         if path.parts[0] == "amakit" or path.parts[1] in ("charts", "lab", "prose", "report", "test_docs.py"):
             patch.delenv("AMAKIT_NO_CACHE", raising=False)
+        if path.parts[0] == "amakit":
+            from amakit import analysis
+
+            patch.setattr(analysis, "analyze", _analysed_once(analysis.analyze))
         yield
+
+
+_EXAMPLES = {}
+
+
+def _analysed_once(analyze):
+    """Let examples of docstrings that analyse the same window of the demo share it."""
+
+    def analysed(workspace, *asked, **more):
+        key = repr((asked, more))
+        if workspace.name != "demo":
+            return analyze(workspace, *asked, **more)
+        if key not in _EXAMPLES:
+            _EXAMPLES[key] = analyze(workspace, *asked, **more)
+        return _EXAMPLES[key]
+
+    return analysed
 
 
 def _needed(reason):
