@@ -4,20 +4,20 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from amakit import inventory, schemas
-from amakit.errors import UsageError
+from amakit import inventory, schemas, several
+from amakit.errors import Silent, UsageError
 from amakit.events import tables as events
-from amakit.fetch import coverage, heartbeats
+from amakit.fetch import coverage, heartbeats, homes
 from amakit.fetch.clocks import clock_steps
 from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
@@ -45,6 +45,7 @@ from amakit.source.records import shown
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
+    from amakit.source.workspaces import Workspaces
 
 #: Log Analytics keeps rows for 4,383 days at most.
 LONGEST = pd.Timedelta(days=4383)
@@ -86,11 +87,16 @@ class Analysis:
     inventory : pandas.DataFrame
         One row per machine of the workspace's inventory, if it has one, and per machine that is not in it; see
         `amakit.inventory.read`.
+    destinations : pandas.DataFrame
+        Of several workspaces, one row per stretch in which one of them received nothing of a machine and another one
+        did: its destination failed, the agent lived.
     run : dict
         The record of the run: version of amakit, workspace, window, horizon, unknown intervals, missing tables, those
         of them that were refused and why, notes on how the service was asked, each query with its text, rows, bytes,
         seconds, retries and the hash of its answer, and the hash of all answers; ``kept`` is when, where an earlier run
-        kept what a service answered; ``inventory`` is of which subscriptions there is one, and of when.
+        kept what a service answered; ``inventory`` is of which subscriptions there is one, and of when.  Of several
+        workspaces ``workspaces`` holds the name of each, its horizon, coverage, missing and refused tables, and the
+        number of its machines; then all frames but those of the control plane have a column ``workspace``.
     """
 
     window: Window
@@ -106,6 +112,7 @@ class Analysis:
     activity: pd.DataFrame
     inventory: pd.DataFrame
     run: dict
+    destinations: pd.DataFrame = field(default_factory=several.nothing)
 
     def __repr__(self) -> str:
         return self._display().text()
@@ -145,7 +152,8 @@ class Analysis:
         """
         if form not in ("csv", "parquet"):
             raise UsageError(f"format {form!r} is not known; it is csv or parquet")
-        names = (*TABLES, "segments", *(["inventory"] if "inventory" in self.run else []))
+        names = [*TABLES, "segments", *(["inventory"] if "inventory" in self.run else [])]
+        names += ["destinations"] if "workspaces" in self.run else []
         with staged(folder) as stage:
             for name in names:
                 save_frame(getattr(self, name), stage / f"{name}.{form}")
@@ -157,7 +165,7 @@ Analysis.__doc__ = f"{Analysis.__doc__}{schemas.described()}"  # what help() tel
 
 
 def analyze(
-    workspace: "Workspace",
+    workspace: "Workspace | Sequence[Workspace]",
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     machines: Iterable[str] | None = None,
@@ -168,7 +176,7 @@ def analyze(
 
     Parameters
     ----------
-    workspace : Workspace
+    workspace : Workspace, or list of them
         From `amakit.connect`.
     start, end : str, datetime or pandas.Timestamp, optional
         The window ``[start, end)``; without a zone in UTC.  Either may be left out for files, which then
@@ -201,6 +209,10 @@ def analyze(
     >>> list(found.transitions.columns[:5])
     ['resource_id', 'computer', 'os_type', 'from_version', 'to_version']
     """
+    if isinstance(workspace, Sequence):
+        from amakit.source.workspaces import together
+
+        workspace = together(workspace)
     machines = list(machines or ())
     key = _key(workspace, start, end, machines) if cache and not os.environ.get("AMAKIT_NO_CACHE") else None
     if key and (kept := load(key)):
@@ -210,7 +222,7 @@ def analyze(
     found, whole = _analyze(workspace, start, end, machines, allow_unknown)
     # what a service could not give today it may give tomorrow; and a file may have changed meanwhile
     if key and whole and key == _key(workspace, start, end, machines):
-        frames = {field.name: getattr(found, field.name) for field in fields(found)[1:-1]}
+        frames = {one.name: getattr(found, one.name) for one in fields(found) if one.name not in ("window", "run")}
         keep(key, frames, {"run": found.run})
     return found
 
@@ -221,17 +233,69 @@ def _key(workspace, start, end, machines):
     if not state:
         return None
     ends = {name: iso(instant(t, name)) if t else "" for name, t in {"start": start, "end": end}.items()}
-    asked = {"workspace": shown(workspace.name), "machines": sorted({name.strip().lower() for name in machines})}
+    asked = {"workspace": _shown(workspace), "machines": sorted({name.strip().lower() for name in machines})}
     return {"code": code(), "state": state} | asked | ends
 
 
 def _analyze(workspace, start, end, machines, allow_unknown):
     """Give the analysis, and whether it rests on all that was asked for."""
     asked = _window(workspace, start, end)
-    machines = coverage.scope(workspace, asked, machines)
     begun = len(workspace.log)
+    if len(workspace.members) > 1:
+        part = _of_several(workspace, asked, machines, allow_unknown)
+    else:
+        machines = coverage.scope(workspace, asked, machines)
+        part = _part(workspace, asked, machines, allow_unknown)
+    listing, taken = part.inventory
+    found = Analysis(
+        asked,
+        **part.frames,
+        activity=evidence.operations_beside(part.frames["outages"], part.acts, part.cover.horizon),
+        inventory=listing,
+        run=_record(workspace, asked, machines, part, workspace.log[begun:])
+        | ({"inventory": taken} if taken else {})
+        | ({"control_plane": shown(workspace.beside.name)} if workspace.beside else {}),
+    )
+    return found, part.whole
+
+
+def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], allow_unknown: bool) -> several.Part:
+    """Analyse each workspace, then the machines that report to several of them from all of those."""
+    numbers = [n for n, member in enumerate(workspaces.members) if "Heartbeat" in member.tables] or [0]
+    names = {number: list(machines) for number in numbers}
+    if machines:
+        heard = {number: heartbeats.heard(workspaces.members[number], asked) for number in numbers}
+        names = homes.asked_of(heard, machines, workspaces.name)
+    alone, joint, silent = {}, {}, []
+
+    def part(own, names, cover=None):
+        some = workspaces.of(own)
+        try:
+            return _part(some, asked, coverage.scope(some, asked, names), allow_unknown, cover)
+        finally:
+            workspaces.log += some.log
+
+    with workspaces.leaving_out(allow_unknown):
+        for number, own in names.items():
+            try:
+                alone[number] = part([number], own)
+            except Silent as error:
+                silent.append(error)
+        if not alone:
+            raise silent[0]
+        home = homes.homes({number: one.fleet for number, one in alone.items()}, workspaces.labels)
+        grouped = homes.groups(home)
+        for (own, last), group in grouped[grouped["homes"].map(len) > 1].groupby(["homes", "last"]):
+            cover = homes.united({number: alone[number].cover for number in own}, last)
+            joint.setdefault(own, []).append(part(own, several.names_of(group, home, own), cover))
+        whole = several.united(workspaces, alone, joint, home, grouped, machines)
+        return replace(whole, inventory=inventory.read(whole.fleet), whole=whole.whole and not silent)
+
+
+def _part(workspace, asked, machines, allow_unknown, cover=None):
+    """Find out what happened in one workspace; with a cover that is settled in several that are read as one."""
     with workspace.leaving_out(allow_unknown) as unknown:
-        fleet = heartbeats.fleet(workspace, asked, machines)
+        fleet = heartbeats.fleet(workspace, asked, machines, cover.horizon if cover else None)
         spans = heartbeats.version_spans(fleet)
         runs = versions.runs(spans)
         changes = versions.transitions(runs)
@@ -240,20 +304,19 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         changes = changes[~within(changes.rename(columns={"last_old": "last", "first_new": "first"}), anew)]
         silent = silences(fleet, intervals)
         silent = silent[~within(silent, anew)]
-        cover = coverage.of_heartbeats(
+        cover = cover or coverage.of_heartbeats(
             workspace, asked, fleet.horizon, heartbeats.beats(fleet), silent, fleet.everybody if fleet.asked else None
         )
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
-        verdicts, quiet, unrecorded = events.check(workspace, away, asked, everybody, machines, unknown)
+        verdicts, quiet, unrecorded = _events(workspace, away, asked, everybody, machines, unknown)
         cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
         listing, taken = inventory.read(fleet)
         refused = dict(workspace.hidden or {})
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
-    horizon = cover.horizon
-    away, lost, verdicts = only_known(away, lost, verdicts, unknown, horizon)
+    away, lost, verdicts = only_known(away, lost, verdicts, unknown, cover.horizon)
     changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
     tables = {
         "machines": machine_table.table(
@@ -277,19 +340,22 @@ def _analyze(workspace, start, end, machines, allow_unknown):
     tables = {name: result(name, frame) for name, frame in tables.items()}
     tables["machines"] = inventory.noted(tables["machines"], listing)
     tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
-    found = Analysis(
-        asked,
-        **tables,
-        runs=runs,
-        samples=samples,
-        activity=evidence.operations_beside(tables["outages"], acts, horizon),
-        inventory=listing,
-        run=_record(workspace, asked, machines, cover, unknown, workspace.log[begun:])
-        | {"refused": refused, "notes": workspace.notes}
-        | ({"inventory": taken} if taken else {})
-        | ({"control_plane": shown(workspace.beside.name)} if workspace.beside else {}),
-    )
-    return found, whole
+    frames = tables | {"runs": runs, "samples": samples}
+    return several.Part(frames, acts, (listing, taken), fleet, cover, unknown, refused, whole)
+
+
+def _events(workspace, away, asked, everybody, machines, unknown):
+    """Judge the event sources of each workspace by themselves: whoever reads one of them has not what another got."""
+    if len(workspace.members) == 1:
+        return events.check(workspace, away, asked, everybody, machines, unknown)
+    judged = []
+    for member, label in zip(workspace.members, cast("Workspaces", workspace).labels, strict=True):
+        begun = len(member.log)
+        verdicts, quiet, _ = events.check(member, away, asked, everybody, machines, unknown)
+        workspace.log += member.log[begun:]
+        judged.append((verdicts.assign(workspace=label), quiet.assign(workspace=label)))
+    verdicts, quiet = (pd.concat(frames, ignore_index=True) for frames in zip(*judged, strict=True))
+    return verdicts, quiet, {}
 
 
 def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
@@ -410,26 +476,41 @@ def _window(workspace, start, end):
     return asked
 
 
-def _record(workspace, asked, machines, cover, unknown, log):
+def _shown(workspace):
+    """Name a workspace as others may see it; several are called so already."""
+    return shown(workspace.name) if len(workspace.members) == 1 else workspace.name
+
+
+def _record(workspace, asked, machines, part, log):
     from importlib.metadata import version
 
     from amakit import __version__
 
-    used = [workspace.client, "duckdb" if workspace.kind != "kusto" else "azure-identity"]
+    unknown = part.unknown if part.told else [*part.unknown, *part.cover.stretches]
+    used = {name for member in workspace.members for name in (member.client, _beside_client(member))}
 
     return {
         "amakit": __version__,
-        "workspace": shown(workspace.name),
+        "workspace": _shown(workspace),
         "cloud": workspace.cloud,
         "synthetic": workspace.synthetic,
         "start": iso(asked.start),
         "end": iso(asked.end),
-        "horizon": iso(cover.horizon),
+        "horizon": iso(part.cover.horizon),
         "machines": list(machines or []),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ["pandas", *used]}},
-        "unknown": sorted([*unknown, *cover.stretches], key=itemgetter("start", "table", "end")),
-        "coverage": cover.record(),
-        "missing_tables": sorted(cover.missing),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ["pandas", *sorted(used)]},
+        },
+        "unknown": sorted(unknown, key=itemgetter("start", "table", "end")),
+        "coverage": part.cover.record(),
+        "missing_tables": sorted(part.cover.missing),
         "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
         "queries": [record.__dict__ for record in log],
-    }
+        "refused": part.refused,
+        "notes": workspace.notes,
+    } | (part.told or {})
+
+
+def _beside_client(workspace):
+    return "duckdb" if workspace.kind != "kusto" else "azure-identity"

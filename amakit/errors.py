@@ -124,6 +124,10 @@ class UsageError(AmakitError, ValueError):
     status = 2
 
 
+class Silent(UsageError):
+    """No machine has reported to a workspace in the window, or none of those that were asked for."""
+
+
 class OverLimit(AmakitError):
     """All is written, and what was found exceeds a limit that was set.  The command line exits with status 3."""
 

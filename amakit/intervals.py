@@ -94,6 +94,26 @@ def covered(start: pd.Timestamp, end: pd.Timestamp, intervals: Iterable[tuple[pd
     return total.total_seconds()
 
 
+def without(
+    start: pd.Timestamp, end: pd.Timestamp, intervals: Iterable[tuple[pd.Timestamp, pd.Timestamp]]
+) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+    """Give what intervals leave of ``[start, end)``, in order.
+
+    Examples
+    --------
+    >>> day = window("2026-03-01", "2026-03-02")
+    >>> hours = [day.start + pd.Timedelta(hours=n) for n in (6, 9, 12)]
+    >>> [(a.hour, b.hour) for a, b in without(day.start, hours[2], [(hours[0], hours[1])])]
+    [(0, 6), (9, 12)]
+    """
+    left = []
+    for since, until in sorted(intervals):
+        if until > start and since < end:
+            left += [(start, since)] if since > start else []
+            start = max(start, until)
+    return [*left, (start, end)] if start < end else left
+
+
 def reached_before(frame: pd.DataFrame, by: list[str], start: str, end: str) -> pd.Series:
     """Find how far the intervals of a group had reached before each of them began.
 

@@ -113,6 +113,10 @@ RESULTS = {
         "provisioning_state": "string", "upgrade_policy": "string", "taken": "datetime", "listed": "bool",
         "heard": "bool",
     },
+    "destinations": {
+        "resource_id": "string", "computer": "string", "silent_from": "datetime", "silent_to": "datetime",
+        "ongoing": "bool", "received_by": "string", "workspace": "string",
+    },
 }  # fmt: skip
 
 _SHARED = {
@@ -216,6 +220,13 @@ _MEANINGS = {
         "taken": "when Azure was asked: of earlier and later this says nothing",
         "listed": "whether the inventory has the machine",
         "heard": "whether it sent a heartbeat in the window, in the 14 days before it, or in the hour after it",
+    },
+    "destinations": {
+        "silent_from": "from here on another workspace received samples of the machine and this one none",
+        "silent_to": "up to here; empty while it goes on",
+        "ongoing": "whether it went on at the horizon",
+        "received_by": "the workspaces that received them meanwhile",
+        "workspace": "the workspace that received nothing",
     },
 }  # fmt: skip
 
@@ -468,14 +479,15 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Sorted by machine, then by the instants in it; the index counts from 0.
+        Sorted by machine, then by the instants in it; the index counts from 0.  Where the frame has a column
+        ``workspace``, as it has of several of them, that stands last.
 
     Examples
     --------
     >>> list(result("transitions", pd.DataFrame(columns=list(RESULTS["transitions"]))).columns)[:3]
     ['resource_id', 'computer', 'os_type']
     """
-    types = RESULTS[name]
+    types = RESULTS[name] | ({"workspace": "string"} if "workspace" in frame else {})
     typed = frame_of({column: frame[column] for column in types}, types)
     order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
     return typed.sort_values(order, ignore_index=True, kind="stable")

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from amakit.analysis import Analysis
 from amakit.charts.colours import COLOURS, DARK, INK, ramp
+from amakit.find.unknown import concerned
 from amakit.find.versions import version_key
 from amakit.prose.language import texts, visible
 from amakit.schemas import MACHINE, Cause, machine_labels
@@ -249,8 +250,9 @@ def time_axis(figure: go.Figure, words: dict, timezone: str) -> go.Figure:
 def hatch(figure: go.Figure, analysis: Analysis, labels: Collection[str], words: dict, timezone: str) -> None:
     """Hatch the time of which nothing is known of Heartbeat: in each row, or as a band where there are no rows."""
     for stretch in analysis.run["unknown"]:
-        if stretch["table"] != "Heartbeat":
-            continue
+        own = concerned(analysis.machines, stretch)
+        if stretch["table"] != "Heartbeat" or not (len(labels) or own.all()):
+            continue  # a band would cover the machines of other workspaces
         start, end = wall_clock(pd.Series(pd.to_datetime([stretch["start"], stretch["end"]], utc=True)), timezone)
         if not len(labels):
             figure.add_vrect(
@@ -263,11 +265,13 @@ def hatch(figure: go.Figure, analysis: Analysis, labels: Collection[str], words:
                 annotation_position="top left",
             )
             continue
-        seconds = (end - start).total_seconds()
+        seconds, shown = (end - start).total_seconds(), list(labels)
+        if not own.all():
+            shown = [label for label in shown if label in set(machine_labels(analysis.machines)[own])]
         figure.add_bar(
-            base=[start] * len(labels),
-            x=[seconds * 1000] * len(labels),
-            y=list(labels),
+            base=[start] * len(shown),
+            x=[seconds * 1000] * len(shown),
+            y=shown,
             orientation="h",
             name=words["unknown"],
             legendgroup="unknown",

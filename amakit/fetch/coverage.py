@@ -166,6 +166,8 @@ class Coverage:
     stretches : tuple of dict
         What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
         reason, a sentence without its point.
+    settled : bool
+        Whether all of it is known, so that nothing is added; see `amakit.fetch.homes.united`.
     """
 
     window: Window
@@ -173,6 +175,7 @@ class Coverage:
     extents: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
     stretches: tuple = ()
+    settled: bool = False
 
     def spans(self, table: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
         """Give the stretches ``[start, end)`` of the window in which a table was not recorded."""
@@ -205,6 +208,8 @@ class Coverage:
         everybody : pandas.DataFrame
             ResourceId and Computer of all machines there are.
         """
+        if self.settled:
+            return self
         extents, stretches = dict(self.extents), list(self.stretches)
         alone = not workspace.live and not workspace.taken
         computers = everybody.groupby("ResourceId")["Computer"].nunique()
@@ -237,6 +242,8 @@ class Coverage:
         tables : dict of str to list
             By table: start, end, and how many machines lack it, or None where its rows begin or end there.
         """
+        if self.settled:
+            return self
         told = list(self.stretches)
         for table, stretches in tables.items():
             for start, end, machines in stretches:
@@ -256,6 +263,8 @@ class Coverage:
         told : iterable of str
             Tables of which rows were seen.  A table of which none were is asked whether it holds any.
         """
+        if self.settled:
+            return self
         missing, refused = {}, workspace.refused | (workspace.hidden or {})
         for table in sorted(set(COSTS) - set(told) - {"Heartbeat"}):
             if table in refused:

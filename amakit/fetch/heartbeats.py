@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.errors import AmakitError, UsageError, nearest
+from amakit.errors import AmakitError, Silent, nearest
 from amakit.fetch.coverage import BEAT, data_span, known_until
 from amakit.fetch.coverage import horizon as latest
 from amakit.fetch.identity import with_machines
@@ -59,7 +59,9 @@ class Fleet:
     everybody: pd.DataFrame
 
 
-def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) -> Fleet:
+def fleet(
+    workspace: "Workspace", window: Window, machines: Iterable[str] = (), until: pd.Timestamp | None = None
+) -> Fleet:
     """Make the first pass over Heartbeat.
 
     Parameters
@@ -68,6 +70,8 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     window : Window
     machines : iterable of str
         Computer names or resource ids in any case; none means all.
+    until : pandas.Timestamp, optional
+        Up to when heartbeats are known, where that is settled; found out otherwise.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
 
     Raises
     ------
-    UsageError
+    Silent
         When a machine that was asked for is not in the workspace, or there is nothing in the window.
 
     Examples
@@ -87,34 +91,33 @@ def fleet(workspace: "Workspace", window: Window, machines: Iterable[str] = ()) 
     40
     """
     asked = sorted({m.strip().lower() for m in machines})
-    before = _inventory(workspace, Window(window.start - LOOKBACK, window.start))
-    after = _inventory(workspace, Window(window.end, window.end + LOOKAHEAD))
+    before, after = _around(workspace, window)
     names = asked
     if asked:
         inventory = _inventory(workspace, window)
         everybody = with_machines(pd.concat([before, inventory, after], ignore_index=True))
-        chosen = everybody.loc[_named(everybody, asked), MACHINE].drop_duplicates()
+        chosen = named(everybody, asked)[MACHINE].drop_duplicates()
         # with what they were called before
         names = sorted({*asked, *everybody.merge(chosen, on=MACHINE)["Computer"]} - {""})
     days = pd.concat(by_slice(workspace, "heartbeat_days", window, machines=names), ignore_index=True)
     parts = {"days": days, "before": before, "after": after}
     if asked:
-        _refuse_unknown(workspace, asked, days, pd.concat([before, after]), inventory)
-        before, parts["others"] = before[_named(before, names)], inventory
+        refuse_unknown(workspace.name, asked, pd.concat([days, before, after, inventory]))
+        before, parts["others"] = named(before, names), inventory
     if days.empty and before.empty and workspace.unknown:
         raise AmakitError(
             f"nothing of {window} could be fetched from {workspace.name}: {workspace.unknown[0]['reason']}; try again "
             "later"
         )
     if days.empty and before.empty:
-        raise UsageError(
+        raise Silent(
             f"{workspace.name} has no heartbeat of the Azure Monitor Agent in {window}; {_what_there_is(workspace)}"
         )
     everybody = with_machines(pd.concat(parts, names=["part", None]))
-    named = everybody.reset_index("part").merge(chosen, on=MACHINE) if asked else everybody.reset_index("part")
-    days, before, after = (named[named["part"] == part].drop(columns="part") for part in ("days", "before", "after"))
-    horizon = known_until(workspace, window, everybody)
-    if horizon < latest(window):
+    own = everybody.reset_index("part").merge(chosen, on=MACHINE) if asked else everybody.reset_index("part")
+    days, before, after = (own[own["part"] == part].drop(columns="part") for part in ("days", "before", "after"))
+    horizon = known_until(workspace, window, everybody) if until is None else until
+    if until is None and horizon < latest(window):
         days, after = _not_later(workspace, days, horizon), after.iloc[:0]
         # the last beat before one from the future is a machine's own end
         horizon = days.loc[days["LastBeat"] <= horizon + pd.Timedelta(seconds=BEAT), "LastBeat"].max()
@@ -218,17 +221,30 @@ def _not_later(workspace, days, horizon):
     return pd.concat([kept, cut.merge(odd[[*keys, *MACHINE]], on=keys)], ignore_index=True)
 
 
-def _named(rows, asked):
-    return rows["Computer"].isin(asked) | rows["ResourceId"].isin(asked)
+def heard(workspace: "Workspace", window: Window) -> pd.DataFrame:
+    """List the agents that reported in a window or around it: ``heartbeat_machines``, one row each."""
+    before, after = _around(workspace, window)
+    return pd.concat([before, _inventory(workspace, window), after], ignore_index=True)
 
 
-def _refuse_unknown(workspace, asked, days, around, inventory):
-    seen = {name for frame in (days, around) for key in KQL_MACHINE for name in frame[key].dropna()}
+def _around(workspace, window):
+    before, after = Window(window.start - LOOKBACK, window.start), Window(window.end, window.end + LOOKAHEAD)
+    return _inventory(workspace, before), _inventory(workspace, after)
+
+
+def named(rows: pd.DataFrame, asked: Iterable[str]) -> pd.DataFrame:
+    """Give the rows that bear one of some names or ids, in lower case."""
+    asked = list(asked)
+    return rows[rows["Computer"].isin(asked) | rows["ResourceId"].isin(asked)]
+
+
+def refuse_unknown(workspace: str, asked: Iterable[str], rows: pd.DataFrame) -> None:
+    """Refuse names that no row bears."""
+    seen = {name for key in KQL_MACHINE for name in rows[key].dropna()}
     for name in asked:
         if name not in seen:
-            everybody = pd.concat([around, inventory])
-            close = nearest(name, sorted(set(everybody["Computer"].dropna()) - {""}))
-            raise UsageError(f"no machine {name!r} has reported to {workspace.name}; {close}")
+            close = nearest(name, sorted(set(rows["Computer"].dropna()) - {""}))
+            raise Silent(f"no machine {name!r} has reported to {workspace}; {close}")
 
 
 def _what_there_is(workspace):

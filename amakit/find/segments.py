@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from amakit.find.unknown import concerned
 from amakit.intervals import instant
 from amakit.schemas import MACHINE, RESULTS, Cause, result
 
@@ -34,7 +35,7 @@ def segments(
     silent = pd.MultiIndex.from_frame(outages.loc[outages["ongoing"].astype("bool"), [*MACHINE, "start_earliest"]])
     with_agent = pd.MultiIndex.from_frame(gaps[[*MACHINE, "outage_start"]]).isin(silent)
     alone = gaps[(gaps["ongoing"].astype("bool") & ~with_agent) | gaps["outage_start"].isna()].drop(columns="cause")
-    whole = machines[MACHINE].assign(ongoing=False)
+    whole = machines[[*MACHINE, *(["workspace"] if "workspace" in machines else [])]].assign(ongoing=False)
     parts = [
         _between(away.assign(kind="outage"), "start_earliest", "end_latest").assign(
             sure_start=away["start_latest"].where(sure), sure_end=away["end_earliest"].where(sure)
@@ -44,7 +45,7 @@ def segments(
         _between(sources.assign(kind="source"), "silent_from", "silent_to", sure=sources["silent_from"].isna()),
         *(
             _between(
-                whole.assign(
+                whole[concerned(machines, stretch)].assign(
                     kind="unknown",
                     data_type=stretch["table"],
                     since=instant(stretch["start"]),
@@ -68,4 +69,5 @@ def _between(rows, since, until, sure=None):
         "sure_start": rows[since].where(sure),
         "sure_end": rows[until].where(sure),
     }
-    return rows.assign(**ends).reindex(columns=list(RESULTS["segments"]))
+    last = ["workspace"] if "workspace" in rows else []
+    return rows.assign(**ends).reindex(columns=[*RESULTS["segments"], *last])

@@ -23,6 +23,30 @@ def unknown_spans(unknown: Iterable[Mapping], table: str) -> list[tuple[pd.Times
     return [(instant(u["start"]), instant(u["end"])) for u in unknown if u["table"] == table]
 
 
+def concerned(machines: pd.DataFrame, stretch: Mapping) -> pd.Series:
+    """Mark the machines of which an unknown stretch tells: of several workspaces those that report where it is.
+
+    Parameters
+    ----------
+    machines : pandas.DataFrame
+        The result table ``machines``.
+    stretch : mapping
+        One of ``unknown`` in the record of the run.
+
+    Returns
+    -------
+    pandas.Series of bool
+
+    Examples
+    --------
+    >>> concerned(pd.DataFrame({"workspace": ["east", "east, west"]}), {"workspace": "east"}).tolist()
+    [True, False]
+    """
+    if "workspace" in stretch and "workspace" in machines:
+        return machines["workspace"] == stretch["workspace"]
+    return pd.Series(True, machines.index)
+
+
 def touches_none(
     start: pd.Series, end: pd.Series, spans: list[tuple], reach: pd.Timedelta | pd.Series = _NO_TIME
 ) -> pd.Series:

@@ -144,6 +144,18 @@ def query(name: str | Query) -> Query:
         raise UsageError(f"no packaged query is called {name!r}; {close}") from None
 
 
+def table_of(wanted: Query, several: Sequence[Mapping]) -> str:
+    """Name the table that a query reads, or that its values put in the place of that.
+
+    Examples
+    --------
+    >>> table_of(query("table_rows"), [{"table": "Perf"}]), table_of(query("perf_uptime"), [])
+    ('Perf', 'Perf')
+    """
+    stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
+    return next((values[stand_in] for values in several if stand_in in values), next(iter(wanted.reads)))
+
+
 def render_text(name: str, values: Mapping[str, str]) -> str:
     """Render a packaged query from values that are text, as they come from a command line.
 

@@ -1,19 +1,22 @@
 """``connect()``: which kind of workspace a name is, and what opens it."""
 
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError, UsageError
 from amakit.exports.dates import checked
 from amakit.source.workspace import BESIDE, Workspace
+from amakit.source.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from amakit.service.kusto import TokenCredential
 
 
 def connect(
-    workspace: str | Path = "demo",
+    workspace: str | Path | Sequence[str | Path] = "demo",
     cloud: str = "",
     endpoint: str = "",
     credential: "str | TokenCredential" = "",
@@ -26,9 +29,10 @@ def connect(
 
     Parameters
     ----------
-    workspace : str or path-like
+    workspace : str or path-like, or list of them
         ``demo``; a folder of exported tables; a ``.duckdb`` file; ``http://127.0.0.1:PORT/DATABASE`` or another
         Kusto endpoint; or the ARM id of a Log Analytics workspace, of a machine, a resource group or a subscription.
+        Several are analysed as one; see `amakit.source.workspaces.Workspaces`.
     cloud : str
         ``public``, ``usgov`` or ``china``; by default as ``AMAKIT_CLOUD``, ``AZURE_AUTHORITY_HOST`` or the address
         says.
@@ -71,9 +75,12 @@ def connect(
     amakit.errors.AmakitError: workspace 'nowhere' does not exist; give a folder of exported tables, a .duckdb \
 file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     """
+    if not isinstance(workspace, str | Path):
+        service: dict = {"cloud": cloud, "endpoint": endpoint, "credential": credential, "tenant": tenant}
+        service |= {"transport": transport, "control_plane": control_plane}
+        return _several([str(one) for one in workspace], date_format, service)
     name = str(workspace)
-    remote = "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
-    if remote:
+    if _remote(name):
         from amakit.service.transport import engine
 
         told = [
@@ -129,6 +136,35 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
         f"workspace {name!r} does not exist; give a folder of exported tables, a .duckdb file, a Kusto endpoint, "
         "the ARM id of a workspace, or 'demo'"
     )
+
+
+def _remote(name):
+    return "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
+
+
+def _place(name):
+    """Write a name as no other spelling of the same workspace is written."""
+    return name.lower().rstrip("/") if _remote(name) or name == "demo" else str(Path(name).expanduser().resolve())
+
+
+def _several(names, date_format, service):
+    """Open several workspaces, each once, as one; what is said of a service holds for those that are remote."""
+    own = {
+        n.lower().rstrip("/") if _remote(n) or n == "demo" else str(Path(n).expanduser().resolve()): n for n in names
+    }
+    if not own:
+        raise UsageError(
+            "no workspace is named; give a folder of exported tables, the ARM id of a workspace, or 'demo'"
+        )
+    if any(service.values()) and not any(map(_remote, names)):
+        return connect(names[0], **service)  # which says that it is of no use there
+    with ExitStack() as opened:
+        members = [
+            opened.enter_context(connect(name, date_format=date_format, **(service if _remote(name) else {})))
+            for name in own.values()
+        ]
+        opened.pop_all()
+    return members[0] if len(members) == 1 else Workspaces(members)
 
 
 def _beside(folder):

@@ -1,6 +1,7 @@
 """What a run records of a workspace: its name as others may see it, and each query with its cost and its hash."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,3 +78,29 @@ def shown(workspace: str | Path) -> str:
     if name.lower().startswith("/subscriptions/") and not Path(name).exists():
         return name
     return Path(name).name or Path(name).resolve().name
+
+
+def labels(workspaces: Sequence[str | Path]) -> list[str]:
+    """Give several workspaces names as others may see them: the last part of each, and more where that is not its own.
+
+    Parameters
+    ----------
+    workspaces : sequence of str
+        See `amakit.connect`.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> labels(["/home/jane/east/logs", "/home/jane/west/logs", "demo"])
+    ['east/logs', 'west/logs', 'demo']
+    """
+    names = [str(name) if "://" not in str(name) else shown(name) for name in workspaces]
+    local = [Path(name).exists() for name in names]
+    whole = [str(Path(name).resolve()) if own else name for name, own in zip(names, local, strict=True)]
+    parts = [[part for part in name.replace("\\", "/").split("/") if part] for name in whole]
+    tails = [["/".join(own[-n:]) for n in range(1, len(own) + 1)] for own in parts]
+    others = [{tail for other, all_of in enumerate(tails) if other != n for tail in all_of} for n in range(len(tails))]
+    return [next((t for t in own if t not in others[n]), own[-1]) for n, own in enumerate(tails)]

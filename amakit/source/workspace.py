@@ -111,6 +111,11 @@ class Workspace:
         self.close()
 
     @property
+    def members(self) -> "tuple[Workspace, ...]":
+        """The workspaces that it is made of: itself; see `amakit.source.workspaces.Workspaces`."""
+        return (self,)
+
+    @property
     def tables(self) -> list[str]:
         """Names of the tables, sorted."""
         own = self._patiently("the list of its tables", self._engine.tables)
@@ -314,8 +319,7 @@ class Workspace:
         """
         wanted = catalog.query(name)
         several, nothing = list(several), no_rows(wanted.returns)
-        stand_in = next((key for key, (kind, _) in wanted.parameters.items() if kind == "table"), None)
-        table = next((values[stand_in] for values in several if stand_in in values), next(iter(wanted.reads)))
+        table = catalog.table_of(wanted, several)
         if table in self._aside:
             return self._asked_aside(wanted, several)
         if self.hidden is None:
@@ -391,11 +395,12 @@ class Workspace:
             start, end, table and reason of everything that stayed unknown so far.
         """
         noted: list[dict] = []
+        before = self.unknown, self.hidden
         self.unknown, self._worn, self.hidden = noted if allowed else None, False, {}
         try:
             yield noted
         finally:
-            self.unknown = self.hidden = None
+            self.unknown, self.hidden = before
 
     def proof(self) -> Iterator[tuple[str, str]]:
         """Prove the way to the data step by step; see `amakit.service.engine.Engine.proof`.  Files need none."""

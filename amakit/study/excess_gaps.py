@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from amakit.find.unknown import concerned
 from amakit.schemas import MACHINE, Cause
 from amakit.study.groups import FAILED
 
@@ -103,7 +104,8 @@ class _Hours:
         for stretch in analysis.run.get("unknown", []):
             if stretch["table"] == "Heartbeat":
                 begin, end = (int(_hour(pd.Timestamp(stretch[side]))) for side in ("start", "end"))
-                self.watched[:, (begin <= at) & (at <= end)] = False
+                own = concerned(machines, stretch).to_numpy()
+                self.watched[np.ix_(own, (begin <= at) & (at <= end))] = False
         barred = analysis.outages[analysis.outages["cause"].isin([Cause.MACHINE_STOPPED, *FAILED])]
         self.watched &= ~self._covered(barred.assign(end=barred["end_latest"].fillna(horizon)), "start_earliest", "end")
         lost = analysis.gaps[(analysis.gaps["data_type"] == "Heartbeat") & (analysis.gaps["lost_low"] > 0)]
