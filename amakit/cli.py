@@ -121,6 +121,10 @@ class _Each(click.Choice):
         return value if named else super().convert(value, param, ctx)
 
 
+def _workspaces(command):
+    return click.argument("workspace", metavar="WORKSPACE...", nargs=-1, required=True)(command)
+
+
 def _remote(command):
     return _signing(
         click.option("--transport", default="", metavar="auto|kusto|logs", help="Way to the service.")(command)
@@ -188,9 +192,11 @@ def _connected(workspace, **remote):
 
     log, lines = logging.getLogger("amakit"), logging.StreamHandler()
     with connect(workspace, **remote) as ws:
-        for reason in [*ws.refused.values(), *(r for r in ws.unread.values() if not r.endswith("it is left alone"))]:
-            say(f"amakit: not read: {reason}", error=True)
-        if ws.kind == "kusto" and not sys.stderr.isatty():
+        service = any(member.kind == "kusto" for member in ws.members)
+        for one in ws.members:
+            for why in [*one.refused.values(), *(r for r in one.unread.values() if not r.endswith("it is left alone"))]:
+                say(f"amakit: not read: {why}", error=True)
+        if service and not sys.stderr.isatty():
             log.addHandler(lines)
             log.setLevel(logging.INFO)
         try:
@@ -200,7 +206,7 @@ def _connected(workspace, **remote):
             ws.rest()
             for note in ws.notes:
                 say(f"amakit: {note}", error=True)
-            if ws.kind == "kusto" and ws.log:
+            if service and ws.log:
                 say(ws.total(), error=True)
 
 
@@ -233,39 +239,47 @@ def demo(folder: str, machines: int, days: int, seed: int) -> None:
 
 
 @main.command()
-@click.argument("workspace")
+@_workspaces
 @_dated
+@_beside
 @_remote
-def check(workspace: str, **remote: str) -> None:
+def check(workspace: tuple[str, ...], **remote: str) -> None:
     """Show what can be reached: the way there, the tables, their span, and what is missing.
 
     The first step that fails says what to do about it.  Of a snapshot it tells each file that is not as it was taken.
     """
-    from amakit.events.silent_now import silences
-    from amakit.fetch.survey import remarks, survey
     from amakit.share.snapshot import changed
 
-    if found := changed(workspace):
-        for line in found:
-            say(line)
-        raise AmakitError(
-            f"{workspace} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
-            "put them right, or take it again with the same `amakit snapshot`"
-        )
-    with _connected(workspace, **remote) as ws:
-        say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
-        if ws.taken:
-            say(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
-        for step, shown in ws.proof():
-            say(f"{step:<12}{shown}")
-        found, missing = survey(ws)
-        say(found.to_string(index=False, na_rep=""))
-        for table, cost in missing.items():
-            say(f"no {table}: {cost}")
-        for line in remarks(ws, found):
-            say(line)
-        for line in silences(ws) if ws.kind != "kusto" else ():
-            say(line)
+    for name in workspace:
+        if found := changed(name):
+            for line in found:
+                say(line)
+            raise AmakitError(
+                f"{name} is not as the snapshot was taken: {len(found)} {'file' if len(found) == 1 else 'files'}; "
+                "put them right, or take it again with the same `amakit snapshot`"
+            )
+    with _connected(workspace, **remote) as several:
+        for ws in several.members:
+            _check(ws)
+
+
+def _check(ws):
+    from amakit.events.silent_now import silences
+    from amakit.fetch.survey import remarks, survey
+
+    say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
+    if ws.taken:
+        say(f"all {len(ws.taken['files'])} files are as they were taken from {_origin(ws.taken)}")
+    for step, shown in ws.proof():
+        say(f"{step:<12}{shown}")
+    found, missing = survey(ws)
+    say(found.to_string(index=False, na_rep=""))
+    for table, cost in missing.items():
+        say(f"no {table}: {cost}")
+    for line in remarks(ws, found):
+        say(line)
+    for line in silences(ws) if ws.kind != "kusto" else ():
+        say(line)
 
 
 @main.command()
@@ -336,7 +350,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 
 
 @main.command()
-@click.argument("workspace")
+@_workspaces
 @_window
 @click.option("--out", metavar="DIR", help="Folder for the result tables.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
@@ -347,7 +361,7 @@ def kql(name: str | None, values: dict[str, str]) -> None:
 @_beside
 @_remote
 def analyze(
-    workspace: str,
+    workspace: tuple[str, ...],
     start: str,
     end: str,
     machines: tuple[str, ...],
@@ -437,7 +451,7 @@ def _plan(start, end):
 
 @main.command()
 @click.argument("notebook")
-@click.argument("workspace")
+@_workspaces
 @_window
 @click.option("-p", "extra", multiple=True, type=(str, str), metavar="KEY VALUE", help="A further parameter.")
 @click.option("--out", required=True, metavar="DIR", help="Folder for the page and the result tables.")

@@ -135,7 +135,10 @@ def united(
         everybody=everybody,
         horizon=cover.horizon,
     )
-    refused = {f"{table} ({labels[n]})": why for n, part in alone.items() for table, why in part.refused.items()}
+    refused: dict[str, str] = {}
+    for number, part in alone.items():
+        for table, why in part.refused.items():
+            refused[table] = "; ".join(filter(None, [refused.get(table), f"{labels[number]}: {why}"]))
     return Part(
         whole,
         first.acts,
@@ -152,7 +155,7 @@ def united(
 def _told(workspaces, number, part, frames):
     """Record one of several workspaces."""
     label = workspaces.labels[number]
-    told = {"name": label, "workspace": shown(workspaces.members[number].name)}
+    told = {"workspace": label, "place": shown(workspaces.members[number].name)}
     if part is None:
         return told | {"machines": 0, "missing_tables": [], "refused": {}}
     own = frames["machines"]["workspace"].str.split(", ").map(lambda names: label in names)

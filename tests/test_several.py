@@ -59,7 +59,7 @@ def test_a_fleet_in_two_folders_by_machine_is_that_of_one(tmp_path, expected):
     assert found.machines["workspace"].tolist() == ["a", "b", "b", "a", "b"]
     assert list(found.outages.columns)[-1] == "workspace"
     assert found.destinations.empty
-    assert [(one["name"], one["machines"]) for one in found.run["workspaces"]] == [("a", 2), ("b", 3)]
+    assert [(one["workspace"], one["machines"]) for one in found.run["workspaces"]] == [("a", 2), ("b", 3)]
 
 
 def test_the_same_folder_twice_is_one(whole, expected):

@@ -61,10 +61,11 @@ def survey(workspace: "Workspace") -> tuple[pd.DataFrame, dict[str, str]]:
         if workspace.live and not (table in schemas.tables() or table.lower().endswith("_cl")):
             continue
         try:
-            timed = "TimeGenerated" in workspace.columns(table)
-            recent = " | where TimeGenerated >= ago(15d)" if workspace.live and timed else ""
+            holder = workspace.holder(table)
+            timed = "TimeGenerated" in holder.columns(table)
+            recent = " | where TimeGenerated >= ago(15d)" if holder.live and timed else ""
             span = ", First = min(TimeGenerated), Last = max(TimeGenerated)" if timed else ""
-            row = workspace.query(f"['{table}']{recent} | summarize Rows = count(){span}")
+            row = holder.query(f"['{table}']{recent} | summarize Rows = count(){span}")
         except Refused as error:
             unread[table] = str(error)
             continue

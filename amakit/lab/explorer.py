@@ -100,7 +100,8 @@ class Explorer:
         anonymise: bool = False,
         allow_unknown: bool = False,
     ) -> None:
-        self.workspace, self._opened = workspace, False
+        one = workspace is None or len(workspace.members) == 1  # a query is asked of one
+        self.workspace, self._opened = workspace if one else None, False
         self.choice: Choice
         self.answer: pd.DataFrame | None = None
         self._given: dict[str, Any] = {

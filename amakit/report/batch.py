@@ -20,7 +20,7 @@ from amakit.prose.language import texts
 from amakit.report.execute import displaced
 from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks
-from amakit.report.run import run, translated
+from amakit.report.run import places, run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import MACHINE, machine_labels
 from amakit.share.pseudonyms import owner_key, pseudonym
@@ -122,9 +122,11 @@ def reports(
             run(part.of(request), Path(out) / folder)
         except AmakitError as error:
             failures.append(f"{part.name}: {error}")
-            places = {str(out): ".", request.workspace: shown(request.workspace), str(Path.home()): "~"}
+            named = places(request.workspace, shown(request.workspace))
             entry["failed"] = (
-                page_texts(request.language)["told to the terminal"] if secret else displaced(str(error), places)
+                page_texts(request.language)["told to the terminal"]
+                if secret
+                else displaced(str(error), {str(out): ".", str(Path.home()): "~"} | named)
             )
         entries.append(entry | _made(Path(out), folder, part.of(request), before))
     _link(entries, Path(out), request.language)

@@ -27,8 +27,8 @@ class Parameters:
 
     Attributes
     ----------
-    workspace : str
-        See `amakit.connect`.
+    workspace : str, or tuple of str
+        See `amakit.connect`; several are analysed as one.
     start, end : str
         The window; empty for everything that a folder holds.
     machines : tuple of str
@@ -45,7 +45,7 @@ class Parameters:
         Whether what a service cannot give becomes unknown instead of a failure; see `amakit.analyze`.
     """
 
-    workspace: str
+    workspace: str | tuple[str, ...]
     start: str
     end: str
     machines: tuple
@@ -126,11 +126,14 @@ def parameters(namespace: Mapping[str, Any]) -> Parameters:
         if not isinstance(value, bool):
             raise UsageError(f"{name} {value!r} is neither true nor false")
     values = {field.name: namespace[field.name] for field in fields(Parameters) if field.name not in given}
-    machines = values.pop("machines") or ()
+    workspace, machines = values.pop("workspace"), values.pop("machines") or ()
+    if not isinstance(workspace, str | Path) and not all(isinstance(one, str | Path) for one in workspace):
+        raise UsageError(f"workspace {workspace!r} must be a name, or a list of names")
     machines = machines.split(",") if isinstance(machines, str) else machines
     if not all(isinstance(m, str) for m in machines):
         raise UsageError(f"machines {machines!r} must be names; write a list of text")
     given = Parameters(
+        workspace=str(workspace) if isinstance(workspace, str | Path) else tuple(map(str, workspace)),
         machines=tuple(m.strip() for m in machines if m.strip()),
         **given,
         **{name: str(value) for name, value in values.items()},  # type: ignore[arg-type]

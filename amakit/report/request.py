@@ -1,7 +1,7 @@
 """What one report is asked to be, from the command line or a Python caller to the kernel that runs it."""
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +13,7 @@ from amakit.intervals import instant, window
 from amakit.prose.language import texts, zone
 from amakit.report.limits import Limit, limits
 from amakit.report.pages import FORMS
+from amakit.source.records import distinct
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -28,8 +29,8 @@ class Request:
     ----------
     notebook : str
         The name of one of `notebooks`, or a path.
-    workspace : str
-        See `amakit.connect`.
+    workspace : str, or tuple of str
+        See `amakit.connect`; several are analysed as one.
     start, end : str
         The window; empty for everything that a folder holds.
     machines : tuple of str
@@ -66,7 +67,7 @@ class Request:
     """
 
     notebook: str
-    workspace: str = "demo"
+    workspace: str | Sequence[str] = "demo"
     start: str = ""
     end: str = ""
     machines: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Request:
 
     def __post_init__(self) -> None:
         plain = {
-            "workspace": str(self.workspace),
+            "workspace": self._workspace(),
             "start": str(self.start),
             "end": str(self.end),
             "machines": tuple(self.machines),
@@ -107,6 +108,12 @@ class Request:
         object.__setattr__(self, "anonymise", self.further.get("anonymise", False))
         if self.key is not None and not self.anonymise:
             raise UsageError(f"a key {str(self.key)!r} is of use with anonymise only; ask for that too")
+
+    def _workspace(self):
+        if isinstance(self.workspace, str | Path):
+            return str(self.workspace)
+        names = distinct(self.workspace)
+        return names[0] if len(names) == 1 else tuple(names)
 
     @cached_property
     def path(self) -> Path:
@@ -129,7 +136,7 @@ class Request:
     def values(self) -> dict[str, Any]:
         """All parameters of the notebook but the folder that it writes to."""
         return {
-            "workspace": self.workspace,
+            "workspace": self.workspace if isinstance(self.workspace, str) else list(self.workspace),
             "start": self.start,
             "end": self.end,
             "machines": list(self.machines),

@@ -1,6 +1,6 @@
 """Run one notebook and write its page, with nobody watching."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def report(
     notebook: str,
-    workspace: str = "demo",
+    workspace: str | Sequence[str] = "demo",
     start: str = "",
     end: str = "",
     machines: Iterable[str] = (),
@@ -86,7 +86,7 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
     with _Staged(out) as stage:
         source = translated(nbformat.read(path, as_version=4), request.language)
         executed, error = execute(source, values | {"out_dir": str(stage)}, request.environment, progress)
-        executed = for_others(executed, told, {str(stage): "", request.workspace: told["workspace"]})
+        executed = for_others(executed, told, {str(stage): ""} | places(request.workspace, told["workspace"]))
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:
             nbformat.write(silenced(executed) if request.anonymise else executed, left)
@@ -100,6 +100,19 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
     if failed is not None:
         raise failed
     return [Path(out) / file_of(path.stem, form) for form in request.forms]
+
+
+def places(workspace: str | Sequence[str], told: str) -> dict[str, str]:
+    """Say what stands for the place of each workspace: its name as others may see it.
+
+    Examples
+    --------
+    >>> places(["/home/jane/east", "/home/jane/west"], "east, west")
+    {'/home/jane/east': 'east', '/home/jane/west': 'west'}
+    """
+    names = [workspace] if isinstance(workspace, str) else workspace
+    shown_as = [told] if len(names) == 1 else told.split(", ")
+    return dict(zip(names, shown_as, strict=len(names) == len(shown_as)))
 
 
 def translated(notebook: "NotebookNode", language: str) -> "NotebookNode":

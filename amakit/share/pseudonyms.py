@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 #: What a column or key holds, spelled without case and ``_``: these values are mapped whole.
 _IDENTITY = {
     "resourceid": "resource", "base": "resource", "target": "resource", "entity": "resource", "computer": "machine",
-    "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace", "correlation": "id",
+    "machines": "machine", "caller": "person", "actor": "person", "workspace": "workspace",
+    "place": "workspace", "receivedby": "workspace", "correlation": "id",
     "correlationid": "id", "agent": "id", "sourcecomputerid": "id", "vmuuid": "id", "vm": "id",
     "subscription": "subscription", "subscriptionid": "subscription", "resourcetags": "tags", "extension": "extension",
     "extensionname": "extension",
@@ -46,6 +47,8 @@ _KINDS = {
     "subscriptions": "subscription", "resourcegroups": "group", "virtualmachines": "machine", "machines": "machine",
     "virtualmachinescalesets": "scaleset", "extensions": "extension", "workspaces": "workspace",
 }  # fmt: skip
+#: Between the names of several workspaces.
+_SEVERAL = ", "
 _AGENTS = {
     "azuremonitorwindowsagent", "azuremonitorlinuxagent", "microsoftmonitoringagent", "omsagentforlinux",
     "dependencyagentwindows", "dependencyagentlinux",
@@ -115,6 +118,8 @@ def pseudonym(key: bytes, kind: str, text: str) -> str:
     'demo'
     """
     lower = text.lower()
+    if kind == "workspace" and _SEVERAL in text:
+        return _SEVERAL.join(pseudonym(key, kind, name) for name in text.split(_SEVERAL))
     if _stays(kind, lower):
         return text
     if lower.startswith("/subscriptions/"):
@@ -377,6 +382,10 @@ def _each_text(value, name, change):
 def _parts(kind, text):
     """Give every name that is in a name, with its kind: what other text may call the thing by."""
     lower = text.lower()
+    if kind == "workspace" and _SEVERAL in text:
+        for name in text.split(_SEVERAL):
+            yield from _parts(kind, name)
+        return
     if lower.startswith("/subscriptions/"):
         for part_kind, part in _segments(text):
             if part_kind:

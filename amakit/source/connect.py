@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from amakit.errors import AmakitError, UsageError
 from amakit.exports.dates import checked
+from amakit.source.records import distinct, remote
 from amakit.source.workspace import BESIDE, Workspace
 from amakit.source.workspaces import Workspaces
 
@@ -78,9 +79,9 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     if not isinstance(workspace, str | Path):
         service: dict = {"cloud": cloud, "endpoint": endpoint, "credential": credential, "tenant": tenant}
         service |= {"transport": transport, "control_plane": control_plane}
-        return _several([str(one) for one in workspace], date_format, service)
+        return _several(distinct(workspace), date_format, service)
     name = str(workspace)
-    if _remote(name):
+    if remote(name):
         from amakit.service.transport import engine
 
         told = [
@@ -138,33 +139,19 @@ file, a Kusto endpoint, the ARM id of a workspace, or 'demo'
     )
 
 
-def _remote(name):
-    return "://" in name or (name.lower().startswith("/subscriptions/") and not Path(name).exists())
-
-
-def _place(name):
-    """Write a name as no other spelling of the same workspace is written."""
-    return name.lower().rstrip("/") if _remote(name) or name == "demo" else str(Path(name).expanduser().resolve())
-
-
 def _several(names, date_format, service):
-    """Open several workspaces, each once, as one; what is said of a service holds for those that are remote."""
-    own = {
-        n.lower().rstrip("/") if _remote(n) or n == "demo" else str(Path(n).expanduser().resolve()): n for n in names
-    }
-    if not own:
-        raise UsageError(
-            "no workspace is named; give a folder of exported tables, the ARM id of a workspace, or 'demo'"
-        )
-    if any(service.values()) and not any(map(_remote, names)):
-        return connect(names[0], **service)  # which says that it is of no use there
+    """Open several workspaces as one; what is said of a service holds for those that are remote."""
+    if not names:
+        raise UsageError("no workspace is named; give a folder of exported tables, an ARM id, or 'demo'")
+    if len(names) == 1 or (any(service.values()) and not any(map(remote, names))):
+        return connect(names[0], date_format=date_format, **service)  # which says what is of no use there
     with ExitStack() as opened:
         members = [
-            opened.enter_context(connect(name, date_format=date_format, **(service if _remote(name) else {})))
-            for name in own.values()
+            opened.enter_context(connect(name, date_format=date_format, **(service if remote(name) else {})))
+            for name in names
         ]
         opened.pop_all()
-    return members[0] if len(members) == 1 else Workspaces(members)
+    return Workspaces(members)
 
 
 def _beside(folder):

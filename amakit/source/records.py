@@ -1,7 +1,7 @@
 """What a run records of a workspace: its name as others may see it, and each query with its cost and its hash."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,13 +54,33 @@ def _digest(frame):
     return hashlib.sha256("\n".join(frame.columns).encode() + rows.tobytes()).hexdigest()
 
 
-def shown(workspace: str | Path) -> str:
+def remote(workspace: str) -> bool:
+    """Tell whether a name is that of a service."""
+    return "://" in workspace or (workspace.lower().startswith("/subscriptions/") and not Path(workspace).exists())
+
+
+def distinct(workspaces: Iterable[str | Path]) -> list[str]:
+    """Give each of several workspaces once, however it is spelled.
+
+    Examples
+    --------
+    >>> distinct(["demo", "/home/jane/logs/", "demo", "/home/jane/logs"])
+    ['demo', '/home/jane/logs/']
+    """
+    found: dict[str, str] = {}
+    for name in map(str, workspaces):
+        place = name.lower().rstrip("/") if remote(name) else name
+        found.setdefault(place if remote(name) or name == "demo" else str(Path(name).expanduser().resolve()), name)
+    return list(found.values())
+
+
+def shown(workspace: str | Path | Sequence[str | Path]) -> str:
     """Name a workspace as others may see it: no folder of this machine, no name or password in an address.
 
     Parameters
     ----------
-    workspace : str
-        See `amakit.connect`.
+    workspace : str, or sequence of str
+        See `amakit.connect`; of several the `labels`.
 
     Returns
     -------
@@ -71,6 +91,9 @@ def shown(workspace: str | Path) -> str:
     >>> shown("/home/jane/exports/logs"), shown("https://jane:secret@host/Db?token=1"), shown("demo")
     ('logs', 'https://host/Db', 'demo')
     """
+    if not isinstance(workspace, str | Path):
+        names = distinct(workspace)
+        return shown(names[0]) if len(names) == 1 else ", ".join(labels(names))
     name = str(workspace)
     if "://" in name:
         address = urlsplit(name)
@@ -98,8 +121,7 @@ def labels(workspaces: Sequence[str | Path]) -> list[str]:
     ['east/logs', 'west/logs', 'demo']
     """
     names = [str(name) if "://" not in str(name) else shown(name) for name in workspaces]
-    local = [Path(name).exists() for name in names]
-    whole = [str(Path(name).resolve()) if own else name for name, own in zip(names, local, strict=True)]
+    whole = [name if remote(name) or name == "demo" else str(Path(name).expanduser().resolve()) for name in names]
     parts = [[part for part in name.replace("\\", "/").split("/") if part] for name in whole]
     tails = [["/".join(own[-n:]) for n in range(1, len(own) + 1)] for own in parts]
     others = [{tail for other, all_of in enumerate(tails) if other != n for tail in all_of} for n in range(len(tails))]

@@ -126,6 +126,10 @@ class Workspace:
         """The tables that are read in the folder beside it."""
         return set(BESIDE) & set(self.beside.tables) if self.beside else set()
 
+    def holder(self, table: str) -> "Workspace":
+        """Give the workspace in which a table is read: the folder beside it for some of the control plane."""
+        return cast("Workspace", self.beside) if table in self._aside else self
+
     @property
     def cloud(self) -> str:
         """The cloud of its machines: that of the service, for files what the environment says; empty if not known."""
