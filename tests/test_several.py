@@ -5,10 +5,14 @@ import contextlib
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from fleet import at, counters, every, heartbeats, write
 from pandas.testing import assert_frame_equal
 
 import amakit
+from amakit.cli import main
+from amakit.report.batch import _parts
+from amakit.report.request import Request
 
 START, END = "2026-03-02", "2026-03-02 06:00"
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources", "evidence", "segments", "runs", "samples")
@@ -222,6 +226,17 @@ def test_open_workspaces_are_given_as_a_list(whole, tmp_path, expected):
     with contextlib.ExitStack() as opened:
         several = [opened.enter_context(amakit.connect(folder)) for folder in (whole, other)]
         assert_same(amakit.analyze(several, START, END), expected)
+
+
+def test_a_page_for_each_group_of_several_and_the_command_line_name_them(tmp_path, whole):
+    first = FLEET["Computer"].isin(["m1"])
+    elsewhere = FLEET[first].assign(_ResourceId="/subscriptions/0/resourceGroups/other/VM/m1")
+    folders = write(tmp_path / "a", Heartbeat=elsewhere), write(tmp_path / "b", Heartbeat=FLEET[~first])
+    parts = _parts(Request("01_version_transitions", tuple(map(str, folders)), START, END), "group", None)
+    assert [(part.name, part.machines) for part in parts] == [("other", ("m1",)), ("rg", ("m2", "m3", "m4", "m5"))]
+    done = CliRunner().invoke(main, ["check", *map(str, folders)])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines() if "(folder)" in line] == list(map(str, folders))
 
 
 def test_a_kept_analysis_of_several_is_taken_again(tmp_path, whole, monkeypatch):

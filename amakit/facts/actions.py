@@ -27,7 +27,7 @@ def limits(analysis: "Analysis", told: dict, listing: dict | None = None) -> lis
     Returns
     -------
     list of dict
-        Each with a ``kind``: brackets, horizon, unknown (start, end, reason), tables (names), refused
+        Each with a ``kind``: brackets, horizon, unknown (start, end, reason), tables (see `lacking_tables`), refused
         (table, reason), slow (data types), hidden (n), undetermined (n), unexplained (n), inventory (taken, since,
         subscriptions, unlisted), lookback (days).
     """
@@ -36,7 +36,7 @@ def limits(analysis: "Analysis", told: dict, listing: dict | None = None) -> lis
     open_events = int((analysis.events["verdict"] == "undetermined").sum())
     found: list[dict] = [{"kind": "brackets"}]
     found += [{"kind": "unknown", **stretch} for stretch in run.get("unknown", [])]
-    found += [{"kind": "tables", "tables": run["missing_tables"]}] if run["missing_tables"] else []
+    found += [{"kind": "tables", **one} for one in lacking_tables(run)]
     found += [{"kind": "refused", "table": name, "reason": why} for name, why in (run.get("refused") or {}).items()]
     found += [{"kind": "slow", "data_types": slow}] if slow else []
     found += [{"kind": "hidden", "n": told["hidden"]}] if told["hidden"] else []
@@ -47,6 +47,19 @@ def limits(analysis: "Analysis", told: dict, listing: dict | None = None) -> lis
         own = {name: listing[name] for name in ("taken", "since", "subscriptions")}
         found += [{"kind": "inventory", **own, "unlisted": [one["machine"] for one in listing["unlisted"]]}]
     return [*found, {"kind": "horizon", "horizon": run["horizon"]}, {"kind": "lookback", "days": LOOKBACK.days}]
+
+
+def lacking_tables(run: dict) -> list[dict]:
+    """Give the tables that are not there, or without a row: ``tables``, and of several the ``workspace``.
+
+    Examples
+    --------
+    >>> lacking_tables({"missing_tables": ["Perf"]})
+    [{'tables': ['Perf']}]
+    """
+    several = [one for one in run.get("workspaces", []) if one["machines"]]
+    told = [{"tables": one["missing_tables"], "workspace": one["workspace"]} for one in several]
+    return [one for one in told or [{"tables": run["missing_tables"]}] if one["tables"]]
 
 
 def actions(

@@ -10,6 +10,7 @@ COUNTS = {
     "stopped_sources": "event sources that have not come back although the agent goes on",
     "silences": "event sources that were silent without an outage to explain it, and came back",
     "doubtful": "outages in which events may have been lost",
+    "destinations": "stretches in which one of several workspaces received nothing of a machine and another one did",
     "upgrades": "upgrades that ended",
     "rolled_back": "upgrades that failed, and ended",
     "rollback_failed": "upgrades that failed and were not rolled back",
@@ -39,7 +40,8 @@ def counts(facts: dict) -> dict[str, float | None]:
     """
     now, told = facts["situation"], facts["verdict"]
     ended = now["recovered"]
-    lengths = {name: len(now[name]) for name in ("down", "off", "partial", "stopped_sources", "silences", "doubtful")}
+    parts = ("down", "off", "partial", "stopped_sources", "silences", "doubtful", "destinations")
+    lengths = {name: len(now[name]) for name in parts}
     found = lengths | {
         "machines": told["machines"],
         "silent": len(told["silent"]),

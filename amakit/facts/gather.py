@@ -68,6 +68,12 @@ class Facts:
         """Up to when data may be taken as complete."""
         return pd.Timestamp(self.analysis.run["horizon"])
 
+    def known_until(self, workspace: str | None = None) -> pd.Timestamp:
+        """Up to when the data of a workspace may be taken as complete, or of the latest of several."""
+        told = {one["workspace"]: one.get("horizon") for one in self.analysis.run.get("workspaces", [])}
+        own = [told[name] for name in (workspace or "").split(", ") if told.get(name)]
+        return pd.Timestamp(max(own)) if own else self.horizon
+
     def machines(self, frame: pd.DataFrame) -> list[str]:
         """Name the machines of a frame, each once, in order."""
         return sorted({self.names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)})

@@ -40,10 +40,14 @@ def situation(known: "Facts") -> dict:
         - ``stopped_sources``: event sources that have not come back, whose agent has (machine, group, data_type,
           source, since, lasted_s, expected), and ``silences``: those that have, with until;
         - ``doubtful``: machines with events that may be missing (machine, group, since, data_types, expected, inside);
+        - ``destinations``: where one of several workspaces received nothing of a machine and another did; see
+          `destinations`;
         - ``recovered``: ended upgrades and failed attempts: upgrades, rolled_back, machines, median_s, longest_s,
           longest_machine, total_s, heartbeats, of_upgrades (heartbeats);
         - ``other``: ended outages by other causes, counted by cause; ``undecided``: checks of events that no verdict
           could be given for; ``unknown``: stretches of which nothing is known.
+
+        Of several workspaces each entry with a group names the ``workspace`` that it is of.
     """
     outages = known.outages
     ongoing = outages["ongoing"].astype("bool")
@@ -61,6 +65,7 @@ def situation(known: "Facts") -> dict:
         "stopped_sources": [one for one in silences if one["until"] is None],
         "silences": [one for one in silences if one["until"] is not None],
         "doubtful": _doubtful(known, known.events[~known.events["outage"].isin(outages.index[ongoing])]),
+        "destinations": destinations(known),
         "recovered": _recovered(known, ended[attempted]),
         "other": {str(cause): int(others[cause]) for cause in Cause if cause in others},
         "undecided": int((known.events["verdict"] == Verdict.UNDETERMINED).sum()),
@@ -92,35 +97,72 @@ def _down(row, known):
             step = name
     told = {"cause": str(row["cause"]), "step": step}
     told |= {"taken": listing["taken"]} if step in ("unlisted", "provisioning") else {}
-    return _since(row, row["start_earliest"], known.horizon) | told
+    return _since(row, row["start_earliest"], known) | told
 
 
-def _since(row, since, horizon):
-    lasted = None if pd.isna(since) else round((horizon - since).total_seconds())
+def _since(row, since, known):
+    where = _where(row)
+    until = known.known_until(where.get("workspace"))
+    lasted = None if pd.isna(since) else round((until - since).total_seconds())
     return {
-        "machine": row["machine"],
+        "machine": known.names[row["resource_id"], row["computer"]],
         "group": group_of(row["resource_id"]),
+        **where,
         "since": None if pd.isna(since) else iso(since),
         "lasted_s": lasted,
     }
+
+
+def _where(row):
+    """Name the workspace of a row where there are several."""
+    return {"workspace": row["workspace"]} if "workspace" in row else {}
+
+
+def destinations(known: "Facts") -> list[dict]:
+    """Give the destinations that failed while the agent lived, those that go on first, then the longest.
+
+    Parameters
+    ----------
+    known : amakit.facts.gather.Facts
+
+    Returns
+    -------
+    list of dict
+        JSON-serialisable: machine, group, silent (the workspace that received nothing), received_by, since, until (None
+        while it goes on); empty where one workspace was analysed.
+    """
+    rows = known.analysis.destinations
+    until = rows["silent_to"].fillna(known.horizon)
+    rows = rows.assign(length=until - rows["silent_from"])
+    rows = rows.sort_values(["ongoing", "length"], ascending=False, kind="stable")
+    return [
+        {
+            "machine": known.names[row.resource_id, row.computer],
+            "group": group_of(row.resource_id),
+            "silent": row.workspace,
+            "received_by": row.received_by,
+            "since": iso(row.silent_from),
+            "until": None if row.ongoing else iso(row.silent_to),
+        }
+        for row in rows.itertuples()
+    ]
 
 
 def _partial(known, gone):
     """Give the streams that stay away, of machines whose agent is not down as a whole."""
     gaps = known.analysis.gaps
     alone = gaps[gaps["ongoing"].astype("bool") & gaps["outage_start"].isna()]
-    rows = pd.concat([known.away[alone.columns], alone], ignore_index=True).drop_duplicates(
+    rows = pd.concat([known.away[[c for c in alone if c in known.away]], alone], ignore_index=True).drop_duplicates(
         [*MACHINE, "data_type", "stream"]
     )
     there = [key not in gone for key in rows[MACHINE].itertuples(index=False, name=None)]
     rows = rows[pd.Series(there, index=rows.index, dtype="bool")]
     found = []
-    for (resource, computer, data_type), part in rows.groupby([*MACHINE, "data_type"]):
-        row = {"resource_id": resource, "machine": known.names[resource, computer]}
+    for _, part in rows.groupby([*MACHINE, "data_type"]):
         found.append(
-            _since(row, part["last_before"].min(), known.horizon)
+            _since(part.iloc[0], part["last_before"].min(), known)
             | {
-                "data_type": data_type,
+                "data_type": part["data_type"].iloc[0],
                 "streams": sorted(part["stream"].str.rstrip(" \\")),
                 "lost": int(part["lost"].sum()),
             }
@@ -131,7 +173,7 @@ def _partial(known, gone):
 def _silences(known):
     """Give the silences of event sources that no outage of the agent explains, those that go on first."""
     return [
-        _since(row | {"machine": known.names[row["resource_id"], row["computer"]]}, row["silent_from"], known.horizon)
+        _since(row, row["silent_from"], known)
         | {
             "until": None if row["ongoing"] else iso(row["silent_to"]),
             "data_type": row["data_type"],
@@ -149,12 +191,14 @@ def _doubtful(known, events):
     away = events["verdict"].isin([Verdict.STOPPED, Verdict.RETURNED_LATE])
     away &= pd.MultiIndex.from_frame(events[source]).isin(told)
     rows, found = events[events["verdict"].isin(LOST) & ~away], []
-    for _, part in rows.groupby([*MACHINE, "outage_start"]):
+    one = [*MACHINE, "outage_start", *(["workspace"] if "workspace" in rows else [])]
+    for _, part in rows.groupby(one):
         first = part.iloc[0]
         found.append(
             {
                 "machine": first["machine"],
                 "group": group_of(first["resource_id"]),
+                **_where(first),
                 "since": iso(first["outage_start"]),
                 "data_types": sorted(set(part["data_type"])),
                 "expected": round(part["expected"].sum()),

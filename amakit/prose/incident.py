@@ -16,12 +16,14 @@ from amakit.prose.page import (
     away_streams,
     causes,
     common,
+    dated,
     machines_of,
     outage_cells,
     parameters_table,
     queries_table,
     shown_names,
     span,
+    with_instants,
 )
 from amakit.prose.record import SCHEMA, record
 from amakit.prose.ticket import ticket
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Parts of the situation with an instant in each entry.
-_DATED = ("down", "off", "partial", "stopped_sources", "silences", "doubtful")
+_DATED = ("down", "off", "partial", "stopped_sources", "silences", "doubtful", "destinations")
 _DECIDED = (Verdict.RECOVERED, Verdict.NONE_EXPECTED)
 
 
@@ -120,7 +122,7 @@ def _told(known, words):
     acts = len(set(analysis.activity["outage"])) if len(analysis.activity) else 0
     now, shared = situation(known), common(known, words)
     return shared | {
-        "now": now | {key: [_shown(one, shared["links"]) for one in now[key]] for key in _DATED},
+        "now": now | {key: [dated(one, shared["links"]) for one in now[key]] for key in _DATED},
         "urgent": _urgent(now),
         "by_inventory": _by_inventory(known.inventory),
         "verdict": known.verdict,
@@ -140,8 +142,8 @@ def _told(known, words):
         "acts": acts,
         "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()),
         "attempts": _attempts(known.attempts),
-        "limits": [_with_instants(one) for one in known.limits],
-        "actions": [_with_instants(one) | _to_attach(known, one) for one in known.actions],
+        "limits": [with_instants(one) for one in known.limits],
+        "actions": [with_instants(one) | _to_attach(known, one) for one in known.actions],
     }
 
 
@@ -151,20 +153,12 @@ def _peak(known):
     return None if worst is None else worst.to_dict()
 
 
-def _shown(entry, links):
-    """Give an entry of the situation with instants that a template can tell, and where the portal shows its machine."""
-    return _with_instants(entry) | {"address": links.get(entry["machine"], "")}
-
-
-def _with_instants(entry):
-    own = ("since", "until", "taken")
-    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in own}
-
-
 def _urgent(now):
     """Count the machines that need somebody now, and those that are to be looked at."""
     down = {one["machine"] for one in now["down"]}
-    look = {one["machine"] for key in ("partial", "stopped_sources", "silences", "doubtful") for one in now[key]} - down
+    look = {one["machine"] for key in ("partial", "stopped_sources", "silences", "doubtful") for one in now[key]}
+    look |= {one["machine"] for one in now["destinations"] if one["until"] is None}
+    look -= down
     return {"down": len(down), "look": len(look)}
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.facts.actions import lacking_tables
 from amakit.facts.gather import Facts
 from amakit.facts.links import portal_links
 from amakit.facts.silent_sources import stayed_away
-from amakit.facts.situation import group_of
+from amakit.facts.situation import destinations, group_of
 from amakit.facts.summary import by_type, worst
 from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
@@ -110,8 +111,9 @@ def common(known: Facts, words: Language) -> dict:
 
     analysis, run = known.analysis, known.analysis.run
     total = {name: sum(query[name] for query in run["queries"]) for name in ("rows", "bytes", "seconds")}
+    links = portal_links(known)
     return {
-        "links": portal_links(known),
+        "links": links,
         "synthetic": run["synthetic"],
         "heartbeats": int(analysis.runs["beats"].sum()),
         "machines": len(analysis.machines),
@@ -127,14 +129,27 @@ def common(known: Facts, words: Language) -> dict:
             "queries": len(run["queries"]),
             "hash": run["inputs_sha256"],
             "missing_tables": run["missing_tables"],
+            "lacking": lacking_tables(run),
             "refused": run.get("refused"),
             "unknown": run.get("unknown", []),
         },
         "silent_sources": silent_sources(known),
+        "destinations": [dated(one, links) for one in destinations(known)],
         "around": outage_closely(known),
         "downtimes": _downtimes(known),
         "hours": _hours(analysis, words.timezone),
     }
+
+
+def dated(entry: dict, links: Mapping[str, str]) -> dict:
+    """Give an entry of the situation with instants that a template can tell, and where the portal shows its machine."""
+    return with_instants(entry) | {"address": links.get(entry["machine"], "")}
+
+
+def with_instants(entry: dict) -> dict:
+    """Give an entry of facts with instants that a template can tell."""
+    own = ("since", "until", "taken")
+    return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in own}
 
 
 def silent_sources(known: Facts, most: int = 3) -> dict:

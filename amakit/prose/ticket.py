@@ -18,6 +18,7 @@ _ENTRIES = [
     ("still down", "down", "down"),
     ("partly down", "partial", "lacking"), ("partly down", "stopped_sources", "stopped"),
     ("in doubt", "doubtful", "doubtful"), ("in doubt", "silences", "silence"),
+    ("not everywhere", "destinations", "destination"),
 ]  # fmt: skip
 #: What has a heading of its own.
 _APART = ("next steps", "limits")

@@ -97,6 +97,7 @@ def test_facts_hold_the_ticket_and_the_numbers_that_limits_may_be_set_to():
         "stopped_sources": 0,
         "silences": 0,
         "doubtful": 1,
+        "destinations": 0,
         "upgrades": 2,
         "rolled_back": 1,
         "rollback_failed": 1,

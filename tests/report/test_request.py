@@ -8,6 +8,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import amakit
 from amakit.report import Request, report
+from amakit.report.run import places
+from amakit.source.records import shown
 
 
 def book(folder, parameters, *cells):
@@ -71,3 +73,12 @@ def test_a_parameters_cell_that_is_no_python_is_named(tmp_path):
 def test_what_is_wrong_is_refused_when_it_is_asked(asked, sentence):
     with pytest.raises(amakit.UsageError, match=sentence):
         Request("01_version_transitions", **asked)
+
+
+def test_several_workspaces_are_one_request_and_each_is_named_once(tmp_path):
+    for name in ("east", "west"):
+        (tmp_path / name).mkdir()
+    east, west = str(tmp_path / "east"), str(tmp_path / "west")
+    assert Request("01_version_transitions", [east, west, f"{east}/"]).values["workspace"] == [east, west]
+    assert Request("01_version_transitions", [east, f"{east}/"]).values["workspace"] == east
+    assert places([east, west], shown([east, west])) == {east: "east", west: "west"}

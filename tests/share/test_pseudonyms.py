@@ -469,3 +469,8 @@ def test_what_python_keeps_beside_the_queries_is_no_query(monkeypatch, tmp_path)
     (tmp_path / "kql" / "x.kql").write_text("Heartbeat | project zebra")
     monkeypatch.setattr("amakit.share.pseudonyms.resources.files", lambda _: tmp_path)
     assert "zebra" in _words.__wrapped__()
+
+
+def test_several_workspaces_are_named_by_one_pseudonym_each():
+    east, west = (pseudonym(b"key", "workspace", name) for name in ("east", "west"))
+    assert pseudonym(b"key", "workspace", "east, west") == f"{east}, {west}"
