@@ -286,7 +286,8 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
         home = homes.homes({number: one.fleet for number, one in alone.items()}, workspaces.labels)
         grouped = homes.groups(home)
         for (own, last), group in grouped[grouped["homes"].map(len) > 1].groupby(["homes", "last"]):
-            cover = homes.united({number: alone[number].cover for number in own}, last)
+            covers = {number: alone[number].cover for number in own}
+            cover = replace(homes.united(covers, last), of_machines=homes.unattended(home, group, covers))
             joint.setdefault(own, []).append(part(own, several.names_of(group, home, own), cover))
         whole = several.united(workspaces, alone, joint, home, grouped, machines)
         return replace(whole, inventory=inventory.read(whole.fleet), whole=whole.whole and not silent)

@@ -247,3 +247,13 @@ def test_a_kept_analysis_of_several_is_taken_again(tmp_path, whole, monkeypatch)
     assert len(first.destinations) == 5
     assert_same(again, first, (*TABLES, "destinations"))
     assert again.run == first.run
+
+
+def test_a_workspace_says_nothing_of_the_time_before_a_machine_reported_to_it(tmp_path):
+    hole = lacking(FLEET, "2026-03-02 04:00", "2026-03-02 05:00")
+    late = FLEET[(FLEET["Computer"] == "m3") & (FLEET["TimeGenerated"] >= at("2026-03-02 05:20"))]
+    found = analyzed(write(tmp_path / "a", Heartbeat=hole), write(tmp_path / "b", Heartbeat=late))
+    assert found.machines.set_index("computer").loc["m3", "workspace"] == "a, b"
+    assert found.outages.loc[found.outages["computer"] == "m3", "cause"].tolist() == ["upgrade"]
+    known = found.machines.set_index("computer")["known_s"]
+    assert known["m3"] == pytest.approx(known["m2"], abs=60)

@@ -168,6 +168,8 @@ class Coverage:
         reason, a sentence without its point.
     settled : bool
         Whether all of it is known, so that nothing is added; see `amakit.fetch.homes.united`.
+    of_machines : dict
+        By resource_id and computer, stretches in which heartbeats of that machine alone were not recorded.
     """
 
     window: Window
@@ -176,6 +178,7 @@ class Coverage:
     missing: dict = field(default_factory=dict)
     stretches: tuple = ()
     settled: bool = False
+    of_machines: dict = field(default_factory=dict)
 
     def spans(self, table: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
         """Give the stretches ``[start, end)`` of the window in which a table was not recorded."""

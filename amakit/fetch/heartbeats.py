@@ -120,7 +120,8 @@ def fleet(
     if until is None and horizon < latest(window):
         days, after = _not_later(workspace, days, horizon), after.iloc[:0]
         # the last beat before one from the future is a machine's own end
-        horizon = days.loc[days["LastBeat"] <= horizon + pd.Timedelta(seconds=BEAT), "LastBeat"].max()
+        ends = pd.concat([days["LastBeat"], everybody["LastBeat"]])  # also of machines that were not asked for
+        horizon = ends[ends <= horizon + pd.Timedelta(seconds=BEAT)].max()
     return Fleet(workspace, window, days, before, after, tuple(asked), horizon, everybody)
 
 

@@ -65,8 +65,8 @@ def homes(fleets: Mapping[int, Fleet], labels: Sequence[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         workspace (its number), own_id and own_name (what the machine is called in that workspace alone), ResourceId and
-        Computer (under which its rows come), Vm, LastBeat, resource_id and computer, which the machine is called in all
-        of them, and asked, whether it is under analysis.
+        Computer (under which its rows come), Vm, FirstBeat, LastBeat, resource_id and computer, which the machine is
+        called in all of them, and asked, whether it is under analysis.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def homes(fleets: Mapping[int, Fleet], labels: Sequence[str]) -> pd.DataFrame:
     keys = rows[["workspace", *_OWN]].itertuples(index=False, name=None)
     columns = ["workspace", *_OWN, *KQL_MACHINE, *MACHINE, "Vm", "asked"]
     rows = rows.assign(asked=[key in asked for key in keys], Vm=rows["Vm"].fillna(""))
-    return rows.groupby(columns, as_index=False)["LastBeat"].max()
+    return rows.groupby(columns, as_index=False).agg({"FirstBeat": "min", "LastBeat": "max"})
 
 
 def _numbered(frames):
@@ -127,6 +127,39 @@ def groups(home: pd.DataFrame) -> pd.DataFrame:
     still = last[newest - last["LastBeat"] <= SILENT_AFTER]
     left = still.groupby(MACHINE)["workspace"].agg(lambda numbers: tuple(sorted(numbers))).rename("last")
     return pd.concat([told, left], axis=1).reset_index()
+
+
+def unattended(home: pd.DataFrame, group: pd.DataFrame, covers: Mapping[int, Coverage]) -> dict[tuple, list]:
+    """Find where what a workspace did not record was recorded by no other one, as the machine did not report there yet.
+
+    Parameters
+    ----------
+    home : pandas.DataFrame
+        As `homes` gives it.
+    group : pandas.DataFrame
+        resource_id and computer of the machines in question.
+    covers : dict of int to Coverage
+        Of the workspaces that they report to.
+
+    Returns
+    -------
+    dict of tuple to list
+        By resource_id and computer, stretches in which heartbeats of that machine are unknown.
+    """
+    rows = home[home["workspace"].isin(list(covers))].merge(group[MACHINE], on=MACHINE)
+    stays = rows.groupby([*MACHINE, "workspace"]).agg(first=("FirstBeat", "min"), last=("LastBeat", "max"))
+    found: dict[tuple, list] = {}
+    for machine, own in stays.reset_index("workspace").groupby(MACHINE):
+        for number, cover in covers.items():
+            others = own[own["workspace"] != number]
+            alone = [
+                (since, until)
+                for since, until in cover.spans("Heartbeat")
+                if not ((others["first"] < until) & (others["last"] > since)).any()
+            ]
+            if alone:
+                found.setdefault(machine, []).extend(alone)
+    return found
 
 
 def united(covers: Mapping[int, Coverage], last: Sequence[int]) -> Coverage:

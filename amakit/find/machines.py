@@ -67,7 +67,14 @@ def table(
     # a machine that reports for the first time may not have existed before
     began = found["first_seen"].where(found["before"].isna(), asked.start)
     between = _between(anew, asked.start, horizon).reindex(found.index).fillna(0.0)
-    unseen = began.map(lambda since: covered(since, horizon, unknown) if unknown and pd.notna(since) else 0.0)
+    unseen = pd.Series(
+        [
+            0.0 if pd.isna(since) else covered(since, horizon, [*unknown, *cover.of_machines.get(key, ())])
+            for key, since in began.items()
+        ],
+        began.index,
+        dtype="float64",
+    )
     found["known_s"] = ((horizon - began).dt.total_seconds() - unseen - between).clip(lower=0)
     if unfetched:  # who knows whether it reported since
         found.loc[~reporting & (found["last_seen"] < max(end for _, end in unfetched)), "state"] = ""

@@ -66,6 +66,10 @@ def not_recorded(found: pd.DataFrame, cover: "Coverage") -> pd.Series:
     end = found["first"].fillna(cover.horizon)
     for since, until in cover.spans("Heartbeat"):
         within |= (found["last"] >= since - near) & (end <= until + near)
+    for (resource, computer), spans in cover.of_machines.items():
+        own = (found["resource_id"] == resource) & (found["computer"] == computer)
+        for since, until in spans:
+            within |= own & (found["last"] >= since - near) & (end <= until + near)
     return within
 
 

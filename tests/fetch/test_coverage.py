@@ -287,3 +287,16 @@ def test_a_fast_clock_a_daily_cap_and_a_cut_file_are_nobodys_outage(case, why):
     assert set(found.machines["state"]) == {"reporting"}
     assert [kind for *_, kind in unknown(found)] == why
     assert len(found.machines) == 4
+
+
+def test_a_silent_machine_is_silent_up_to_the_end_of_the_files_when_it_alone_is_asked_for(tmp_path):
+    rows = [
+        beats(f"m{n}", [("1.37", f"2026-03-02 00:00:{n:02}", "2026-03-02 04:00" if n else "2026-03-02 02:00")])
+        for n in range(6)
+    ]
+    with amakit.connect(write(tmp_path, Heartbeat=pd.concat(rows))) as logs:
+        found = [amakit.analyze(logs, "2026-03-02", "2026-03-03", asked) for asked in (None, ["m0"])]
+    assert len({one.run["horizon"] for one in found}) == 1
+    for one in found:
+        assert one.outages.query("ongoing")["computer"].tolist() == ["m0"]
+        assert one.machines.set_index("computer").loc["m0", "state"] == "silent"
