@@ -32,7 +32,8 @@ class Facts:
     losses : pandas.DataFrame
         See `losses_of_outages`.
     events : pandas.DataFrame
-        The rows of ``analysis.events``, and outage (index of the outage) and machine (its name).
+        The rows of ``analysis.events``, and outage (index of the outage) and machine (its name, with the workspace
+        whose rows were judged where the machine reports to several).
     away : pandas.DataFrame
         Rows of ``losses``, one for each stream that did not resume although its agent did, with ``machine``.
     upgrades, attempted, others : dict
@@ -103,7 +104,7 @@ def gather(analysis: "Analysis") -> Facts:
     totals = losses[~losses["away"]].groupby("outage")[LOSSES].sum().reindex(outages.index, fill_value=0)
     outages = pd.concat([outages, totals], axis=1).assign(machine=_named(outages, names))
     events = of_outages(analysis.events, outages)
-    events = events.assign(machine=_named(events, names))
+    events = events.assign(machine=_named(events, names) + _of_workspace(events, fleet))
     away = losses[losses["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
     away = away.assign(machine=_named(away, names))
     attempted = outages["cause"].isin(ATTEMPTS)
@@ -132,3 +133,11 @@ def gather(analysis: "Analysis") -> Facts:
 def _named(frame, names):
     called = [names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)]
     return pd.Series(called, index=frame.index, dtype="str")
+
+
+def _of_workspace(rows, machines):
+    """Tell the rows of one workspace from those of another, of machines that report to both."""
+    if "workspace" not in rows:
+        return ""
+    whole = rows[MACHINE].merge(machines[[*MACHINE, "workspace"]], how="left", on=MACHINE)["workspace"]
+    return (" · " + rows["workspace"]).where(rows["workspace"] != whole.set_axis(rows.index), "")

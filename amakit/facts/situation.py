@@ -186,7 +186,7 @@ def _silences(known):
 
 def _doubtful(known, events):
     """Give the outages in which sources may have lost rows, but for the silences that are told by themselves."""
-    source = [*MACHINE, "data_type", "source"]
+    source = [*MACHINE, "data_type", "source", *(["workspace"] if "workspace" in events else [])]
     told = pd.MultiIndex.from_frame(stayed_away(known.analysis)[source])
     away = events["verdict"].isin([Verdict.STOPPED, Verdict.RETURNED_LATE])
     away &= pd.MultiIndex.from_frame(events[source]).isin(told)
@@ -196,7 +196,7 @@ def _doubtful(known, events):
         first = part.iloc[0]
         found.append(
             {
-                "machine": first["machine"],
+                "machine": known.names[first["resource_id"], first["computer"]],
                 "group": group_of(first["resource_id"]),
                 **_where(first),
                 "since": iso(first["outage_start"]),

@@ -158,7 +158,7 @@ def silent_sources(known: Facts, most: int = 3) -> dict:
     worst = [
         {
             "source": visible(row.data_type if row.alone or not row.source else f"{row.data_type} ({row.source})", 120),
-            "machine": visible(known.names[row.resource_id, row.computer], 80),
+            "machine": visible(_name_in_workspace(known, row), 80),
             "since": row.silent_from,
             "until": None if row.ongoing else row.silent_to,
             "rows": int(float(f"{row.expected:.2g}")),
@@ -166,6 +166,11 @@ def silent_sources(known: Facts, most: int = 3) -> dict:
         for row in rows.head(most).itertuples()
     ]
     return {"worst": worst, "more": max(0, len(rows) - most)}
+
+
+def _name_in_workspace(known, row):
+    name = known.names[row.resource_id, row.computer]
+    return f"{name} · {row.workspace}" if hasattr(row, "workspace") else name
 
 
 def outage_closely(known: Facts, outage: int | None = None) -> dict | None:

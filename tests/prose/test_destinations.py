@@ -106,7 +106,9 @@ def test_rows_that_may_be_missing_are_told_of_each_workspace():
     lost = [event(away, "Syslog", "possible_loss", 0, 40.0), event(away, "Syslog", "recovered", 40, 40.0)]
     found = of_two([], [away], events=lost)
     found = replace(found, events=found.events.assign(workspace=[EAST, WEST]))
-    words = pages(found, names=("incident",))["incident"]["verdict"]
+    page = pages(found, names=("incident", "gaps"))
+    assert page["gaps"].facts["events"]["lost"] == [{"data_type": "Syslog", "machine": f"a · {EAST}"}]
+    words = page["incident"]["verdict"]
     assert "**a** (rg, east&lt;b&gt;), Syslog around 2026-03-02 09:59: 0 of about 40 rows came" in words
 
 
