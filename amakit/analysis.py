@@ -125,6 +125,12 @@ class Analysis:
 
         return of_analysis(self)
 
+    def known_until(self, rows: pd.DataFrame) -> pd.Series:
+        """Give up to when the data of each row's machine may be taken as complete: the horizon of its workspace."""
+        names = rows["workspace"] if "workspace" in rows else pd.Series("", rows.index)
+        told = {name: several.known_until(self.run, name) for name in names.unique()}
+        return names.map(told).astype("datetime64[us, UTC]")
+
     @property
     def segments(self) -> pd.DataFrame:
         """One row per stretch without data of a machine, to mask one's own metrics with; see `amakit.mask`."""

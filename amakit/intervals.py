@@ -143,7 +143,7 @@ def reached_before(frame: pd.DataFrame, by: list[str], start: str, end: str) -> 
     return ordered[end].groupby(keys).cummax().groupby(keys).shift().reindex(frame.index)
 
 
-def middles(outages: pd.DataFrame, horizon: pd.Timestamp) -> tuple[pd.Series, pd.Series]:
+def middles(outages: pd.DataFrame, horizon: "pd.Timestamp | pd.Series") -> tuple[pd.Series, pd.Series]:
     """Give the middles of the brackets in which outages began and ended; the horizon for those that go on.
 
     Examples

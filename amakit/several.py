@@ -186,6 +186,21 @@ def _renamed(frame, names):
     return rows[columns]
 
 
+def known_until(run: Mapping, workspace: str = "") -> pd.Timestamp:
+    """Give up to when data may be taken as complete: of a workspace, or of the latest of several with commas between.
+
+    Examples
+    --------
+    >>> east = {"workspace": "east", "horizon": "2026-03-02T00:00:00Z"}
+    >>> run = {"horizon": "2026-03-03T00:00:00Z", "workspaces": [east]}
+    >>> known_until(run, "east").day, known_until(run).day
+    (2, 3)
+    """
+    told = {one["workspace"]: one.get("horizon") for one in run.get("workspaces", [])}
+    own = [told[name] for name in workspace.split(", ") if told.get(name)]
+    return pd.Timestamp(max(own, default=run["horizon"]))
+
+
 def nothing() -> pd.DataFrame:
     """Give the table ``destinations`` of one workspace, which has no row."""
     return no_rows(RESULTS["destinations"])

@@ -30,6 +30,7 @@ from amakit.facts.summary import worst
 from amakit.prose.evidence import timed
 from amakit.prose.language import visible
 from amakit.schemas import Cause, machine_labels
+from amakit.several import known_until
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 
@@ -86,7 +87,7 @@ def around(analysis: Analysis, outage: int | None = None, language: str = "en", 
     names = [*streams["label"], words["evidence"]]
     _ticks(figure, analysis, row, view, streams, words, timezone)
     _marks(figure, times, view, words, timezone)
-    _shades(figure, row, view, analysis.run["horizon"], words, timezone)
+    _shades(figure, row, view, known_until(analysis.run, row.get("workspace", "")), words, timezone)
     for label, lost in zip(streams["label"], streams["told"], strict=True):
         figure.add_annotation(x=1, xref="paper", xanchor="left", xshift=8, y=label, text=lost, showarrow=False)
     text = "<br>".join([words["evidence text"], *map(html.escape, lines or [words["none"]])])
@@ -241,7 +242,7 @@ def alerts(
     """
     words = chart_words(language)
     horizon = pd.Timestamp(analysis.run["horizon"])
-    silent = alert_coverage.silences(analysis.outages, analysis.gaps, horizon)
+    silent = alert_coverage.silences(analysis.outages, analysis.gaps, analysis.known_until(analysis.outages))
     found = alert_coverage.verdicts(silent, horizon, windows, frequency)
     figure = empty_figure(words["alerts"], height=190 + 34 * len(found.columns))
     if found.empty:

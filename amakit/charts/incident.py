@@ -65,8 +65,8 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
     own = analysis.outages.merge(machine_rows(analysis)[["resource_id", "computer", "label"]], on=MACHINE)
     if own.empty:
         return figure_without_data(empty_figure(words["durations"], height=200), words)
-    going, horizon = own["ongoing"].astype("bool"), pd.Timestamp(analysis.run["horizon"])
-    so_far = (horizon - own["start_latest"]).dt.total_seconds()
+    going = own["ongoing"].astype("bool")
+    so_far = (analysis.known_until(own) - own["start_latest"]).dt.total_seconds()
     own = own.assign(going=going, length=own["downtime_s"].fillna(so_far).clip(lower=1))
     causes = [cause for cause in Cause if (own["cause"] == cause).any()]
     rank = own.groupby("cause")["length"].rank(method="first")
@@ -155,7 +155,7 @@ def absent(analysis: Analysis, language: str = "en", timezone: str = "UTC") -> g
     'At most 4 of 40 machines were without an agent in 1 hour: that from 2026-03-09 10:00'
     """
     words, tongue = chart_words(language), Language(language, timezone)
-    counted = absences(analysis.outages, analysis.window, pd.Timestamp(analysis.run["horizon"]))
+    counted = absences(analysis.outages, analysis.window, analysis.known_until(analysis.outages))
     worst = peak(counted)
     if worst is None:
         return figure_without_data(empty_figure(words["absent"], height=200), words)
@@ -223,8 +223,7 @@ def incident(analysis: Analysis, language: str = "en", timezone: str = "UTC") ->
     own = analysis.outages.merge(machine_rows(analysis)[["resource_id", "computer", "label"]], on=MACHINE)
     if own.empty:
         return figure_without_data(empty_figure(words["incident"], height=240), words)
-    horizon = pd.Timestamp(analysis.run["horizon"])
-    last = own["end_latest"].fillna(max(horizon, own["start_latest"].max()))
+    last = own["end_latest"].fillna(analysis.known_until(own).clip(lower=own["start_latest"]))
     own = own.assign(last=last, length=(last - own["start_earliest"]).dt.total_seconds())
     longest = own.groupby("label")["length"].max().sort_values(ascending=False, kind="stable")
     own = own[own["label"].isin(longest.index[:_DRAWN])]

@@ -69,12 +69,6 @@ class Facts:
         """Up to when data may be taken as complete."""
         return pd.Timestamp(self.analysis.run["horizon"])
 
-    def known_until(self, workspace: str | None = None) -> pd.Timestamp:
-        """Up to when the data of a workspace may be taken as complete, or of the latest of several."""
-        told = {one["workspace"]: one.get("horizon") for one in self.analysis.run.get("workspaces", [])}
-        own = [told[name] for name in (workspace or "").split(", ") if told.get(name)]
-        return pd.Timestamp(max(own)) if own else self.horizon
-
     def machines(self, frame: pd.DataFrame) -> list[str]:
         """Name the machines of a frame, each once, in order."""
         return sorted({self.names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)})
@@ -118,7 +112,7 @@ def gather(analysis: "Analysis") -> Facts:
         "upgrades": summary(outages[outages["cause"] == Cause.UPGRADE], losses, events),
         "attempted": summary(outages[attempted], losses, events),
         "others": summary(outages[~attempted], losses, events),
-        "silent": alert_coverage.silences(outages, analysis.gaps, pd.Timestamp(analysis.run["horizon"])),
+        "silent": alert_coverage.silences(outages, analysis.gaps, analysis.known_until(outages)),
     }
     known["verdict"] = verdict(analysis, outages, away, known["attempted"])
     known["attempts"] = attempts(outages, analysis.transitions)

@@ -10,6 +10,7 @@ import pandas as pd
 from amakit.facts.silent_sources import stayed_away
 from amakit.intervals import iso
 from amakit.schemas import LOST, MACHINE, Cause, Verdict
+from amakit.several import known_until
 from amakit.study import claims
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _down(row, known):
 
 def _since(row, since, known):
     where = _where(row)
-    until = known.known_until(where.get("workspace"))
+    until = known_until(known.analysis.run, where.get("workspace", ""))
     lasted = None if pd.isna(since) else round((until - since).total_seconds())
     return {
         "machine": known.names[row["resource_id"], row["computer"]],

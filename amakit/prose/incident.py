@@ -149,7 +149,7 @@ def _told(known, words):
 
 def _peak(known):
     """Give the hour with the most machines without an agent."""
-    worst = peak(absences(known.analysis.outages, known.analysis.window, known.horizon))
+    worst = peak(absences(known.outages, known.analysis.window, known.analysis.known_until(known.outages)))
     return None if worst is None else worst.to_dict()
 
 

@@ -16,7 +16,7 @@ REASONS = ("goes on", "attempts", "others")
 _THERE = (Cause.DISCONNECTED, Cause.NOT_RECORDED)
 
 
-def absences(outages: pd.DataFrame, asked: Window, horizon: pd.Timestamp) -> pd.DataFrame:
+def absences(outages: pd.DataFrame, asked: Window, horizon: "pd.Timestamp | pd.Series") -> pd.DataFrame:
     """Count the machines that were without an agent, for each hour of a window, or longer steps of a long one.
 
     Parameters
@@ -24,7 +24,7 @@ def absences(outages: pd.DataFrame, asked: Window, horizon: pd.Timestamp) -> pd.
     outages : pandas.DataFrame
         The result table.
     asked : Window
-    horizon : pandas.Timestamp
+    horizon : pandas.Timestamp, or pandas.Series of it on the index of ``outages``
         Up to which outages that go on are known.
 
     Returns

@@ -67,7 +67,7 @@ resource agentSilent 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = {{
 }}"""
 
 
-def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -> pd.DataFrame:
+def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: "pd.Timestamp | pd.Series") -> pd.DataFrame:
     """Give for each outage how long no heartbeat was to be had.
 
     Where an alert could see heartbeats of several agents on one machine, any of them ends its silence.  Where the
@@ -77,7 +77,7 @@ def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: pd.Timestamp) -
     ----------
     outages, gaps : pandas.DataFrame
         The result tables.
-    horizon : pandas.Timestamp
+    horizon : pandas.Timestamp, or pandas.Series of it on the index of ``outages``
         Up to when data may be taken as complete.
 
     Returns

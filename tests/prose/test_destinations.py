@@ -7,8 +7,10 @@ import pytest
 from fleet import at
 from incident import analysis, event, outage, pages, table
 
+from amakit.facts.gather import gather
 from amakit.prose.incident import document
 from amakit.share.pseudonyms import anonymised
+from amakit.study.absences import REASONS, absences
 
 EAST, WEST = "east<b>", "west"
 
@@ -120,3 +122,12 @@ def test_facts_and_limits_count_them_and_pseudonyms_hide_the_names():
     assert first["until"] is None
     assert first["silent"] in facts["run"]["workspaces"][0]["workspace"]
     assert "east" not in json.dumps(facts)
+
+
+def test_charts_and_alerts_count_an_agent_as_away_up_to_the_end_of_its_own_workspace():
+    found = of_two([], [outage("x", "19:00:00", "", "unexplained")])
+    found = replace(found, outages=found.outages.assign(workspace=EAST))
+    counted = absences(found.outages, found.window, found.known_until(found.outages))
+    assert counted.loc[counted[REASONS[0]] > 0, "start"].dt.hour.tolist() == [19, 20]
+    (silent,) = gather(found).silent.itertuples()
+    assert 3500 < silent.silence_low_s < 3700
