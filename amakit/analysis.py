@@ -267,12 +267,13 @@ def _analyze(workspace, start, end, machines, allow_unknown):
 
 def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], allow_unknown: bool) -> several.Part:
     """Analyse each workspace, then the machines that report to several of them from all of those."""
-    numbers = [n for n, member in enumerate(workspaces.members) if "Heartbeat" in member.tables] or [0]
+    having = ["Heartbeat" in member.tables for member in workspaces.members]
+    numbers = [n for n, there in enumerate(having) if there] or [0]
     names = {number: list(machines) for number in numbers}
     if machines:
         heard = {number: heartbeats.heard(workspaces.members[number], asked) for number in numbers}
         names = homes.asked_of(heard, machines, workspaces.name)
-    alone, joint, silent = {}, {}, []
+    alone, joint, silent = {}, {}, {}
 
     def part(own, names, cover=None):
         some = workspaces.of(own)
@@ -286,9 +287,9 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
             try:
                 alone[number] = part([number], own)
             except Silent as error:
-                silent.append(error)
+                silent[workspaces.labels[number]] = error
         if not alone:
-            raise silent[0]
+            raise next(iter(silent.values()))
         home = homes.homes({number: one.fleet for number, one in alone.items()}, workspaces.labels)
         grouped = homes.groups(home)
         for (own, last), group in grouped[grouped["homes"].map(len) > 1].groupby(["homes", "last"]):
@@ -296,6 +297,13 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
             cover = replace(homes.united(covers, last), of_machines=homes.unattended(home, group, covers))
             joint.setdefault(own, []).append(part(own, several.names_of(group, home, own), cover))
         whole = several.united(workspaces, alone, joint, home, grouped, machines)
+        notes = [
+            f"{label} has no table Heartbeat, so of its machines nothing is told"
+            for label, there in zip(workspaces.labels, having, strict=True)
+            if not there
+        ]
+        notes += [f"{label} has no heartbeat in the window, so of its machines nothing is told" for label in silent]
+        whole = replace(whole, told=(whole.told or {}) | {"notes": [*workspaces.notes, *notes]})
         return replace(whole, inventory=inventory.read(whole.fleet), whole=whole.whole and not silent)
 
 

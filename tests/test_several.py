@@ -183,6 +183,14 @@ def test_what_one_workspace_keeps_of_the_control_plane_counts_for_all(tmp_path):
     assert found.outages.loc[found.outages["cause"] == "machine_stopped", "computer"].tolist() == ["m2"]
     assert set(found.machines["workspace"]) == {"agents"}
     assert found.run["workspaces"][1]["machines"] == 0
+    assert found.run["notes"] == ["central has no table Heartbeat, so of its machines nothing is told"]
+
+
+def test_a_workspace_without_a_heartbeat_in_the_window_is_noted(tmp_path, whole, expected):
+    old = FLEET.assign(TimeGenerated=FLEET["TimeGenerated"] - pd.Timedelta(days=90))
+    found = analyzed(whole, write(tmp_path / "old", Heartbeat=old))
+    assert_same(found, expected)
+    assert found.run["notes"] == ["old has no heartbeat in the window, so of its machines nothing is told"]
 
 
 def test_streams_of_two_workspaces_bracket_one_outage(tmp_path):
