@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 
 import amakit
 from amakit.cli import main
+from amakit.errors import Refused
 from amakit.report.batch import _parts
 from amakit.report.request import Request
 
@@ -265,3 +266,24 @@ def test_a_workspace_says_nothing_of_the_time_before_a_machine_reported_to_it(tm
     assert found.outages.loc[found.outages["computer"] == "m3", "cause"].tolist() == ["upgrade"]
     known = found.machines.set_index("computer")["known_s"]
     assert known["m3"] == pytest.approx(known["m2"], abs=60)
+
+
+def test_a_table_that_is_refused_in_one_is_read_in_the_other(tmp_path, monkeypatch):
+    rows = lacking(FLEET, "2026-03-02 04:00:05", "2026-03-02 04:10", ["m2"])
+    perf = counters("m2", every(10, START, END, [("2026-03-02 04:00:05", "2026-03-02 04:09")]))
+    folders = [str(write(tmp_path / name, Heartbeat=rows, Perf=perf)) for name in ("a", "b")]
+    with amakit.connect(folders) as both:
+        answers = type(both)._answers
+
+        def refusing(member, wanted, several):
+            if member.name == folders[0] and "Perf" in wanted.reads:
+                raise Refused("Perf is not for you")
+            return answers(member, wanted, several)
+
+        monkeypatch.setattr(type(both.members[0]), "_answers", refusing)
+        found = amakit.analyze(both, START, END)
+    away = found.outages[found.outages["cause"] == "unexplained"]
+    assert away["end_latest"].tolist() == [at("2026-03-02 04:09")]
+    assert found.run["refused"] == {"Perf": "a: Perf is not for you"}
+    assert "Perf" not in found.run["missing_tables"]
+    assert [one["missing_tables"].count("Perf") for one in found.run["workspaces"]] == [1, 0]

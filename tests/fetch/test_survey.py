@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from fleet import counters, every, heartbeats, write
+from fleet import at, counters, every, heartbeats, write
 
 import amakit
 from amakit.fetch.survey import remarks, survey
@@ -36,3 +36,14 @@ def test_a_table_that_ends_before_the_heartbeats_is_told_where_rows_were_due(sin
     with amakit.connect(folder) as logs:
         lines = [line for line in remarks(logs, survey(logs)[0]) if "its rows" in line]
     assert lines == [f"{line}; of that time nothing is said" for line in told]
+
+
+def test_tables_of_the_control_plane_are_looked_at_where_they_lie(tmp_path):
+    act = pd.DataFrame({"TimeGenerated": [at("2026-03-02 04:00")], "OperationNameValue": "x", "_ResourceId": "/r"})
+    with amakit.connect(
+        write(tmp_path / "logs", Heartbeat=heartbeats("a", every(60, "2026-03-02", "2026-03-03")))
+    ) as ws:
+        ws.beside = amakit.connect(write(tmp_path / "control", AzureActivity=act))
+        found, missing = survey(ws)
+    assert found.set_index("Table")["Rows"].to_dict() == {"AzureActivity": 1, "Heartbeat": 1440}
+    assert "AzureActivity" not in missing
