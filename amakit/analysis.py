@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from amakit import inventory, schemas, several
+from amakit import inventory, schemas
 from amakit.errors import Silent, UsageError
 from amakit.events import tables as events
-from amakit.fetch import coverage, heartbeats, homes
+from amakit.fetch import coverage, heartbeats
 from amakit.fetch.clocks import clock_steps
 from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
@@ -40,6 +40,7 @@ from amakit.find.unknown import (
 from amakit.intervals import Window, instant, iso, window
 from amakit.output import save_frame, staged
 from amakit.schemas import MACHINE, Cause, of_outages, result
+from amakit.several import homes, parts
 from amakit.source.cache import code, keep, load
 from amakit.source.records import shown
 
@@ -112,7 +113,7 @@ class Analysis:
     activity: pd.DataFrame
     inventory: pd.DataFrame
     run: dict
-    destinations: pd.DataFrame = field(default_factory=several.nothing)
+    destinations: pd.DataFrame = field(default_factory=parts.nothing)
 
     def __repr__(self) -> str:
         return self._display().text()
@@ -128,7 +129,7 @@ class Analysis:
     def known_until(self, rows: pd.DataFrame) -> pd.Series:
         """Give up to when the data of each row's machine may be taken as complete: the horizon of its workspace."""
         names = rows["workspace"] if "workspace" in rows else pd.Series("", rows.index)
-        told = {name: several.known_until(self.run, name) for name in names.unique()}
+        told = {name: parts.known_until(self.run, name) for name in names.unique()}
         return names.map(told).astype("datetime64[us, UTC]")
 
     @property
@@ -265,7 +266,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
     return found, part.whole
 
 
-def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], allow_unknown: bool) -> several.Part:
+def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], allow_unknown: bool) -> parts.Part:
     """Analyse each workspace, then the machines that report to several of them from all of those."""
     having = ["Heartbeat" in member.tables for member in workspaces.members]
     numbers = [n for n, there in enumerate(having) if there] or [0]
@@ -295,8 +296,8 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
         for (own, last), group in grouped[grouped["homes"].map(len) > 1].groupby(["homes", "last"]):
             covers = {number: alone[number].cover for number in own}
             cover = replace(homes.united(covers, last), of_machines=homes.unattended(home, group, covers))
-            joint.setdefault(own, []).append(part(own, several.names_of(group, home, own), cover))
-        whole = several.united(workspaces, alone, joint, home, grouped, machines)
+            joint.setdefault(own, []).append(part(own, parts.names_of(group, home, own), cover))
+        whole = parts.united(workspaces, alone, joint, home, grouped, machines)
         notes = [
             f"{label} has no table Heartbeat, so of its machines nothing is told"
             for label, there in zip(workspaces.labels, having, strict=True)
@@ -356,7 +357,7 @@ def _part(workspace, asked, machines, allow_unknown, cover=None):
     tables["machines"] = inventory.noted(tables["machines"], listing)
     tables["outages"]["evidence"] = _in_english(tables["outages"], tables["evidence"])
     frames = tables | {"runs": runs, "samples": samples}
-    return several.Part(frames, acts, (listing, taken), fleet, cover, unknown, refused, whole)
+    return parts.Part(frames, acts, (listing, taken), fleet, cover, unknown, refused, whole)
 
 
 def _events(workspace, away, asked, everybody, machines, unknown):

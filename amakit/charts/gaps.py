@@ -30,7 +30,7 @@ from amakit.facts.summary import worst
 from amakit.prose.evidence import timed
 from amakit.prose.language import visible
 from amakit.schemas import Cause, machine_labels
-from amakit.several import known_until
+from amakit.several.parts import known_until
 from amakit.study import alert_coverage
 from amakit.study.alert_coverage import SLOW
 

@@ -10,7 +10,7 @@ import pandas as pd
 from amakit.facts.silent_sources import stayed_away
 from amakit.intervals import iso
 from amakit.schemas import LOST, MACHINE, Cause, Verdict
-from amakit.several import known_until
+from amakit.several.parts import known_until
 from amakit.study import claims
 
 if TYPE_CHECKING:

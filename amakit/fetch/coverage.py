@@ -167,7 +167,7 @@ class Coverage:
         What was not recorded: start, end, table, why (``begins``, ``ends``, ``hole``, ``cap`` or ``limit``) and
         reason, a sentence without its point.
     settled : bool
-        Whether all of it is known, so that nothing is added; see `amakit.fetch.homes.united`.
+        Whether all of it is known, so that nothing is added; see `amakit.several.homes.united`.
     of_machines : dict
         By resource_id and computer, stretches in which heartbeats of that machine alone were not recorded.
     """

@@ -1,4 +1,4 @@
-"""One analysis of several workspaces: each is analysed, machines that report to more than one from all of theirs."""
+"""What was found out in each of several workspaces, and from several as one, put together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.fetch import homes
 from amakit.fetch.heartbeats import Fleet
 from amakit.fetch.requests import KQL_MACHINE
-from amakit.find.destinations import destinations
 from amakit.intervals import iso
 from amakit.schemas import MACHINE, RESULTS, no_rows, result
+from amakit.several import homes
+from amakit.several.destinations import destinations
 from amakit.source.records import shown
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def united(
     joint : dict of tuple of int to list of Part
         By the workspaces that are read as one.
     home, grouped : pandas.DataFrame
-        See `amakit.fetch.homes.homes` and `amakit.fetch.homes.groups`.
+        See `amakit.several.homes.homes` and `amakit.several.homes.groups`.
     asked : sequence of str
         The machines that were asked for.
 
