@@ -213,7 +213,7 @@ BAD = {
     "half rendered query": (["kql", "heartbeat_days", "-p", "start=2026-03-01"], 2, "needs a value for 'end'"),
     "broken KQL": (["query", "{folder}", "Heartbeat | wher"], 1, "cannot be parsed"),
     "unknown table": (["query", "{folder}", "Heartbeet | count"], 1, "the nearest is 'Heartbeat'"),
-    "control command": (["query", "{folder}", ".set Evil <| Heartbeat"], 1, "write"),
+    "control command": (["query", "{folder}", ".set Evil <| Heartbeat"], 1, "begins with a dot is no query"),
     "file without an ending": (["query", "{folder}", "Heartbeat | count", "--out", "{folder}/answer"], 2, "must end in .csv or .parquet"),
     "unknown notebook": (["report", "01_version", "{folder}"], 2, "the nearest is '01_version_transitions'"),
     "unknown parameter": (["report", "01_version_transitions", "{folder}", "-p", "strat", "2026-03-01"], 2, "the nearest is 'start'"),
