@@ -325,7 +325,7 @@ def _part(workspace, asked, machines, allow_unknown, cover=None):
         )
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
-        verdicts, quiet, unrecorded = _events(workspace, away, asked, everybody, machines, unknown)
+        verdicts, quiet, unrecorded = _events(workspace, away, asked, everybody, machines, unknown, cover.stopped())
         cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
         listing, taken = inventory.read(fleet)
@@ -360,14 +360,14 @@ def _part(workspace, asked, machines, allow_unknown, cover=None):
     return parts.Part(frames, acts, (listing, taken), fleet, cover, unknown, refused, whole)
 
 
-def _events(workspace, away, asked, everybody, machines, unknown):
+def _events(workspace, away, asked, everybody, machines, unknown, stopped):
     """Judge the event sources of each workspace by themselves: whoever reads one of them has not what another got."""
     if len(workspace.members) == 1:
-        return events.check(workspace, away, asked, everybody, machines, unknown)
+        return events.check(workspace, away, asked, everybody, machines, unknown, stopped)
     judged = []
     for member, label in zip(workspace.members, cast("Workspaces", workspace).labels, strict=True):
         begun = len(member.log)
-        verdicts, quiet, _ = events.check(member, away, asked, everybody, machines, unknown)
+        verdicts, quiet, _ = events.check(member, away, asked, everybody, machines, unknown, stopped)
         workspace.log += member.log[begun:]
         judged.append((verdicts.assign(workspace=label), quiet.assign(workspace=label)))
     verdicts, quiet = (pd.concat(frames, ignore_index=True) for frames in zip(*judged, strict=True))

@@ -16,7 +16,7 @@ from amakit.demo.machines import START, fleet, words_of_kinds
 from amakit.errors import AmakitError
 from amakit.intervals import iso
 from amakit.output import cache_homes, is_own, make_own, temporary_folder
-from amakit.schemas import RECEIVED, tables
+from amakit.schemas import RECEIVED, Cause, tables
 
 _TENANT = "5e0c7a31-90ab-4d1e-8f52-c0a7d3b1e964"
 _TRUTH = {
@@ -25,6 +25,7 @@ _TRUTH = {
     "outages": "resource_id computer os_type cause from_version to_version start end ongoing",
     "losses": "resource_id computer outage_start data_type stream interval_s lost ongoing",
     "events": "resource_id computer outage_start data_type happened_inside arrived lost",
+    "unrecorded": "start end",
 }
 
 
@@ -68,9 +69,14 @@ def _changed(machine, beats):
 
 
 def _taken(rows):
-    """Say what each outage took from these rows: samples of a stream, or events of a table."""
+    """Say what each outage took from these rows: samples of a stream, or events of a table.
+
+    What an outage took of time of which nothing was recorded nobody can tell.
+    """
     outages = rows.machine.outages if rows.due else ()
     for o, due, lost in zip(outages, rows.due, rows.lost, strict=True):
+        if o.cause == Cause.NOT_RECORDED:
+            continue
         row = rows.machine.known_as | {"outage_start": _iso(o.start), "data_type": rows.table, "lost": lost}
         if rows.period:
             ongoing = o.ongoing or rows.dead
@@ -153,6 +159,8 @@ def _fill(folder, planned, days, seed):
     import duckdb
 
     truth, usage = [row for machine in planned for row in _planned(machine)], []
+    stretches = {machine.unrecorded for machine in planned if machine.unrecorded}
+    truth += [("unrecorded", {"start": _iso(start), "end": _iso(end)}) for start, end in stretches]
     # With more threads the dictionaries in a file, and so its bytes, depend on who came first; nor is it faster.
     with duckdb.connect(config={"threads": 1, "preserve_insertion_order": True}) as connection:
         connection.execute("SET enable_progress_bar = false")

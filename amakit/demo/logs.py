@@ -13,6 +13,7 @@ from amakit.demo.machines import (
     APPLICATIONS,
     DAY,
     DELETE,
+    HEALTH,
     HOUR,
     MINUTE,
     SECOND,
@@ -184,13 +185,22 @@ def _displayed(name):
         "DEALLOCATE": "Deallocate Virtual Machine",
         "RESTART": "Restart Virtual Machine",
         "START": "Start Virtual Machine",
+        "INSTALLPATCHES": "Install OS update patches on virtual machine",
         "UPGRADEEXTENSIONS": "Upgrade Extensions of Azure Arc machines",
     }
     return next((shown for word, shown in words.items() if word in name), name)
 
 
+def _category(name):
+    """Give the category of the activity log that an operation stands in."""
+    return "ResourceHealth" if name.startswith(HEALTH) else "Autoscale" if "AUTOSCALE" in name else "Administrative"
+
+
 def _activity(m):
-    """Tell operations as the activity log does: several rows each, in one of two spellings, minutes late."""
+    """Tell operations as the activity log does: several rows each, in one of two spellings, minutes late.
+
+    Events of Resource Health are one row each.
+    """
     rng = m.rng("AzureActivity")
     told = [op for o in m.outages for op in o.operations]
     if m.kind in ("vm", "twin"):  # other extensions are written as well
@@ -202,12 +212,13 @@ def _activity(m):
         target = m.resource_id + (f"/extensions/{op.extension}" if op.name.endswith((WRITE, DELETE)) else "")
         correlation = random_guid(rng)
         steps = [("Start", op.began), ("Accept", op.began + random_minutes(rng, 0.01, 0.05)), (op.outcome, op.ended)]
+        steps = steps[-1:] if op.name.startswith(HEALTH) else steps
         rows += [
             {
                 "at": at,
                 "OperationNameValue": op.name,
                 "Caller": op.caller,
-                "CategoryValue": "Autoscale" if "AUTOSCALE" in op.name else "Administrative",
+                "CategoryValue": _category(op.name),
                 "Claims": json.dumps({"appid": APPLICATIONS[op.caller]}) if op.caller in APPLICATIONS else "",
                 "ActivityStatusValue": old_style.get(status, status) if m.number % 4 == 1 else status,
                 "OperationName": _displayed(op.name),
@@ -218,7 +229,7 @@ def _activity(m):
                 "EventDataId": random_guid(rng),
                 "ResourceId": target,
                 "_ResourceId": (target if m.number % 2 else m.resource_id).lower(),
-                "Properties_d": json.dumps({"entity": target.lower(), "extension": op.extension}),
+                "Properties_d": json.dumps({"entity": target.lower(), "extension": op.extension} | op.properties),
                 "ResourceProviderValue": op.name.split("/")[0],
                 "ResourceGroup": target.split("/")[4],
                 "SubscriptionId": target.split("/")[2],

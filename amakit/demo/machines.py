@@ -3,7 +3,7 @@
 import uuid
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -26,7 +26,7 @@ vm Linux restarted; vm Windows disconnected; vm Linux double_hop; vm Windows dow
 vm Windows straggler; vm Windows dual_homed; vm Linux two_agents; vm Windows event_loss;
 twin Windows upgrade; twin Linux upgrade; bare Linux upgrade; set Linux scaled_in; vm Windows crashed;
 arc Windows powered_off; vm Windows upgraded_twice; arc Linux upgrade; vm Windows number_trap;
-vm Linux disconnected; vm Windows upgrade; vm Linux upgrade; vm Windows upgrade; arc Linux straggler;
+vm Linux disconnected; vm Windows unrecorded; vm Linux upgrade; vm Windows upgrade; arc Linux straggler;
 vm Windows upgrade; vm Linux upgrade; vm Windows rewritten; vm Linux removed
 """
 _CAST = [part.split() for part in _FLEET.split(";")]
@@ -38,11 +38,17 @@ _ARC_SERVICE = "3d2b8c60-91f4-4a7e-b5d8-c0de000000bb"
 APPLICATIONS = {_ARC_SERVICE: "5e5e43d4-54da-4211-86a4-c6e7f3715801", _PLATFORM: "9c1f2e07-6a3b-4d58-8e21-c0de000000cc"}
 WRITE, _ARC_UPGRADE = "/EXTENSIONS/WRITE", "MICROSOFT.HYBRIDCOMPUTE/MACHINES/UPGRADEEXTENSIONS/ACTION"
 DELETE, _SCALE_IN = "/EXTENSIONS/DELETE", "MICROSOFT.INSIGHTS/AUTOSCALESETTINGS/SCALEDOWN/ACTION"
+HEALTH, _PATCHES = "MICROSOFT.RESOURCEHEALTH/HEALTHEVENT", "MICROSOFT.COMPUTE/VIRTUALMACHINES/INSTALLPATCHES/ACTION"
+#: For so long the workspace recorded nothing, of any machine, in the night of one day.
+_UNRECORDED = 25 * MINUTE
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One control-plane operation, which the activity log tells in several rows; without an outcome it hangs."""
+    """One control-plane operation, which the activity log tells in several rows; without an outcome it hangs.
+
+    What `properties` say stands in the column of this name; an event of Resource Health is one row.
+    """
 
     name: str
     began: int
@@ -50,6 +56,7 @@ class Operation:
     outcome: str = "Success"
     caller: str = _PLATFORM
     extension: str = ""
+    properties: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class Machine:
         What the agent reports at first.
     outages : tuple of Outage
         In order of time.
+    unrecorded : tuple of int
+        Start and end of the stretch in which the workspace recorded nothing; empty where there is none.
     """
 
     number: int
@@ -120,6 +129,7 @@ class Machine:
     window: tuple
     version: str = ""
     outages: tuple = ()
+    unrecorded: tuple = ()
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Give the generator of this machine for one purpose."""
@@ -179,7 +189,8 @@ def fleet(machines: int = 40, days: int = 14, seed: int = 1) -> list[Machine]:
     machines, days : int
         How many machines, and for how many days from 2026-03-02T00:00:00Z.
     seed : int
-        The same seed gives the same fleet; its first machines do not depend on how many follow.
+        The same seed gives the same fleet; what happens to its first machines does not depend on how many follow.
+        A fleet of more than 32 machines has one that is upgraded while the workspace records nothing of any.
 
     Returns
     -------
@@ -207,7 +218,17 @@ def fleet(machines: int = 40, days: int = 14, seed: int = 1) -> list[Machine]:
             f"and has at most {MACHINE_DAYS}, so take fewer machines or days"
         )
     start = int(START.value // 1000)
-    return [_plan(_machine(number, seed, (start, start + days * DAY))) for number in range(machines)]
+    planned = [_plan(_machine(number, seed, (start, start + days * DAY))) for number in range(machines)]
+    if any(machine.role == "unrecorded" for machine in planned):
+        planned = [replace(machine, unrecorded=_unrecorded(machine.window)) for machine in planned]
+    return planned
+
+
+def _unrecorded(window):
+    """Say when the workspace recorded nothing: in a night past the middle, when nothing else happens."""
+    start, end = window
+    since = start + int(0.6 * (end - start) / DAY) * DAY + 2 * HOUR + 40 * MINUTE
+    return since, since + _UNRECORDED
 
 
 def _machine(number, seed, window):
@@ -273,9 +294,14 @@ def _plan(machine):  # noqa: C901 - one branch for each role
             outages = [halt(at, old, "machine_stopped", random_minutes(rng, 20, 90))]
         case "restarted":
             asked = "RESTART" if m.os_type == "Windows" else ""
-            outages = [halt(at, old, "machine_restarted", random_minutes(rng, 2, 5), asked)]
+            outage = halt(at, old, "machine_restarted", random_minutes(rng, 2, 5), asked)
+            outages = [outage if asked else replace(outage, operations=(_patched(outage),))]
         case "crashed":
-            outages = [replace(halt(at, old, "machine_restarted", random_minutes(rng, 2, 5)), crashed=True)]
+            outage = halt(at, old, "machine_restarted", random_minutes(rng, 2, 5))
+            outages = [replace(outage, crashed=True, operations=_failed_host(outage))]
+        case "unrecorded":
+            during = _unrecorded(m.window)[0] + random_minutes(rng, 6, 10)
+            outages = [hop(during, new, "not_recorded", random_minutes(rng, 2, 5))]
         case "disconnected":
             outages = [Outage("disconnected", at, at + random_minutes(rng, 20, 60), old)]
         case "unexplained":
@@ -359,6 +385,33 @@ def _halt(machine, rng, at, version, cause, lasts, asked=""):
         for t in [begun.get(verb, at - 15 * SECOND)]
     )
     return Outage(cause, at, at + lasts, version, off, boot, operations=operations)
+
+
+def _patched(outage):
+    """Install patches, which ends with a restart of the machine."""
+    began, ended = outage.start - 14 * MINUTE, outage.end + 2 * MINUTE
+    return Operation(_PATCHES, began, ended, properties={"rebootSetting": "IfRequired", "rebootStatus": "Completed"})
+
+
+def _failed_host(outage):
+    """Tell as Resource Health does that the host of a machine failed, and that the machine is back on another."""
+    events = (("Activated", "Active", outage.off, "Unavailable"), ("Resolved", "Resolved", outage.end, "Available"))
+    return tuple(
+        Operation(
+            f"{HEALTH}/{word.upper()}/ACTION",
+            at,
+            at,
+            outcome,
+            caller="",
+            properties={
+                "title": "Rebooting (unexpected host failure)",
+                "currentHealthStatus": now,
+                "type": "Downtime",
+                "cause": "PlatformInitiated",
+            },
+        )
+        for word, outcome, at, now in events
+    )
 
 
 def words_of_kinds(kinds: np.ndarray, words: Sequence) -> np.ndarray | pd.Categorical:

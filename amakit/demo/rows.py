@@ -72,7 +72,7 @@ def _sampled(machine, table, stream, period, fixed, agent="", dead=False, **valu
 
 
 def received_rows(rows: Rows, rng: np.random.Generator) -> Rows:
-    """Bring rows to the workspace: after some seconds, a few late, a few twice."""
+    """Bring rows to the workspace after some seconds, a few late, a few twice; some it does not record."""
     times, count = rows.times, rows.times.size
     received = times + ((3 + rng.lognormal(np.log(14), 0.45, count)) * SECOND).astype("int64")
     late = rng.integers(0, max(count, 1), count // 500)
@@ -87,6 +87,10 @@ def received_rows(rows: Rows, rng: np.random.Generator) -> Rows:
     pick = np.concatenate([np.arange(count), again])
     received = received[pick]
     received[count:] += rng.integers(SECOND, MINUTE, again.size)
+    if rows.machine and rows.machine.unrecorded:
+        since, until = rows.machine.unrecorded
+        kept = (times[pick] < since) | (times[pick] >= until)
+        pick, received = pick[kept], received[kept]
     columns = {c: v if isinstance(v, str) else v[pick] for c, v in rows.columns.items()}
     return replace(rows, times=times[pick], received=received, columns=columns)
 

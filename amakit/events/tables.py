@@ -1,5 +1,6 @@
 """The tables ``events`` and ``sources``: counts are asked for, coarse to fine, and each source is tested."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,7 @@ def check(
     machines: pd.DataFrame,
     asked: "Sequence[str]" = (),
     unknown: "Sequence[Mapping]" = (),
+    stopped: "Sequence[Mapping]" = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list]]:
     """Say for each outage and source of events whether the rows came after all, and which sources fell silent.
 
@@ -61,6 +63,9 @@ def check(
         Computer names or resource ids of the machines under analysis, any that they bear; all by default.
     unknown : sequence of mapping
         start, end and table of what could not be fetched.
+    stopped : sequence of mapping
+        start and end of stretches in which no heartbeat was recorded: what else was is not known, so no row is
+        expected there.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def check(
     >>> [len(part) for part in check(connect("demo"), none, window("2026-03-02", "2026-03-03"), nobody)]
     [0, 0, 0]
     """
-    found, silent, holes = evidence(workspace, outages, window, machines, asked, unknown)
+    found, silent, holes = evidence(workspace, outages, window, machines, asked, unknown, stopped)
     return result("events", found), result("sources", silent), holes
 
 
@@ -88,6 +93,7 @@ def evidence(
     machines: pd.DataFrame,
     asked: "Sequence[str]" = (),
     unknown: "Sequence[Mapping]" = (),
+    stopped: "Sequence[Mapping]" = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list]]:
     """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
     horizon = coverage.horizon(window)
@@ -109,7 +115,7 @@ def evidence(
         own = event_counts.with_short_names(keys, hours["Key"], everybody)
         own = own.merge(keys[MACHINE].drop_duplicates(), on=MACHINE)
         if len(hours) and len(own):
-            spans = [(u["start"], u["end"]) for u in unknown if u["table"] == table]
+            spans = [(u["start"], u["end"]) for u in [*stopped, *(u for u in unknown if u["table"] == table)]]
             given = (workspace, table, Window(window.start, horizon), hours, own, shared, asked, away)
             one = _Table(*given, spans)
             judged = one.events()
@@ -510,7 +516,7 @@ class _Table:
         rows = []
         for (resource, computer, source), (_, hours, met, questioned, told, _) in self.known.items():
             starts, ends = hours.gaps()
-            begun = [(gap, float(expected(told, starts[gap], ends[gap]))) for gap in questioned]
+            begun = [(gap, self._due(told, starts[gap], ends[gap])) for gap in questioned]
             begun = [(gap, due) for gap, due in begun if none_probability(told, due) < ALPHA]
             for gap, due in [*begun, *((gap, due) for gap, due, _ in silences(hours, questioned))]:
                 ongoing = gap == len(starts) - 1
@@ -525,6 +531,14 @@ class _Table:
         lost["expected"] *= longer.where(lost["verdict"] == Verdict.POSSIBLE_LOSS, 1.0).fillna(1.0)
         found = pd.concat([found, lost[list(found.columns)]], ignore_index=True)
         return found.drop_duplicates([*_ITEM, "silent_from"], ignore_index=True)
+
+    def _due(self, told, start, end):
+        """Give the rows that were due in a silence but for its unknown parts, to the minute."""
+        known, told = [(start, end)], replace(told, rates=told.rates / np.where(self.recorded > 0, self.recorded, 1))
+        for since, until in self.unknown:
+            sides = [((a, min(b, self._at(since))), (max(a, self._at(until)), b)) for a, b in known]
+            known = [(a, b) for pair in sides for a, b in pair if a < b]
+        return sum(float(expected(told, a, b)) for a, b in known)
 
     def questioned(self, events, silent):
         """Give the stretches in which a source is said to have lost rows or been silent."""

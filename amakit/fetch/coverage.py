@@ -184,6 +184,10 @@ class Coverage:
         """Give the stretches ``[start, end)`` of the window in which a table was not recorded."""
         return [(instant(s["start"]), instant(s["end"])) for s in self.stretches if s["table"] == table]
 
+    def stopped(self) -> list[dict]:
+        """Give the stretches of heartbeats in the midst of the window: nothing at all may have been recorded there."""
+        return [s for s in self.stretches if s["table"] == "Heartbeat" and s["why"] in ("hole", "cap")]
+
     def near(self, table: str) -> pd.Timedelta:
         """Give how far from the edge of a stretch its last sample may lie: two intervals of the table."""
         return near_by(self.extents.get(table, {}).get("interval", BEAT))

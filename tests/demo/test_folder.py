@@ -18,7 +18,7 @@ from amakit.demo import machines as demo_machines
 
 CAUSES = {
     "upgrade", "downgrade", "rolled_back", "rollback_failed", "agent_restarted", "agent_removed", "machine_stopped",
-    "machine_restarted", "machine_removed", "disconnected", "unexplained",
+    "machine_restarted", "machine_removed", "disconnected", "not_recorded", "unexplained",
 }  # fmt: skip
 EVERY_ROLE = len(demo_machines._CAST)
 KEYS = {
@@ -51,6 +51,12 @@ def truth(folder, name):
         assert frame[column].str.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)?").all()
         frame[column] = pd.to_datetime(frame[column].str.rstrip("Z"), errors="coerce")
     return frame.assign(ongoing=frame["ongoing"] == "true") if "ongoing" in frame else frame
+
+
+def unrecorded(folder):
+    """From when to when the workspace recorded nothing."""
+    ((since, until),) = truth(folder, "unrecorded").to_numpy()
+    return since, until
 
 
 def own(frame, row):
@@ -109,6 +115,7 @@ def test_one_more_machine_changes_no_other(small, tmp_path):
     for path in sorted(few.glob("*.parquet")):
         if path.stem not in ("Usage", "Operation", "AzureActivity", "AMAHealth"):  # these name no computer
             here, there = read(few, path.stem), read(small, path.stem, f"Computer IN {computers}")
+            here = here[~here["TimeGenerated"].between(*unrecorded(small), inclusive="left")].reset_index(drop=True)
             pd.testing.assert_frame_equal(here, there)
             compared.add(path.stem)
     assert {"Heartbeat", "Perf", "Event", "Syslog"} < compared
@@ -174,7 +181,8 @@ def test_no_heartbeat_lies_inside_an_outage_and_late_ones_are_not_lost(small, be
             assert inside.empty
         if not row["ongoing"]:
             after = mine.loc[mine["TimeGenerated"] >= row["end"], "TimeGenerated"].min()
-            assert (after - row["end"]).total_seconds() < 60.1
+            back = unrecorded(small)[1] if row["cause"] == "not_recorded" else row["end"]
+            assert (after - back).total_seconds() < 60.1
 
 
 def test_transitions_are_those_that_a_reader_of_the_heartbeats_sees(small, beats):
@@ -192,6 +200,22 @@ def test_transitions_are_those_that_a_reader_of_the_heartbeats_sees(small, beats
     outages = truth(small, "outages")
     changed = outages[(outages["from_version"] != outages["to_version"]) & ~outages["ongoing"]]
     assert len(changed) == len(told), "every version change has its outage"
+
+
+def test_nothing_is_recorded_in_a_stretch_into_which_one_upgrade_falls(small):
+    since, until = unrecorded(small)
+    assert until - since == pd.Timedelta(minutes=25)
+    for path in sorted(small.glob("*.parquet")):
+        if path.stem not in ("AzureActivity", "Usage", "Operation"):  # which no agent sends
+            assert not read(small, path.stem)["TimeGenerated"].between(since, until, inclusive="left").any(), path.stem
+    ((_, row),) = truth(small, "outages").query("cause == 'not_recorded'").iterrows()
+    assert since < row["start"] < row["end"] < until
+    ((_, change),) = truth(small, "transitions").query("cause == 'not_recorded'").iterrows()
+    assert change["last_old"] < since < until <= change["first_new"]
+    for name in ("losses", "events"):
+        told = truth(small, name)
+        assert not (told["outage_start"] == row["start"]).any(), "what it cost nobody can tell"
+    assert truth(small, "machines").query("role == 'unrecorded'")["computer"].tolist() == [row["computer"]]
 
 
 def test_losses_match_a_slow_recount_where_the_phase_is_kept(small):
@@ -227,6 +251,8 @@ def test_losses_match_a_slow_recount_where_the_phase_is_kept(small):
         else:
             after = times[times >= row["end"]].min()
             if pd.isna(before) or pd.isna(after):  # a stream of ten hours may have no neighbour in two days
+                continue
+            if before < unrecorded(small)[0] < after:
                 continue
             if row["cause"] == "disconnected":
                 after = times[times > before].min()
@@ -287,7 +313,10 @@ def test_record_numbers_have_a_hole_only_where_events_were_lost(small):
         numbers = read(small, table).astype({"EventRecordId": "int64"}).drop_duplicates(["computer", "EventRecordId"])
         ordered = numbers.sort_values(["computer", "TimeGenerated", "EventRecordId"])
         steps = ordered.groupby("computer")["EventRecordId"].diff().dropna()
-        holes = ordered.loc[steps.index[steps != 1], "computer"]
+        holes = ordered.loc[steps.index[steps != 1]]
+        after = ordered["TimeGenerated"] >= unrecorded(small)[1]
+        holes = holes.drop(after[after].groupby(ordered["computer"]).apply(lambda rows: rows.index[0]), errors="ignore")
+        holes = holes["computer"]
         assert set(roles[holes.unique()]) == {"event_loss"}
 
 
@@ -319,9 +348,12 @@ def test_the_activity_log_tells_attempts_stops_and_the_person(small):
     activity = read(small, "AzureActivity")
     assert {"Start", "Accept", "Success", "Failure", "Started", "Succeeded"} <= set(activity["ActivityStatusValue"])
     names = set(activity["OperationNameValue"])
+    assert "MICROSOFT.COMPUTE/VIRTUALMACHINES/INSTALLPATCHES/ACTION" in names
     assert "MICROSOFT.HYBRIDCOMPUTE/MACHINES/UPGRADEEXTENSIONS/ACTION" in names
     assert {f"MICROSOFT.COMPUTE/VIRTUALMACHINES/{v}/ACTION" for v in ("DEALLOCATE", "START", "RESTART")} <= names
-    assert activity.groupby("CorrelationId").size().eq(3).all()
+    health = activity[activity["CategoryValue"] == "ResourceHealth"]
+    assert health["ActivityStatusValue"].tolist() == ["Active", "Resolved"]
+    assert activity.drop(health.index).groupby("CorrelationId").size().eq(3).all()
     agent = activity[activity["ResourceId"].str.contains("/extensions/AzureMonitor(?:Windows|Linux)Agent$")]
     person = agent[agent["Caller"].str.contains("@")]
     roles = truth(small, "machines").query("role in ['downgraded', 'removed']")

@@ -76,6 +76,32 @@ def test_an_outage_inside_a_hole_of_its_table_lost_nothing_that_can_be_told(hole
     assert pd.isna(row.expected)
 
 
+@pytest.mark.parametrize(
+    ("hole", "rate"), [(FIVE_HOURS, 60), (A_DAY, 60), (("2026-05-05 07:00", "2026-05-05 07:25"), 20)]
+)
+def test_sources_that_are_silent_while_no_heartbeat_is_recorded_are_not_said_to_be(hole, rate, tmp_path):
+    """Nothing of anything was recorded; an upgrade in it changes nothing."""
+    beats, rows = [], []
+    for n in EIGHT:
+        times = heartbeats(f"m{n}", every(60, START, END, phase=7 * n, without=[hole]))
+        new = times["TimeGenerated"] >= at(hole[1])
+        beats.append(times.assign(Version=new.map({True: "1.40.0", False: "1.38.0"})) if n == 3 else times)
+        rows.append(syslog(f"m{n}", every(rate, START, END, phase=3 * n, jitter=rate / 20, seed=n, without=[hole])))
+    found = analyzed(tmp_path, START, END, Heartbeat=beats, Syslog=rows)
+    assert found.sources.empty
+    assert found.outages["cause"].tolist() == ["not_recorded"]
+    assert found.events["verdict"].tolist() == ["undetermined"]
+
+
+def test_a_source_that_stops_where_no_heartbeat_is_recorded_and_stays_away_has_stopped(tmp_path):
+    beats = [heartbeats(f"m{n}", every(60, START, END, phase=7 * n, without=[FIVE_HOURS])) for n in EIGHT]
+    rows = [syslog(f"m{n}", every(60, START, END if n else FIVE_HOURS[0], without=[FIVE_HOURS])) for n in EIGHT]
+    (silence,) = analyzed(tmp_path, START, END, Heartbeat=beats, Syslog=rows).sources.itertuples()
+    assert (silence.computer, silence.ongoing) == ("m0", True)
+    due = (at(END) - at(FIVE_HOURS[1])).total_seconds() / 60
+    assert silence.expected == pytest.approx(due, rel=0.05)  # none of the time that nobody recorded
+
+
 def test_machines_that_are_upgraded_together_do_not_show_that_the_table_was_not_recorded(tmp_path):
     down = ("2026-05-05 07:10", "2026-05-05 07:18")
     found = fleet(tmp_path, EIGHT, down, EIGHT, 5, (EIGHT, down))
