@@ -8,6 +8,7 @@ from amakit.fetch.heartbeats import LOOKBACK
 from amakit.schemas import LOST, Cause
 from amakit.study import alert_coverage, claims
 from amakit.study.alert_coverage import SLOW
+from amakit.study.groups import FAILED
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -67,6 +68,7 @@ def actions(
     outages: pd.DataFrame,
     away: pd.DataFrame,
     events: pd.DataFrame,
+    quiet: pd.DataFrame,
     chains: list[dict],
     silent: pd.DataFrame,
     listing: dict | None = None,
@@ -78,6 +80,8 @@ def actions(
     analysis : Analysis
     outages, away, events, silent
         As in `Facts`.
+    quiet : pandas.DataFrame
+        As `amakit.facts.silent_sources.stayed_away` gives it, with ``machine``.
     chains : list of dict
         As `attempts` gives them.
     listing : dict or None
@@ -88,13 +92,14 @@ def actions(
     list of dict
         Each with a ``kind`` and the machines it concerns: support (agents that are silent after an attempt, or failed
         twice), silent (nobody ordered the silence, or the machine was started again without its agent), reinstall
-        (the agent was removed), rule (streams that did not resume; insights: machines where InsightsMetrics is one),
-        events (possible loss), retry (a failed attempt that nothing followed), unexplained; by the inventory of
-        ``taken`` provisioning (the last operation on the extension failed) and unheard (no heartbeat of a machine that
-        has the extension; off: how many of them were not running; early: whether the inventory is older than the
-        horizon); alert (safe: the shortest window in minutes that no upgrade here trips; fires and depends: upgrades
-        that trip one of ``windows``), activity (the activity log is not in the workspace), ordered (machines that are
-        stopped or removed, and no more than that), or nothing.
+        (the agent was removed), rule (streams that are missing; insights: machines where InsightsMetrics is one),
+        events (possible loss), sources (event sources were or are silent while the agent went on), retry (a failed
+        attempt that nothing followed), unexplained; by the inventory of ``taken`` provisioning (the last operation on
+        the extension failed) and unheard (no heartbeat of a machine that has the extension; off: how many of them were
+        not running; early: whether the inventory is older than the horizon); alert (safe: the shortest window in
+        minutes that no upgrade here trips; fires and depends: upgrades that trip one of ``windows``), activity (the
+        activity log is not in the workspace), ordered (machines that are stopped or removed, and no more than that),
+        or nothing.
     """
 
     def machines(rows):
@@ -103,9 +108,7 @@ def actions(
     ongoing = outages["ongoing"].astype("bool")
     gone, unattended = claims.silent(outages), claims.unattended(outages, analysis.evidence)
     failing = {
-        c["machine"]
-        for c in chains
-        if sum(t["cause"] != Cause.UPGRADE for t in c["attempts"]) > 1 and c["outcome"] != Cause.UPGRADE
+        c["machine"] for c in chains if sum(t["cause"] in FAILED for t in c["attempts"]) > 1 and c["outcome"] in FAILED
     }
     waiting = {*machines(claims.not_tried_again(outages, analysis.transitions))} - failing
     concerned = [
@@ -114,6 +117,7 @@ def actions(
         ("reinstall", sorted({*machines(gone[gone["cause"] == Cause.AGENT_REMOVED])} - {*machines(unattended)})),
         ("rule", machines(away)),
         ("events", machines(events[events["verdict"].isin(LOST)])),
+        ("sources", machines(quiet)),
         ("retry", sorted(waiting)),
         ("unexplained", machines(outages[~ongoing & (outages["cause"] == Cause.UNEXPLAINED)])),
     ]

@@ -11,7 +11,8 @@ COUNTS = {
     "silences": "event sources that were silent without an outage to explain it, and came back",
     "doubtful": "outages in which events may have been lost",
     "destinations": "stretches in which one of several workspaces received nothing of a machine and another one did",
-    "upgrades": "upgrades that ended",
+    "seen": "changes to a newer version: the one count of upgrades on all pages",
+    "upgrades": "outages by upgrades that ended",
     "rolled_back": "upgrades that failed, and ended",
     "rollback_failed": "upgrades that failed and were not rolled back",
     "lost_heartbeats": "heartbeats lost by upgrades and failed attempts that ended",
@@ -45,6 +46,7 @@ def counts(facts: dict) -> dict[str, float | None]:
     found = lengths | {
         "machines": told["machines"],
         "silent": len(told["silent"]),
+        "seen": told["seen"],
         "upgrades": ended["upgrades"],
         "rolled_back": ended["rolled_back"],
         "rollback_failed": told["rollback_failed"],

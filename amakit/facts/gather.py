@@ -7,10 +7,11 @@ import pandas as pd
 
 from amakit import inventory
 from amakit.facts.actions import actions, limits
+from amakit.facts.silent_sources import stayed_away
 from amakit.facts.summary import LOSSES, losses_of_outages, summary
 from amakit.facts.verdict import attempts, verdict
 from amakit.schemas import MACHINE, Cause, machine_labels, of_outages
-from amakit.study import alert_coverage
+from amakit.study import alert_coverage, claims
 from amakit.study.groups import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Facts:
         The rows of ``analysis.events``, and outage (index of the outage) and machine (its name, with the workspace
         whose rows were judged where the machine reports to several).
     away : pandas.DataFrame
-        Rows of ``losses``, one for each stream that did not resume although its agent did, with ``machine``.
+        Rows of ``analysis.gaps``, one for each stream that is missing although its agent goes on, with ``machine``.
     upgrades, attempted, others : dict
         The `summary` of upgrades, of upgrades and failed attempts, and of all other outages.
     silent : pandas.DataFrame
@@ -99,7 +100,7 @@ def gather(analysis: "Analysis") -> Facts:
     outages = pd.concat([outages, totals], axis=1).assign(machine=_named(outages, names))
     events = of_outages(analysis.events, outages)
     events = events.assign(machine=_named(events, names) + _of_workspace(events, fleet))
-    away = losses[losses["away"]].drop_duplicates([*MACHINE, "data_type", "stream"])
+    away = claims.half_back(outages, analysis.gaps)
     away = away.assign(machine=_named(away, names))
     attempted = outages["cause"].isin(ATTEMPTS)
     known = {
@@ -120,7 +121,10 @@ def gather(analysis: "Analysis") -> Facts:
         analysis.inventory, analysis.run.get("inventory", []), fleet, pd.Timestamp(analysis.run["horizon"])
     )
     known["limits"] = limits(analysis, known["verdict"], known["inventory"])
-    known["actions"] = actions(analysis, outages, away, events, known["attempts"], known["silent"], known["inventory"])
+    quiet = stayed_away(analysis)
+    quiet = quiet.assign(machine=_named(quiet, names))
+    told = (outages, away, events, quiet, known["attempts"], known["silent"], known["inventory"])
+    known["actions"] = actions(analysis, *told)
     return Facts(**known)
 
 

@@ -43,8 +43,9 @@ def situation(known: "Facts") -> dict:
         - ``doubtful``: machines with events that may be missing (machine, group, since, data_types, expected, inside);
         - ``destinations``: where one of several workspaces received nothing of a machine and another did; see
           `destinations`;
-        - ``recovered``: ended upgrades and failed attempts: upgrades, rolled_back, machines, median_s, longest_s,
-          longest_machine, total_s, heartbeats, of_upgrades (heartbeats);
+        - ``recovered``: ended upgrades and failed attempts: upgrades, open (those of them after which no newer version
+          has reported yet), rolled_back, machines, median_s, longest_s, longest_machine, total_s, heartbeats,
+          of_upgrades (heartbeats);
         - ``other``: ended outages by other causes, counted by cause; ``undecided``: checks of events that no verdict
           could be given for; ``unknown``: stretches of which nothing is known.
 
@@ -62,7 +63,7 @@ def situation(known: "Facts") -> dict:
     return {
         "down": [_down(row, known) for row in gone[~off].to_dict("records")],
         "off": [_down(row, known) for row in gone[off].to_dict("records")],
-        "partial": _partial(known, set(gone[MACHINE].itertuples(index=False, name=None))),
+        "partial": _partial(known),
         "stopped_sources": [one for one in silences if one["until"] is None],
         "silences": [one for one in silences if one["until"] is not None],
         "doubtful": _doubtful(known, known.events[~known.events["outage"].isin(outages.index[ongoing])]),
@@ -149,17 +150,10 @@ def destinations(known: "Facts") -> list[dict]:
     ]
 
 
-def _partial(known, gone):
-    """Give the streams that stay away, of machines whose agent is not down as a whole."""
-    gaps = known.analysis.gaps
-    alone = gaps[gaps["ongoing"].astype("bool") & gaps["outage_start"].isna()]
-    rows = pd.concat([known.away[[c for c in alone if c in known.away]], alone], ignore_index=True).drop_duplicates(
-        [*MACHINE, "data_type", "stream"]
-    )
-    there = [key not in gone for key in rows[MACHINE].itertuples(index=False, name=None)]
-    rows = rows[pd.Series(there, index=rows.index, dtype="bool")]
+def _partial(known):
+    """Give the streams that are missing, of machines whose agent is not down as a whole."""
     found = []
-    for _, part in rows.groupby([*MACHINE, "data_type"]):
+    for _, part in known.away.groupby([*MACHINE, "data_type"]):
         found.append(
             _since(part.iloc[0], part["last_before"].min(), known)
             | {
@@ -217,6 +211,7 @@ def _recovered(known, attempted):
     longest = None if seconds.empty else seconds.idxmax()
     return {
         "upgrades": int(upgrade.sum()),
+        "open": int((upgrade & (attempted["to_version"] == "")).sum()),
         "rolled_back": int((~upgrade).sum()),
         "machines": len(attempted[MACHINE].drop_duplicates()),
         "median_s": None if longest is None else round(seconds.median(), 3),

@@ -31,7 +31,9 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
         the `summary` of these outages, silent (machines that are not back, with the cause), streams_away, others
         (outages by other causes), hidden (versions that changed while the machine was stopped or restarted), seen
         (changes to a newer version, the one count of upgrades on all pages), elsewhere (those of them whose outage has
-        a cause that is no attempt), back (whether every agent reported at the horizon with all of its streams).
+        a cause that is no attempt), unplaced (those that no outage holds, for the time beside them is unknown), open
+        (upgrades after which no newer version has reported yet, which are not among them), reporting (whether every
+        agent reported at the horizon), back (whether with all of its streams).
     """
     changes = claims.upgrades(analysis.transitions, outages)
     own = outages[outages["cause"].isin(ATTEMPTS)]
@@ -54,7 +56,10 @@ def verdict(analysis: "Analysis", outages: pd.DataFrame, away: pd.DataFrame, att
         "other_machines": len(others[MACHINE].drop_duplicates()),
         "hidden": len(claims.hidden_changes(outages)),
         "seen": changes["seen"],
-        "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause not in ATTEMPTS),
+        "elsewhere": sum(n for cause, n in changes["by_cause"].items() if cause and cause not in ATTEMPTS),
+        "unplaced": changes["by_cause"].get("", 0),
+        "open": changes["open"],
+        "reporting": claims.all_reporting(outages, analysis.machines),
         "back": claims.all_back(outages, analysis.gaps, analysis.machines),
     }
 
@@ -73,19 +78,24 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
     -------
     list of dict
         One for each row of attempts: machine, and attempts (index of the outage, start, cause, from_version,
-        to_version, wait_s since the one before); outcome is the last one's cause,
-        or ``upgrade`` where a newer version came later than that.  The link is that of the evidence:
-        see `amakit.find.causes.series`.
+        to_version, wait_s since the one before); outcome is ``upgrade`` where a newer version came after the last
+        failure, whatever the cause of its outage, ``underway`` where another attempt began of which no version tells
+        yet, else the cause of the last failure.  The link is that of the evidence: see `amakit.find.causes.series`.
     """
     failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]
     known, found = outages.loc[list(chain.from_iterable(chains))].to_dict("index"), []
     newer = transitions[transitions["kind"] == "upgrade"].groupby(MACHINE)["first_new"].max().to_dict()
+    tried = outages[outages["cause"] == Cause.UPGRADE].groupby(MACHINE)["start_earliest"].max().to_dict()
     for rows in chains:
         own = [known[index] for index in rows]
-        came = newer.get((own[0]["resource_id"], own[0]["computer"]))
-        outcome = own[-1]["cause"]
-        upgraded = came is not None and came > own[-1]["start_earliest"] and outcome in FAILED
+        last = [row for row in own if row["cause"] in FAILED][-1]
+        came, again = (times.get((last["resource_id"], last["computer"])) for times in (newer, tried))
+        outcome = last["cause"]
+        if came is not None and came > last["start_earliest"]:
+            outcome = str(Cause.UPGRADE)
+        elif again is not None and again > last["start_earliest"]:
+            outcome = str(Cause.UPGRADE) if own[-1]["to_version"] else "underway"
         starts = [row["start_earliest"] for row in own]
         waits = [round((after - before).total_seconds(), 3) for before, after in pairwise(starts)]
         tries = [
@@ -102,7 +112,7 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
         found.append(
             {
                 "machine": own[0]["machine"],
-                "outcome": str(Cause.UPGRADE) if upgraded else outcome,
+                "outcome": outcome,
                 "attempts": tries,
             }
         )

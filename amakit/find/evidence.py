@@ -32,6 +32,8 @@ _KINDS = {
     "rollingupgrades": "patching", "manualupgrade": "patching", "scaledown": "scale_in", "scalein": "scale_in",
     "healthevent": "health", "delete": "machine_delete",
 }  # fmt: skip
+#: What an operation of these kinds is done to.
+_WHOLE = {"virtualmachines", "virtualmachinescalesets", "machines", "autoscalesettings"}
 ATTEMPTS = ("agent_write", "agent_upgrade")
 ON_AGENT = (*ATTEMPTS, "agent_delete")
 ON_POWER = ("machine_stop", "machine_start", "machine_restart", "machine_delete", "scale_in", "patching", "health")
@@ -156,12 +158,16 @@ def _read(operation, target, said):
     if "extension" in operation:
         text = ": ".join(filter(None, (properties.get("publisher", ""), properties.get("type", ""))))
         return _extension(parts, target, said.lower()), "", text
-    kind = next((_KINDS[part] for part in reversed(parts) if part in _KINDS), "")
+    *before, verb = parts[:-1] if parts[-1] == "action" else parts
+    verb = "healthevent" if "healthevent" in before else verb
+    # what is done to a part of a machine, such as a run command or a diagnostic setting, is not done to it
+    kind = _KINDS.get(verb, "") if verb == "healthevent" or {*before[-1:]} & _WHOLE else ""
     if kind == "health":
         now = properties.get("currenthealthstatus", "").lower() or (
             "available" if "resolved" in parts else "unavailable"
         )
-        kind = "health" if properties.get("type", properties.get("healtheventtype", "Downtime")) == "Downtime" else ""
+        down = properties.get("type", properties.get("healtheventtype", "Downtime")) == "Downtime"
+        kind = "health" if down and now in ("available", "unavailable") else ""  # unknown or degraded is not down
         by = properties.get("cause", "") or properties.get("healtheventcause", "")
         return kind, "available" if now == "available" else "unavailable", f"{properties.get('title', '')} ({by})"
     if kind == "patching" and {properties.get("rebootsetting", ""), properties.get("rebootstatus", "")} & {

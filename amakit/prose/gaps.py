@@ -90,7 +90,6 @@ def _upgrades(known):
     longest = known.upgrades["blind"]["longest"]
     row = None if longest is None else known.outages.loc[longest]
     return known.upgrades | {
-        "seen": known.verdict["seen"],
         "longest": None if row is None else {"machine": visible(row["machine"], 80), "span": span(row)},
     }
 

@@ -9,6 +9,7 @@ import pandas as pd
 from amakit.facts.gather import gather
 from amakit.facts.situation import situation
 from amakit.facts.summary import blind, by_severity, by_type
+from amakit.find.evidence import ON_AGENT
 from amakit.prose.language import Language, visible
 from amakit.prose.page import (
     MOST,
@@ -27,9 +28,9 @@ from amakit.prose.page import (
 )
 from amakit.prose.record import SCHEMA, record
 from amakit.prose.ticket import ticket
-from amakit.schemas import MACHINE, Cause, Verdict
+from amakit.schemas import MACHINE, Cause, Verdict, of_outages
 from amakit.study.absences import absences, peak
-from amakit.study.groups import ATTEMPTS
+from amakit.study.groups import ATTEMPTS, FAILED
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -61,8 +62,8 @@ def incident(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     --------
     >>> import amakit
     >>> page = incident(amakit.analyze(amakit.connect("demo"), "2026-03-02", "2026-03-02T01:00"))
-    >>> page["attempts"].split(",")[0]
-    'No upgrade failed between 2026-03-02 00:00 and 2026-03-02 01:00'
+    >>> page["attempts"]
+    'No outage between 2026-03-02 00:00 and 2026-03-02 01:00 was an upgrade that failed.'
     """
     return _page(gather(analysis), Language(language, timezone))
 
@@ -141,7 +142,7 @@ def _told(known, words):
         "away": away_streams(known),
         "acts": acts,
         "unexplained": int((outages["cause"] == Cause.UNEXPLAINED).sum()),
-        "attempts": _attempts(known.attempts),
+        "attempts": _attempts(known.attempts) | {"beside": _failed_beside(known)},
         "limits": [with_instants(one) for one in known.limits],
         "actions": [with_instants(one) | _to_attach(known, one) for one in known.actions],
     }
@@ -192,6 +193,13 @@ def _attempts(chains):
         "shortest": waits.min(),
         "longest": waits.max(),
     }
+
+
+def _failed_beside(known):
+    """Count the outages of other causes beside which an operation on the agent's extension failed."""
+    evidence = known.analysis.evidence
+    failed = of_outages(evidence[evidence["kind"].isin(ON_AGENT) & (evidence["status"] == "failed")], known.outages)
+    return int((~known.outages.loc[failed["outage"].unique(), "cause"].isin(FAILED)).sum())
 
 
 def _to_attach(known, action):

@@ -131,7 +131,7 @@ def common(known: Facts, words: Language) -> dict:
             "missing_tables": run["missing_tables"],
             "lacking": lacking_tables(run),
             "refused": run.get("refused"),
-            "unknown": run.get("unknown", []),
+            "unknown": [with_instants(stretch) for stretch in run.get("unknown", [])],
         },
         "silent_sources": silent_sources(known),
         "destinations": [dated(one, links) for one in destinations(known)],
@@ -147,8 +147,8 @@ def dated(entry: dict, links: Mapping[str, str]) -> dict:
 
 
 def with_instants(entry: dict) -> dict:
-    """Give an entry of facts with instants that a template can tell."""
-    own = ("since", "until", "taken")
+    """Turn the texts of instants in an entry into instants, which a page tells in its own zone."""
+    own = ("since", "until", "taken", "start", "end")
     return entry | {name: value and pd.Timestamp(value) for name, value in entry.items() if name in own}
 
 
@@ -202,7 +202,7 @@ def causes(outages: pd.DataFrame) -> dict[str, int]:
 
 
 def away_streams(known: Facts) -> list[dict]:
-    """Give the streams that did not resume although their agent did, with their machine and what they lost so far."""
+    """Give the streams that are missing although their agent goes on, with their machine and what they lost so far."""
     key = (known.away["data_type"] + " " + known.away["stream"].str.rstrip(" \\")).str.strip()
     return [
         {"stream": visible(stream, 120), "machine": visible(machine, 80), "lost": int(lost)}

@@ -60,7 +60,8 @@ def transitions(analysis: "Analysis", language: str = "en", timezone: str = "UTC
 def _inventory(known):
     """Count the versions that report at the end, and name who is silent."""
     machines = known.analysis.machines
-    reporting, silent = (machines[machines["state"] == state] for state in ("reporting", "silent"))
+    reporting = machines[machines["state"].isin(["reporting", "partial"])]
+    silent = machines[machines["state"] == "silent"]
     named = (reporting["os_type"] + " " + reporting["version"]).value_counts().sort_index()
     told = {"reporting": len(reporting), "versions": len(named), "silent": known.machines(silent)}
     return told | ({"common": named.idxmax(), "most": int(named.max())} if len(named) else {})

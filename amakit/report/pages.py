@@ -214,7 +214,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         version=__version__,
         entries=entries,
         failed=failed,
-        columns=["down", "off", "upgrades", "rolled_back", "lost_heartbeats"] if counted else [],
+        columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
         for_script=_for_tables(says, language),
         **about,
     )

@@ -41,13 +41,18 @@ def half_back(outages: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
     return open_gaps[own["gone"].isna().to_numpy()].drop_duplicates([*MACHINE, "data_type", "stream"])
 
 
-def all_back(outages: pd.DataFrame, gaps: pd.DataFrame, machines: pd.DataFrame) -> bool:
-    """Say whether every agent reported at the horizon, with all of its streams.
+def all_reporting(outages: pd.DataFrame, machines: pd.DataFrame) -> bool:
+    """Say whether every agent reported at the horizon, if perhaps not with all of its streams.
 
     A machine whose state is not known, which is neither reporting nor silent, is not known to be back.
     """
-    reporting = (machines["state"].fillna("") == "reporting").all()
-    return bool(reporting) and silent(outages).empty and half_back(outages, gaps).empty
+    return bool(machines["state"].isin(["reporting", "partial"]).all()) and silent(outages).empty
+
+
+def all_back(outages: pd.DataFrame, gaps: pd.DataFrame, machines: pd.DataFrame) -> bool:
+    """Say whether every agent reported at the horizon, with all of its streams."""
+    whole = all_reporting(outages, machines) and (machines["state"] == "reporting").all()
+    return bool(whole) and half_back(outages, gaps).empty
 
 
 def upgrades(transitions: pd.DataFrame, outages: pd.DataFrame) -> dict:

@@ -271,6 +271,64 @@ def test_the_extension_under_a_name_of_the_users_own(name, properties, attempt):
         assert causes([silence()], log + known) == ["unexplained"]
 
 
+@pytest.mark.parametrize("status", ["Unknown", "Degraded"])
+@pytest.mark.parametrize("away", [4, 90])
+def test_a_machine_of_which_resource_health_knows_nothing_was_not_seen_to_be_down(status, away):
+    assert causes([silence(minutes=away)], health("activated", NOON + minutes(0.5), status, status=status)) == [
+        "unexplained"
+    ]
+
+
+def test_health_is_read_from_properties_that_are_cut_short():
+    said_so = '{"title":"Rebooting", "currentHealthStatus":"Unavailable", "type":"Downt'
+    assert causes([silence()], act(HEALTH.format("activated"), "active", NOON, said=said_so)[:1]) == [
+        "machine_restarted"
+    ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        f"{COMPUTE}/runcommands/delete",
+        f"{COMPUTE}/providers/guestconfigurationassignments/delete",
+        f"{COMPUTE}/providers/microsoft.insights/diagnosticsettings/delete",
+        "microsoft.hybridcompute/machines/licenseprofiles/delete",
+        "microsoft.compute/virtualmachinescalesets/rollingupgrades/cancel/action",
+        f"{COMPUTE}/assesspatches/action",
+    ],
+)
+def test_what_is_done_to_a_part_of_a_machine_or_called_off_is_not_done_to_it(operation):
+    assert causes([silence(minutes=None)], act(operation, "succeeded", NOON)) == ["unexplained"]
+    assert causes([silence()], act(operation, "succeeded", NOON)) == ["unexplained"]
+
+
+@pytest.mark.parametrize("operation", ["osrollingupgrade", "rollingupgrades", "manualupgrade"])
+def test_an_instance_is_restarted_when_its_set_is_upgraded(operation):
+    name = f"microsoft.compute/virtualmachinescalesets/{operation}/action"
+    for minutes_away, cause in ((4, "machine_restarted"), (None, "unexplained")):
+        log = act(name, "succeeded", NOON - minutes(90), minutes=240, target=SET)
+        assert causes([silence(minutes=minutes_away, resource=SET, computer="web0")], log) == [cause]
+
+
+@pytest.mark.parametrize(
+    ("away", "newer", "cause"), [(33, False, "agent_removed"), (6, False, "agent_restarted"), (33, True, "upgrade")]
+)
+def test_an_agent_that_is_removed_and_installed_under_another_name(away, newer, cause):
+    own = '{"publisher":"Microsoft.Azure.Monitor","type":"AzureMonitorLinuxAgent"}'
+    again = act(
+        f"{COMPUTE}/extensions/write", "succeeded", NOON + minutes(away - 3), target=f"{VM}/extensions/mine", said=own
+    )
+    versions = ("1.37.0", "1.38.1" if newer else "1.37.0")
+    log = act("delete agent", "succeeded", NOON - minutes(0.3)) + again
+    assert causes([silence(minutes=away, versions=versions)], log) == [cause]
+
+
+def test_a_second_attempt_in_the_same_outage_decides_by_what_reports_afterwards():
+    log = act("write", "failed", NOON - minutes(1)) + act("write", "succeeded", NOON + minutes(4), number=1)
+    assert causes([silence(minutes=8, versions=("1.37.0", "1.38.1"))], log) == ["upgrade"]
+    assert causes([silence(minutes=None)], log) == ["rollback_failed"]
+
+
 def test_names_in_words_are_the_operations_of_old_columns():
     log = act("create or update virtual machine extension", "failed", NOON - minutes(1), target=VM + AGENT)
     assert causes([silence()], log) == ["rolled_back"]

@@ -63,7 +63,7 @@ def test_losses_are_told_by_data_type_apart_for_upgrades_and_for_what_else_happe
     said = page(found).plain("periodic")
     assert said.startswith("Of 4 outages by upgrades and failed attempts, 4 certainly cost samples.")
     assert "Other outages cost 120 samples of Heartbeat." in said
-    assert said.endswith("1 stream did not resume although the agent did, 700 samples lost so far: Perf y on b.")
+    assert said.endswith("1 stream is missing although the agent goes on, 700 samples lost so far: Perf y on b.")
 
 
 def test_event_tables_count_the_verdicts_of_upgrades_and_failed_attempts_only(found):

@@ -11,28 +11,17 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import nbformat
 import pytest
 import rollouts
 from incident import RG, act, analysis, event, gap, mixed, outage, pages, proof
 from nbconvert.filters import markdown2html
+from said import shown_by
 
 from amakit.prose.page import queries
-from amakit.report.request import notebooks
 from amakit.report.tables import Table
 
 GOLDEN = Path(__file__).parent / "golden"
-BOOKS = {"transitions": "01_version_transitions", "gaps": "02_upgrade_gaps", "incident": "03_incident_writeup",
-         "rollout": "04_rollout"}  # fmt: skip
 LISTED = rollouts.releases(rollouts.release("1.1", "2025-12-01"), rollouts.release("1.2", "2026-01-02"))
-
-
-@cache
-def shown_by(name):
-    """The sections and tables that a notebook shows, in its order, as (whether it is a table, name)."""
-    cells = nbformat.read(notebooks()[BOOKS[name]], as_version=4).cells
-    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    return [(bool(table), key) for table, key in re.findall(r'page(\.tables)?\["(\w+)"\]', source)]
 
 
 def told(page):

@@ -98,6 +98,7 @@ def test_facts_hold_the_ticket_and_the_numbers_that_limits_may_be_set_to():
         "silences": 0,
         "doubtful": 1,
         "destinations": 0,
+        "seen": 0,
         "upgrades": 2,
         "rolled_back": 1,
         "rollback_failed": 1,

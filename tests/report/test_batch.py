@@ -153,7 +153,7 @@ def test_the_index_leads_to_each_page_and_says_which_one_is_not_there(made, open
     ]
     for row, page in enumerate(told["pages"]):
         numbers = sheet.locator("tbody tr").nth(row).locator("td.number").all_inner_texts()
-        names = ("down", "off", "upgrades", "rolled_back", "lost_heartbeats")
+        names = ("down", "off", "seen", "rolled_back", "lost_heartbeats")
         assert numbers == [str(page["counts"].get(name, "")) for name in names]
     assert told["pages"][2]["counts"]["upgrades"] == 2
     # a page leads to the index and to those beside it; one that was not made is passed over
