@@ -11,7 +11,6 @@ from amakit.study.absences import absences
 
 FAILED, OFF = ("rolled_back", "rollback_failed"), ("machine_stopped", "machine_removed")
 ATTEMPTS = ("upgrade", *FAILED)
-ATTEMPTS = ("upgrade", *FAILED)
 HOUR, REPLAY = 3600, pd.Timedelta(minutes=5)
 
 
@@ -136,6 +135,17 @@ class Tables:
         return sorted(found, key=lambda s: (not s["ongoing"], -s["expected"]))
 
 
+def destinations(t):
+    """Which of several workspaces received nothing of a machine while another did."""
+    rows = [d | {"until": None if d["ongoing"] else d["silent_to"]} for d in t.analysis.destinations.to_dict("records")]
+    rows.sort(key=lambda d: (d["until"] is not None, d["silent_from"] - (d["until"] or t.horizon)))
+    return [
+        {"machine": t.name(d), "silent": d["workspace"], "received_by": d["received_by"]}
+        | {"since": d["silent_from"], "until": d["until"]}
+        for d in rows
+    ]
+
+
 def common(t, zone):
     closely = [o for o in t.outages if o["ongoing"] and o["cause"] == "rollback_failed"]
     closely = closely or [o for o in t.outages if o["ongoing"] and o["cause"] == "unexplained"]
@@ -165,9 +175,11 @@ def common(t, zone):
         "lookback": 14,
         "run": {
             "missing_tables": t.run["missing_tables"],
+            "lacking": [{"tables": t.run["missing_tables"]}] if t.run["missing_tables"] else [],
             "refused": t.run.get("refused"),
             "unknown": list(kinds.values()),
         },
+        "destinations": destinations(t),
         "silent_sources": {
             "worst": [
                 {
@@ -387,6 +399,7 @@ def situation(t):
             "heartbeats": beats[ATTEMPTS],
             "of_upgrades": beats["upgrade",],
         },
+        "destinations": destinations(t),
         "other": {str(c): n for c in Cause if (n := sum(o["cause"] == c for o in ended)) and c not in ATTEMPTS},
         "undecided": sum(e["verdict"] == "undetermined" for o in t.outages for e in t.of(o)),
         "unknown": len(t.run["unknown"]),

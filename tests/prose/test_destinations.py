@@ -49,7 +49,7 @@ def told(rows, language="en", **more):
 def test_a_destination_that_fails_is_said_on_both_pages_and_is_to_be_looked_at():
     page = told([destination("a", "10:00:00"), destination("b", "11:00:00", "12:00:00")])
     words = page["incident"]["verdict"]
-    assert words.startswith("**No agent is down, but 1 machine should be looked at.")
+    assert words.startswith("**No machine needs you now, but 1 machine should be looked at.")
     assert (
         "- **Not received everywhere:** **a** (rg): east&lt;b&gt; has received nothing since 2026-03-02 10:00, west has; "
         "the agent lives, its destination fails or was taken away: look at the destinations of its data collection rules; "
