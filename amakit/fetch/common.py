@@ -90,22 +90,24 @@ def common_holes(silences: pd.DataFrame, spans: pd.DataFrame, intervals: pd.Seri
         return nothing
     near = near_by(interval)
     found, reached = [], None
-    upto = ended["last"].searchsorted(ended["last"] + near, "right")
-    for at in np.flatnonzero(upto - np.arange(len(ended)) >= least):
-        if reached is not None and ended["last"][at] < reached:
+    ends = _Ends(ended, spans, near)
+    upto = ends.last.searchsorted(ends.last + ends.near, "right")
+    for at in np.flatnonzero(upto - np.arange(len(ended)) >= least):  # of many machines there are as many of these
+        if reached is not None and ends.last[at] < reached:
             continue
-        lacking = _together(ended.iloc[at : upto[at]], near).drop_duplicates(MACHINE)
-        if len(lacking) < least:
+        rows = ends.together(at, upto[at])
+        if len(rows) < least:
             continue
-        start, end = lacking["last"].max(), lacking["first"].min()
-        both = _on_both_sides(ended, spans, start, end, near)
+        start, end = ends.last[rows].max(), ends.first[rows].min()
+        both = ends.on_both_sides(start, end)
         needed = SHARE * both if len(spans) >= MOST else both
-        if end > start and len(lacking) >= needed:
+        if end > start and len(rows) >= needed:
+            lacking = ended.iloc[rows]
+            start, end, reached = lacking["last"].max(), lacking["first"].min(), end
             kept = _phases_kept(lacking, intervals)
             few = len(spans) < MOST and not (kept.all() and kept.notna().all() and end - start >= _LONG)
             if not few and (kept.isna().all() or kept.dropna().mean() > 0.5):
                 found.append((start, end, len(lacking)))
-            reached = end
     holes = pd.DataFrame(found, columns=list(nothing)) if found else nothing
     return without_timetables(holes, near)
 
@@ -115,21 +117,39 @@ def without_timetables(holes: pd.DataFrame, near: pd.Timedelta) -> pd.DataFrame:
     return holes[~_on_a_timetable(holes, near)].reset_index(drop=True)
 
 
-def _together(silences, near):
-    """Keep the largest part whose ends lie together, too."""
-    ordered = silences.sort_values("first")
-    count = ordered["first"].searchsorted(ordered["first"] + near, "right") - np.arange(len(ordered))
-    at = int(np.argmax(count))
-    return ordered.iloc[at : at + count[at]]
+class _Ends:
+    """Silences and what each machine spans, as numbers: microseconds, and a number for each machine."""
+
+    def __init__(self, silences: pd.DataFrame, spans: pd.DataFrame, near: pd.Timedelta) -> None:
+        self.near = near.value // 1000
+        self.last, self.first = _microseconds(silences)
+        self.reports = _microseconds(spans)
+        keys = pd.concat([spans[MACHINE], silences[MACHINE]], ignore_index=True)
+        codes = keys.groupby(MACHINE, sort=False).ngroup().to_numpy()
+        self.spanned, self.silent, self.machines = codes[: len(spans)], codes[len(spans) :], codes.max() + 1
+
+    def together(self, begin, stop):
+        """Give the rows of the largest part of some silences whose ends lie together too, one a machine."""
+        order = begin + np.argsort(self.first[begin:stop], kind="stable")
+        first = self.first[order]
+        count = first.searchsorted(first + self.near, "right") - np.arange(len(first))
+        at = int(np.argmax(count))
+        rows = order[at : at + count[at]]
+        return rows[np.sort(np.unique(self.silent[rows], return_index=True)[1])]
+
+    def on_both_sides(self, start, end):
+        """Count the machines that reported just before a stretch and just after it."""
+        last, first = self.reports
+        there = np.zeros(self.machines, dtype=bool)
+        there[self.spanned[(first <= start) & (last >= end)]] = True
+        apart = (self.last < end) & (self.first > start)
+        apart &= (self.last < start - self.near) | (self.first > end + self.near)
+        there[self.silent[apart]] = False
+        return int(there.sum())
 
 
-def _on_both_sides(silences, spans, start, end, near):
-    """Count the machines that reported just before a stretch and just after it."""
-    there = spans[(spans["first"] <= start) & (spans["last"] >= end)]
-    overlap = silences[(silences["last"] < end) & (silences["first"] > start)]
-    apart = overlap[(overlap["last"] < start - near) | (overlap["first"] > end + near)]
-    away = there[MACHINE].merge(apart[MACHINE].drop_duplicates(), on=MACHINE)
-    return len(there) - len(away)
+def _microseconds(frame):
+    return tuple(frame[name].dt.as_unit("us").astype("int64").to_numpy() for name in ("last", "first"))
 
 
 def _phases_kept(lacking, intervals):

@@ -5,7 +5,7 @@ from fleet import at
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amakit.fetch.common import common_end, common_holes
+from amakit.fetch.common import _Ends, common_end, common_holes
 
 START, END = at("2026-03-02"), at("2026-03-04")
 phases = st.lists(st.integers(0, 59), min_size=5, max_size=9)
@@ -58,3 +58,26 @@ def test_a_row_of_the_future_moves_no_end_and_no_hole(phases, later, twice):
     if kept >= 5 and kept >= 0.8 * len(spans):
         assert common_end(moved["last"], 60) == spans["last"].iloc[changed:].max()
     assert holes(silent, moved) == holes(silent, spans)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 40), st.integers(1, 30)), min_size=1), st.integers(0, 60))
+def test_machines_on_both_sides_are_those_that_a_loop_counts(silent, start):
+    silences = pd.DataFrame(
+        [("", f"m{m}", START + minutes(last), START + minutes(last + long)) for m, last, long in silent],
+        columns=["resource_id", "computer", "last", "first"],
+    )
+    spans = pd.DataFrame({"resource_id": "", "computer": [f"m{m}" for m in range(7)]})
+    spans = spans.assign(first=START + pd.to_timedelta(range(7), unit="min"), last=START + minutes(60))
+    near, begin, end = minutes(2), START + minutes(start), START + minutes(start + 5)
+    counted = sum(
+        span.first <= begin
+        and span.last >= end
+        and not any(
+            one.last < end and one.first > begin and (one.last < begin - near or one.first > end + near)
+            for one in silences.itertuples()
+            if one.computer == span.computer
+        )
+        for span in spans.itertuples()
+    )
+    instants = [int(when.value // 1000) for when in (begin, end)]
+    assert _Ends(silences, spans, near).on_both_sides(*instants) == counted
