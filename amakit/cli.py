@@ -157,19 +157,10 @@ def _beside(command):
 
 
 def _dated(command):
-    """Say how dates of files are read that fit both orders; `connect` asks the environment, a kernel's one too."""
-
-    def remember(context, _parameter, value):
-        if value:
-            before = os.environ.get("AMAKIT_DATE_FORMAT")
-            os.environ["AMAKIT_DATE_FORMAT"] = value
-            context.call_on_close(lambda: os.environ.update({"AMAKIT_DATE_FORMAT": before or ""}))
-
     return click.option(
         "--date-format",
         type=click.Choice(["day-first", "month-first"]),
-        callback=remember,
-        expose_value=False,
+        callback=lambda _context, _parameter, value: value or "",
         help="Order of day and month in files, where no row shows it.",
     )(command)
 
