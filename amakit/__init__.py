@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from amakit import charts, prose, study
+    from amakit import charts, facts, prose, study
     from amakit.analysis import Analysis, analyze
     from amakit.errors import AmakitError, UsageError
     from amakit.report.parameters import parameters
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "mask", "parameters",
-           "prose", "snapshot", "study"]  # fmt: skip
+__all__ = ["AmakitError", "Analysis", "UsageError", "Workspace", "analyze", "charts", "connect", "facts", "mask",
+           "parameters", "prose", "snapshot", "study"]  # fmt: skip
 
 _HOMES = {
     "AmakitError": "errors", "UsageError": "errors", "Analysis": "analysis", "analyze": "analysis",
@@ -41,7 +41,7 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
         """Import a public name when it is first used: ``import amakit`` itself costs next to nothing."""
         if name in _HOMES:
             return getattr(import_module(f"amakit.{_HOMES[name]}"), name)
-        if name in ("charts", "prose", "study"):
+        if name in ("charts", "facts", "prose", "study"):
             return import_module(f"amakit.{name}")
         raise AttributeError(f"module 'amakit' has no attribute {name!r}")
 

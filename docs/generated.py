@@ -191,7 +191,8 @@ def names():
             if "__all__" in vars(module):
                 parts.append(_listed(f"amakit.{name}", module.__all__))
             else:
-                homes = [import_module(f"amakit.{name}.{part.name}") for part in pkgutil.iter_modules(module.__path__)]
+                found = pkgutil.walk_packages(module.__path__, f"amakit.{name}.")
+                homes = [import_module(part.name) for part in found if not part.ispkg]
                 parts += [_listed(home.__name__, own) for home in homes if (own := _documented(home))]
     return "\n\n".join(parts)
 
