@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amakit import errors
 from amakit.errors import AmakitError, UsageError
 from amakit.output import temporary_folder
 
@@ -70,8 +71,11 @@ def execute(
             ) from error
         except PapermillExecutionError as error:
             sentence = f"{error.evalue}".split("\n")[0]
-            if error.ename in ("UsageError", "AmakitError"):
-                raise {"UsageError": UsageError, "AmakitError": AmakitError}[error.ename](sentence) from error
+            kind = getattr(errors, error.ename, None)
+            if isinstance(kind, type) and issubclass(
+                kind, AmakitError
+            ):  # says what is the matter
+                raise (UsageError if issubclass(kind, UsageError) else AmakitError)(sentence) from error
             failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
         return nbformat.read(ran, as_version=4), failure
 
