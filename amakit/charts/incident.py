@@ -59,7 +59,7 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
     --------
     >>> import amakit
     >>> durations(amakit.analyze(amakit.connect("demo"), "2026-03-13", "2026-03-14")).layout.title.text
-    '3 machines are still silent · upgrades: 1 min 10 s at the median, 2 min 3 s at most'
+    '3 machines are still silent · upgrades: 57 s at the median, 1 min 30 s at most'
     """
     words, tongue = chart_words(language), Language(language)
     own = analysis.outages.merge(machine_rows(analysis)[["resource_id", "computer", "label"]], on=MACHINE)

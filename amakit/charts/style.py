@@ -154,6 +154,23 @@ def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
     widget.add_traces(figure.data)
 
 
+def _unknown_as_shapes(figure):
+    """Lay unknown time over the rows as shapes: as bars they end in an error where a widget changes its rows."""
+    rows = list(figure.layout.yaxis.categoryarray or ())
+    for bars in figure.select_traces({"type": "bar", "legendgroup": "unknown"}):
+        for start, length, row in zip(bars.base or (), bars.x or (), bars.y or (), strict=True):
+            at = rows.index(row)
+            figure.add_shape(
+                x0=start,
+                x1=pd.Timestamp(start) + pd.Timedelta(milliseconds=length),
+                y0=at - 0.45,
+                y1=at + 0.45,
+                fillcolor="rgba(128,128,128,0.35)",
+                line_width=0,
+            )
+    figure.data = [trace for trace in figure.data if trace.legendgroup != "unknown"]
+
+
 def _light(figure):
     """Give a copy with a raster laid under the marks as an image: a widget would send it number by number.
 
@@ -162,6 +179,7 @@ def _light(figure):
     from PIL import Image
 
     figure = go.Figure(figure)  # a copy: that of the caller stays as it is
+    _unknown_as_shapes(figure)
     for raster in list(figure.select_traces({"type": "heatmap"})):
         shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
         image = Image.fromarray(raster.z, "P")

@@ -72,9 +72,7 @@ def execute(
         except PapermillExecutionError as error:
             sentence = f"{error.evalue}".split("\n")[0]
             kind = getattr(errors, error.ename, None)
-            if isinstance(kind, type) and issubclass(
-                kind, AmakitError
-            ):  # says what is the matter
+            if isinstance(kind, type) and issubclass(kind, AmakitError):  # says what is the matter
                 raise (UsageError if issubclass(kind, UsageError) else AmakitError)(sentence) from error
             failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
         return nbformat.read(ran, as_version=4), failure
