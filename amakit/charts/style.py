@@ -156,9 +156,10 @@ def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
 
 def _unknown_as_shapes(figure):
     """Lay unknown time over the rows as shapes: as bars they end in an error where a widget changes its rows."""
-    rows = list(figure.layout.yaxis.categoryarray or ())
-    for bars in figure.select_traces({"type": "bar", "legendgroup": "unknown"}):
-        for start, length, row in zip(bars.base or (), bars.x or (), bars.y or (), strict=True):
+    unknown = list(figure.select_traces({"type": "bar", "legendgroup": "unknown"}))
+    rows = list(figure.layout.yaxis.categoryarray) if unknown else []
+    for bars in unknown:
+        for start, length, row in zip(bars.base, bars.x, bars.y, strict=True):
             at = rows.index(row)
             figure.add_shape(
                 x0=start,
