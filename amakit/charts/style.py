@@ -149,27 +149,13 @@ def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
     figure = _light(figure)
     widget.layout.shapes = widget.layout.images = ()  # they hang on axes that go with their traces
     widget.data = ()  # a layout is cheap to change where there is nothing to draw
+    # the old legend pushes the plot down until the new one is drawn; a lower chart would have no room for both
+    height = figure.layout.height
+    figure.layout.height = max(filter(None, (height, widget.layout.height)), default=None)
     widget.layout = figure.layout
     widget.layout.autosize = True
     widget.add_traces(figure.data)
-
-
-def _unknown_as_shapes(figure):
-    """Lay unknown time over the rows as shapes: as bars they end in an error where a widget changes its rows."""
-    unknown = list(figure.select_traces({"type": "bar", "legendgroup": "unknown"}))
-    rows = list(figure.layout.yaxis.categoryarray) if unknown else []
-    for bars in unknown:
-        for start, length, row in zip(bars.base, bars.x, bars.y, strict=True):
-            at = rows.index(row)
-            figure.add_shape(
-                x0=start,
-                x1=pd.Timestamp(start) + pd.Timedelta(milliseconds=length),
-                y0=at - 0.45,
-                y1=at + 0.45,
-                fillcolor="rgba(128,128,128,0.35)",
-                line_width=0,
-            )
-    figure.data = [trace for trace in figure.data if trace.legendgroup != "unknown"]
+    widget.layout.height = height
 
 
 def _light(figure):
@@ -180,7 +166,6 @@ def _light(figure):
     from PIL import Image
 
     figure = go.Figure(figure)  # a copy: that of the caller stays as it is
-    _unknown_as_shapes(figure)
     for raster in list(figure.select_traces({"type": "heatmap"})):
         shades = [_rgba(shade) for _, shade in raster.colorscale[::2]]
         image = Image.fromarray(raster.z, "P")

@@ -204,6 +204,7 @@ def fleet(
                 hovertemplate=f"%{{customdata[0]}}<br>{cause_label(name, words)}<br>%{{x}}<br>{words['blind']} "
                 "%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
             )
+    _rowed(figure, analysis, rows, many, words, timezone)
     # hung on the title, the legend may wrap as the page is narrow and never reaches the rows
     top = 60 + 21 * -(-sum(trace.type != "heatmap" for trace in figure.data) // 4)
     height = 640 if many else 80 + top + 15 * max(len(rows), 4)
@@ -217,7 +218,7 @@ def fleet(
         spikedash="solid",
     )
     figure.update_yaxes(tickfont={"size": 11})
-    return _rowed(figure, analysis, rows, many, words, timezone)
+    return figure
 
 
 def adoption(analysis: Analysis, language: str = "en", timezone: str = "UTC", points: int = 400) -> go.Figure:
