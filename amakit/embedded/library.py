@@ -152,7 +152,7 @@ def _passing(call, kinds, value):
             return None
         try:
             found = call(*read)
-        except (TypeError, AttributeError, KeyError, IndexError):
+        except (TypeError, AttributeError):
             if "j" not in kinds:
                 raise
             return None  # a dynamic value of another shape than the function is for

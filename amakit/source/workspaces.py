@@ -138,10 +138,6 @@ class Workspaces(Workspace):
         """
         raise UsageError(f"a query is asked of one workspace, and these are {self.name}; name the one that is meant")
 
-    def ask(self, name: str | catalog.Query, **values: object) -> pd.DataFrame:
-        """Run a packaged query; see `ask_all`."""
-        return self.ask_all(name, [values])[0]
-
     def ask_all(self, name: str | catalog.Query, several: Iterable[dict]) -> list[pd.DataFrame]:
         """Run a packaged query for several sets of values on each workspace that has the table, and unite the answers.
 

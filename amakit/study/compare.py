@@ -98,9 +98,7 @@ def compared(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     >>> compared(few, few)["verdict"].tolist()
     ['too_few', 'too_few', 'too_few']
     """
-    rows = [_measured(measure, now[measure].dropna(), before[measure].dropna()) for measure in MEASURES]
-    table = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "least"])
-    return _with_verdicts(table)
+    return _with_verdicts(_side_by_side(now, before))
 
 
 def releases_compared(analysis: "Analysis") -> pd.DataFrame:
@@ -129,15 +127,16 @@ def releases_compared(analysis: "Analysis") -> pd.DataFrame:
     for (os_type, order), now in came.groupby(["os_type", "order"], sort=True):
         before = came[(came["os_type"] == os_type) & (came["order"] < order)]
         if len(before):
-            rows = [_measured(measure, now[measure].dropna(), before[measure].dropna()) for measure in MEASURES]
-            tables.append(
-                pd.DataFrame(rows, columns=[*COLUMNS[:-1], "least"]).assign(
-                    os_type=os_type, release=now["release"].iloc[0]
-                )
-            )
+            tables.append(_side_by_side(now, before).assign(os_type=os_type, release=now["release"].iloc[0]))
     if not tables:
         return pd.DataFrame(columns=["os_type", "release", *COLUMNS])
     return _with_verdicts(pd.concat(tables, ignore_index=True))[["os_type", "release", *COLUMNS]]
+
+
+def _side_by_side(now, before):
+    """Compare each measure, without a verdict."""
+    rows = [_measured(measure, now[measure].dropna(), before[measure].dropna()) for measure in MEASURES]
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "least"])
 
 
 def _measured(measure, now, before):
