@@ -276,10 +276,10 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
         names = homes.asked_of(heard, machines, workspaces.name)
     alone, joint, silent = {}, {}, {}
 
-    def part(own, names, cover=None):
+    def part(own, names, *settled):
         some = workspaces.of(own)
         try:
-            return _part(some, asked, coverage.scope(some, asked, names), allow_unknown, cover)
+            return _part(some, asked, coverage.scope(some, asked, names), allow_unknown, *settled)
         finally:
             workspaces.log += some.log
 
@@ -296,7 +296,8 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
         for (own, last), group in grouped[grouped["homes"].map(len) > 1].groupby(["homes", "last"]):
             covers = {number: alone[number].cover for number in own}
             cover = replace(homes.united(covers, last), of_machines=homes.unattended(home, group, covers))
-            joint.setdefault(own, []).append(part(own, parts.names_of(group, home, own), cover))
+            stopped = [each.stopped() for each in covers.values()]
+            joint.setdefault(own, []).append(part(own, parts.names_of(group, home, own), cover, stopped))
         whole = parts.united(workspaces, alone, joint, home, grouped, machines)
         notes = [
             f"{label} has no table Heartbeat, so of its machines nothing is told"
@@ -308,8 +309,8 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
         return replace(whole, inventory=inventory.read(whole.fleet), whole=whole.whole and not silent)
 
 
-def _part(workspace, asked, machines, allow_unknown, cover=None):
-    """Find out what happened in one workspace; with a cover that is settled in several that are read as one."""
+def _part(workspace, asked, machines, allow_unknown, cover=None, stopped=None):
+    """Find out what happened in one workspace; or in several read as one, with their cover and where each stopped."""
     with workspace.leaving_out(allow_unknown) as unknown:
         fleet = heartbeats.fleet(workspace, asked, machines, cover.horizon if cover else None)
         spans = heartbeats.version_spans(fleet)
@@ -325,7 +326,8 @@ def _part(workspace, asked, machines, allow_unknown, cover=None):
         )
         away, lost, samples, acts, proof, cover = _outages(fleet, runs, changes, silent, cover, unknown, intervals)
         everybody = heartbeats.everybody(fleet)
-        verdicts, quiet, unrecorded = _events(workspace, away, asked, everybody, machines, unknown, cover.stopped())
+        stopped = stopped or [cover.stopped()]
+        verdicts, quiet, unrecorded = _events(workspace, away, asked, everybody, machines, unknown, stopped)
         cover = cover.with_stretches(unrecorded)
         quiet = quiet[~of_two_machines(quiet, anew)]
         listing, taken = inventory.read(fleet)
@@ -363,11 +365,11 @@ def _part(workspace, asked, machines, allow_unknown, cover=None):
 def _events(workspace, away, asked, everybody, machines, unknown, stopped):
     """Judge the event sources of each workspace by themselves: whoever reads one of them has not what another got."""
     if len(workspace.members) == 1:
-        return events.check(workspace, away, asked, everybody, machines, unknown, stopped)
-    judged = []
-    for member, label in zip(workspace.members, cast("Workspaces", workspace).labels, strict=True):
+        return events.check(workspace, away, asked, everybody, machines, unknown, stopped[0])
+    judged, labels = [], cast("Workspaces", workspace).labels
+    for member, label, own in zip(workspace.members, labels, stopped, strict=True):
         begun = len(member.log)
-        verdicts, quiet, _ = events.check(member, away, asked, everybody, machines, unknown, stopped)
+        verdicts, quiet, _ = events.check(member, away, asked, everybody, machines, unknown, own)
         workspace.log += member.log[begun:]
         judged.append((verdicts.assign(workspace=label), quiet.assign(workspace=label)))
     verdicts, quiet = (pd.concat(frames, ignore_index=True) for frames in zip(*judged, strict=True))

@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
-from fleet import analyzed, at, every, heartbeats
+from fleet import analyzed, at, every, heartbeats, write
+
+import amakit
 
 START, END = "2026-05-04", "2026-05-08"  # Monday to Thursday
 EIGHT = range(8)
@@ -129,3 +131,17 @@ def test_files_that_end_early_are_unknown_from_there(machines, tmp_path):
     (stretch,) = (u for u in found.run["unknown"] if u["table"] == "Syslog")
     assert stretch["why"] == "ends"
     assert abs(pd.Timestamp(stretch["start"]) - at("2026-05-06 12:00")) <= pd.Timedelta(minutes=2)
+
+
+def test_a_source_is_not_silent_where_only_its_own_workspace_recorded_nothing(tmp_path):
+    """Machines report to two workspaces, of which one recorded nothing for a while: its destination failed."""
+    folders = []
+    for name, holes in (("whole", []), ("lacking", [FIVE_HOURS])):
+        beats = [heartbeats(f"m{n}", every(60, START, END, phase=7 * n, without=holes)) for n in EIGHT]
+        rows = [syslog(f"m{n}", every(60, START, END, phase=3 * n, jitter=3, seed=n, without=holes)) for n in EIGHT]
+        folders.append(str(write(tmp_path / name, Heartbeat=pd.concat(beats), Syslog=pd.concat(rows))))
+    with amakit.connect(folders) as workspaces:
+        found = amakit.analyze(workspaces, START, END)
+    assert found.outages.empty
+    assert set(found.destinations["workspace"]) == {"lacking"}
+    assert found.sources.empty
