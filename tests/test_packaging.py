@@ -37,7 +37,7 @@ def test_conda_and_pip_name_the_same_direct_dependencies():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     plain = {name_of(d).removeprefix("python-") for d in conda if isinstance(d, str)} - {"python", "pip"}
     by_pip = {name_of(d) for d in next(d["pip"] for d in conda if isinstance(d, dict)) if not d.startswith("-")}
-    assert plain | by_pip == DIRECT
+    assert plain | by_pip == DIRECT | {name_of(d) for d in PROJECT["tool"]["uv"]["constraint-dependencies"]}
 
 
 def test_the_lock_pins_every_direct_dependency_and_holds_no_address():
