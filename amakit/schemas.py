@@ -415,12 +415,21 @@ def _series(name, values, kind):
             values = [np.nan if v is None else float(v) for v in values] if not _is_float(values) else values
         if isinstance(values, list):  # a list with None in it would become float64, which has no 64-bit integers
             values = pd.Series(values, dtype="object")
-        typed = pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
-        return typed.fillna("") if kind == "string" else typed  # KQL has no null string, only an empty one
+        if dtype == "str" and len(values):
+            return _text(values, kind)
+        return pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
     except (ValueError, TypeError) as error:
         raise AmakitError(
             f"column {name!r} came as {kind}, but a value in it is not one: {str(error).splitlines()[0]}"
         ) from error
+
+
+def _text(values, kind):
+    """Make a column of text in which equal values are one object: whatever groups it compares them by identity."""
+    codes, texts = pd.factorize(np.asarray(values, dtype="object"), use_na_sentinel=False)
+    typed = pd.Series(texts).astype("str")
+    typed = typed.fillna("") if kind == "string" else typed  # KQL has no null string, only an empty one
+    return typed.take(codes)
 
 
 def _unmasked(values, kind):
