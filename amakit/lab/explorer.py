@@ -1,16 +1,11 @@
 """One selection that every view follows: the fleet, a machine, its numbers, a query."""
 
 import html
-import json
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets
 import pandas as pd
-import traitlets
 
 from amakit import charts
 from amakit.charts.render import render
@@ -20,7 +15,8 @@ from amakit.find.versions import version_key
 from amakit.intervals import iso
 from amakit.kql.literals import literal
 from amakit.kql.rendering import drawing_of
-from amakit.lab.selection import Choice, chosen, machine_keys, rows_of_machine, settled
+from amakit.lab.parts import STYLE, Eye, Grid, Part, fenced, half_as_wide, still_chart
+from amakit.lab.selection import SPANS, Choice, chosen, machine_keys, rows_of_machine, settled, span
 from amakit.prose import explorer
 from amakit.prose.language import Language, texts, visible
 from amakit.report.parameters import parameters
@@ -37,18 +33,6 @@ if TYPE_CHECKING:
 _ROWS = 200
 #: What of the time around an outage the suggested query asks for.
 _BESIDE = pd.Timedelta(minutes=5)
-#: Text of charts in the ink of JupyterLab, whose theme the kernel does not know; what lies in a bar keeps its own.
-_STYLE = """<style>
-.amakit-chart .main-svg :is(.gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .cbaxis text,
-  .annotation-text, .textpoint text) { fill: var(--jp-ui-font-color1, #737373) !important; }
-.amakit-chart image { image-rendering: pixelated; }
-.amakit-table { max-height: 24rem; overflow: auto; }
-.amakit-table.jp-RenderedHTMLCommon :is(td, th) { text-align: left; vertical-align: top; max-width: 36rem; }
-.amakit-table.jp-RenderedHTMLCommon .number { text-align: right; }
-.amakit-table.jp-RenderedHTMLCommon .short { white-space: nowrap; }
-.amakit-numbers .lm-TabBar-tab { flex: 0 0 auto; max-width: none; }
-.amakit-error { color: var(--jp-error-color1, #b3261e); }
-</style>"""
 
 
 class Explorer:
@@ -172,13 +156,24 @@ class Explorer:
         """
         given = parameters(self._given | {"workspace": workspace, "start": start, "end": end, "machines": machines})
         same = self.workspace is not None and workspace == self._named()
-        opened = self.workspace if same else connect(workspace)
+        opened = self.workspace if self.workspace is not None and same else connect(workspace)
+        before = sum(len(member.log) for member in opened.members)
+        for member in opened.members:
+            member.watched = lambda records: self._say(
+                self._status,
+                self._says["asked"].format(
+                    n=sum(len(one.log) for one in opened.members) - before, name=records[-1].name
+                ),
+            )
         try:
-            found = given.analyze(opened)  # type: ignore[arg-type]
+            found = given.analyze(opened)
         except AmakitError:
             if not same:
-                opened.close()  # type: ignore[union-attr]
+                opened.close()
             raise
+        finally:
+            for member in opened.members:
+                member.watched = None
         if not same:
             self.close()
             self.workspace, self._opened = opened, True
@@ -210,8 +205,9 @@ class Explorer:
             raise UsageError(self._says["no names"])
         if self.workspace is None:
             raise UsageError(self._says["no workspace"])
+        self.answer, self._answer.value, self._drawn.children = None, "", ()  # a failure leaves no older answer behind
         self.answer = self.workspace.query(kql)
-        self._answer.value = _table(self.answer.head(_ROWS).rename_axis(columns="#"), self._given["language"])
+        self._answer.show(self.answer.head(_ROWS).rename_axis(columns="#"))
         n = len(self.answer)
         self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
         self._drawn.children = self._drawing(kql)
@@ -230,7 +226,8 @@ class Explorer:
     def look(self) -> None:
         """Turn the charts into widgets; a browser calls this when it shows a part."""
         if not self._figures:
-            self._figures = {"fleet": charts.live(self._fleet_figure()), "machine": charts.live(self._machine_figure())}
+            drawn = {"fleet": self._fleet_figure, "machine": self._machine_figure}
+            self._figures = {name: charts.live(half_as_wide(draw())) for name, draw in drawn.items()}
             self._listen()
             self._ring()
             for name, figure in self._figures.items():
@@ -290,6 +287,8 @@ class Explorer:
 
         self._fields = {name: field(w.Text, name) for name in ("workspace", "start", "end", "machines")}
         fit = w.Layout(width="auto")
+        self._span = field(w.Dropdown, "span")
+        self._span.observe(lambda change: self._spanned(change["new"]), "value")
         go = w.Button(description=says["analyse"], button_style="primary", layout=fit)
         self._filters = {name: field(w.Dropdown, name) for name in ("os_type", "cause", "pair")}
         self._machine = field(w.Combobox, "machine", continuous_update=False, ensure_option=False)
@@ -299,9 +298,11 @@ class Explorer:
         self._drawn = w.VBox().add_class("amakit-chart")
         run = w.Button(description=says["run"], button_style="primary", layout=fit)
         again = w.Button(description=says["follow"], layout=fit)
-        self._data, self._status, self._left, self._cost, self._asked, self._answer = (w.HTML() for _ in range(6))
-        self._tables = {name: w.HTML() for name in ("outages", "streams", "events", "sources")}
-        tabs = w.Tab(list(self._tables.values()), titles=[says[f"tab {name}"] for name in self._tables])
+        self._data, self._status, self._left, self._cost, self._asked = (w.HTML() for _ in range(5))
+        names = {name: says[f"tab {name}"] for name in ("outages", "streams", "events", "sources")}
+        self._tables = {name: Grid(title, self._given["language"]) for name, title in names.items()}
+        self._answer = Grid(says["answer"], self._given["language"])
+        tabs = w.Tab(list(self._tables.values()), titles=list(names.values()))
         tabs.add_class("amakit-numbers")
         self._places = {name: w.VBox().add_class("amakit-chart") for name in ("fleet", "machine")}
         row = w.Layout(flex_flow="row wrap", align_items="center")
@@ -311,9 +312,11 @@ class Explorer:
         again.on_click(lambda _: self._suggest())
         for name, widget in (*self._filters.items(), ("machine", self._machine), ("outage", self._outage)):
             widget.observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        eye = _Eye(self.look)
+        eye = Eye(self.look)
         self.scope = Part(
-            w.VBox([w.HTML(_STYLE), w.Box([*self._fields.values(), go], layout=row), self._status, self._data]),
+            w.VBox(
+                [w.HTML(STYLE), w.Box([*self._fields.values(), self._span, go], layout=row), self._status, self._data]
+            ),
             lambda: {"text/markdown": self._page()["data"]},
         )
         self.fleet = Part(
@@ -324,17 +327,19 @@ class Explorer:
                     self._places["fleet"],
                     eye,
                 ]
-            ),
-            lambda: _chart(self._fleet_figure(), self._page()["left"]),
+            ).add_class("amakit-beside"),
+            lambda: still_chart(self._fleet_figure(), self._page()["left"]),
         )
         self.machine = Part(
-            w.VBox([w.Box([self._outage], layout=row), self._cost, self._places["machine"], eye]),
-            lambda: _chart(self._machine_figure(), self._page()[self._cost_section()]),
+            w.VBox([w.Box([self._outage], layout=row), self._cost, self._places["machine"], eye]).add_class(
+                "amakit-beside"
+            ),
+            lambda: still_chart(self._machine_figure(), self._page()[self._cost_section()]),
         )
         self.numbers = Part(tabs, lambda: Table(self._outages_table(), self._given["language"])._repr_mimebundle_())
         self.ask = Part(
             w.VBox([self._text, w.Box([run, again], layout=row), self._asked, self._drawn, self._answer]),
-            lambda: {"text/markdown": _fenced(self._kql())},
+            lambda: {"text/markdown": fenced(self._kql())},
         )
 
     def _parts(self):
@@ -364,6 +369,11 @@ class Explorer:
         window = {"start": iso(a.window.start), "end": iso(a.window.end)}
         for name, value in ({"workspace": place, "machines": ", ".join(a.run["machines"])} | window).items():
             self._fields[name].value = value
+        files = self.workspace is not None and not self.workspace.live
+        spans = ["analysed", *["everything"] * files, *SPANS]
+        self._following = True  # new options take the old value away
+        self._span.options = [(says[f"span {name}"], name) for name in spans]
+        self._set({self._span: "analysed"})
         away = a.outages
         causes = away["cause"].value_counts()
         changed = away[away["from_version"] != away["to_version"]]
@@ -403,23 +413,22 @@ class Explorer:
         self._say(self._left, page.plain("left"))
         self._say(self._cost, page.plain(self._cost_section()))
         if filtered or focused:
-            self._tables["outages"].value = _table(self._outages_table(), self._given["language"])
+            self._tables["outages"].show(self._outages_table())
         none = html.escape(self._says["no rows"])
         if filtered:
             silent = explorer.sources_table(self._known, left, _ROWS, self._words)
-            self._tables["sources"].value = _table(silent, self._given["language"]) or none
+            self._tables["sources"].show(silent, none)
         if focused:
             for name, table in (("streams", explorer.streams_table), ("events", explorer.events_table)):
-                frame = table(self._known, choice.outage, self._words)
-                self._tables[name].value = _table(frame, self._given["language"]) or none
+                self._tables[name].show(table(self._known, choice.outage, self._words), none)
             if self._text.value == self._suggested:  # the reader's own query stays
                 self._suggest()
         if self._figures:
             if filtered:
-                charts.redraw(self._figures["fleet"], self._fleet_figure())
+                charts.redraw(self._figures["fleet"], half_as_wide(self._fleet_figure()))
                 self._listen()
             if focused:
-                charts.redraw(self._figures["machine"], self._machine_figure())
+                charts.redraw(self._figures["machine"], half_as_wide(self._machine_figure()))
             if filtered or focused:
                 self._ring()
 
@@ -481,6 +490,19 @@ class Explorer:
             raise UsageError(self._says["unknown machine"].format(name=visible(name, 60), near=nearest(name, known)))
         self.choose(machine=key or ())
 
+    def _spanned(self, name):
+        """Put a window that is asked for by name into the fields; nothing is analysed before the button is pressed."""
+        if self._following:
+            return
+        a, live = self.analysis, self.workspace is not None and self.workspace.live
+        end = pd.Timestamp.now("UTC").floor("min") if live else a.window.end
+        outage = None if self.choice.outage is None else a.outages.loc[self.choice.outage]
+        if name == "analysed":
+            window = iso(a.window.start), iso(a.window.end)
+        else:
+            window = ("", "") if name == "everything" else tuple(map(iso, span(name, end, outage)))
+        self._fields["start"].value, self._fields["end"].value = window
+
     def _analyse(self):
         self.analyse(*(self._fields[name].value.strip() for name in ("workspace", "start", "end", "machines")))
 
@@ -512,56 +534,3 @@ class Explorer:
     def _say(self, place, sentence, bad=False):
         text = html.escape(visible(sentence, 1000))
         place.value = f'<p role="alert" class="amakit-error">{text}</p>' if bad else f'<p role="status">{text}</p>'
-
-
-class Part:
-    """A part of the explorer: a widget where one can be pressed, and what stands in its place on a page.
-
-    Attributes
-    ----------
-    widget : ipywidgets.Widget
-    """
-
-    def __init__(self, widget: ipywidgets.Widget, still: Callable[[], dict]) -> None:
-        self.widget, self._still = widget, still
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        return self.widget._repr_mimebundle_() | self._still()
-
-
-class _Eye(anywidget.AnyWidget):
-    """Nothing to see; it tells that a browser shows what it lies in, and keeps charts as wide as that.
-
-    Plotly's widget draws before it has a place, and afterwards heeds changes of the window only.
-    """
-
-    _esm = """export default {render({model, el}) {
-      const fit = () => window.dispatchEvent(new Event("resize"));
-      const observer = new ResizeObserver(fit);
-      observer.observe(el);
-      document.addEventListener("plotlywidget-after-render", fit);
-      model.set("seen", true);
-      model.save_changes();
-      return () => { observer.disconnect(); document.removeEventListener("plotlywidget-after-render", fit); };
-    }}"""
-    seen = traitlets.Bool(False).tag(sync=True)
-
-    def __init__(self, then: Callable[[], object]) -> None:
-        super().__init__()
-        self.observe(lambda _: then(), "seen")
-
-
-def _chart(figure, caption):
-    return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/markdown": caption}
-
-
-def _table(frame, language):
-    shown = Table(frame, language)._repr_mimebundle_()["text/html"]
-    return f'<div class="amakit-table jp-RenderedHTMLCommon">{shown}</div>' if shown else ""
-
-
-def _fenced(kql):
-    """Show a query in Markdown, whatever names stand in it."""
-    text = "\n".join(line if line.isascii() else visible(line) for line in kql.split("\n"))
-    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 3)
-    return f"{fence}kql\n{text}\n{fence}"

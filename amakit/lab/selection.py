@@ -104,6 +104,43 @@ def settled(analysis: "Analysis", choice: Choice) -> Choice:
     return replace(choice, outage=outage, machine=() if outage is None else _key(outages.loc[outage]))
 
 
+#: Windows that can be asked for by name: days before an end, or around an outage.
+SPANS = {"day": 1, "week": 7, "month": 30, "outage": 1}
+
+
+def span(name: str, end: pd.Timestamp, outage: pd.Series | None) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Give a window that is asked for by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `SPANS`.
+    end : pandas.Timestamp
+        Of what there is.
+    outage : pandas.Series or None
+        That which is looked at, a row of ``analysis.outages``; ``outage`` without one is the last day.
+
+    Returns
+    -------
+    tuple of (pandas.Timestamp, pandas.Timestamp)
+        The hours around an outage reach past its end, however long it was.
+
+    Examples
+    --------
+    >>> end = pd.Timestamp("2026-03-15T00:00Z")
+    >>> span("week", end, None)[0].day
+    8
+    >>> gap = pd.Series({"start_earliest": end - pd.Timedelta(days=9), "end_latest": pd.NaT, "start_latest": pd.NaT})
+    >>> [str(edge)[:13] for edge in span("outage", end, gap)]
+    ['2026-03-05 12', '2026-03-06 12']
+    """
+    length = pd.Timedelta(days=SPANS[name])
+    if name != "outage" or outage is None:
+        return end - length, end
+    over = outage[["start_earliest", "start_latest", "end_latest"]].max()
+    return outage["start_earliest"] - length / 2, min(over + length / 2, max(end, over))
+
+
 def _key(row):
     return row["resource_id"], row["computer"]
 

@@ -18,7 +18,7 @@ from amakit.errors import AmakitError
 from amakit.output import temporary_folder
 from amakit.prose.language import plain, visible
 from amakit.report.pdf import printed
-from amakit.report.tables import page_texts
+from amakit.report.tables import page_texts, script_words
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -86,7 +86,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
         "title": title(notebook),
         "version": __version__,
         "says": says,
-        "for_script": _for_tables(says, language),
+        "for_script": _for_script(script_words(language)),
         "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
         "shades": _for_script(DARK),
         "scripts": _SCRIPTS,
@@ -215,7 +215,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         entries=entries,
         failed=failed,
         columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
-        for_script=_for_tables(says, language),
+        for_script=_for_script(script_words(language)),
         **about,
     )
 
@@ -399,12 +399,6 @@ def _indented(text):
 def _for_script(value):
     """Write a value as JSON that can stand inside a script element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _for_tables(says, language):
-    return _for_script(
-        {name: says[name] for name in ("search", "shown", "copy", "copied", "save")} | {"language": language}
-    )
 
 
 @functools.cache

@@ -39,6 +39,18 @@ def page_texts(language: str) -> dict[str, str]:
     return tomllib.loads(resources.files("amakit").joinpath(f"report/page/{language}.toml").read_text(encoding="utf-8"))
 
 
+def script_words(language: str) -> dict[str, str]:
+    """Give the words of the script that sorts, searches, copies and saves tables.
+
+    Examples
+    --------
+    >>> script_words("en")["copy"]
+    'Copy'
+    """
+    says = page_texts(language)
+    return {name: says[name] for name in ("search", "shown", "copy", "copied", "save")} | {"language": language}
+
+
 class Table:
     r"""A frame, to be the result of a notebook's cell.
 

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -76,6 +76,9 @@ class Workspace:
     beside : Workspace or None
         A folder with tables of the control plane: those of `BESIDE` that it has are read there, by packaged queries.
     """
+
+    #: Called with the records of the queries that were answered, as they come; a notebook shows them.
+    watched: Callable[[list[Record]], object] | None = None
 
     def __init__(
         self,
@@ -548,6 +551,8 @@ class Workspace:
 
     def _note(self, records):
         self.log += records
+        if records and self.watched is not None:
+            self.watched(records)
         if self.kind != "kusto":
             return
         if self._bar is None and sys.stderr.isatty():

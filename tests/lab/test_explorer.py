@@ -158,6 +158,54 @@ def test_bad_input_is_one_sentence_and_the_old_view_stays(view, case):
     assert (view.analysis, view.choice, view.workspace) == before
 
 
+def test_a_query_that_fails_leaves_no_older_answer_behind(view):
+    view.query("Heartbeat | summarize Beats = count() by Version | render barchart")
+    assert view._answer.value
+    assert view._drawn.children
+    view._try(view._asked, view.query, kql="Hartbeat | count")
+    assert (view.answer, view._answer.value, view._drawn.children) == (None, "", ())
+
+
+SPANS = {
+    "day": ("2026-03-10T00:00:00Z", "2026-03-11T00:00:00Z"),
+    "week": ("2026-03-04T00:00:00Z", "2026-03-11T00:00:00Z"),
+    "month": ("2026-02-09T00:00:00Z", "2026-03-11T00:00:00Z"),
+    "everything": ("", ""),
+    "analysed": ("2026-03-09T00:00:00Z", "2026-03-11T00:00:00Z"),
+}
+
+
+def test_a_window_that_is_asked_for_by_name_fills_its_fields_and_analyses_nothing(view, found):
+    for name, ends in SPANS.items():
+        view._span.value = name
+        assert (view._fields["start"].value, view._fields["end"].value) == ends
+    view._span.value = "outage"
+    start, end = (pd.Timestamp(view._fields[name].value) for name in ("start", "end"))
+    row = found.outages.loc[view.choice.outage]
+    assert row["start_earliest"] - start == pd.Timedelta(hours=12)
+    assert row["start_latest"] < end <= found.window.end
+    assert view.analysis is found
+
+
+def test_an_explorer_without_a_workspace_offers_no_window_that_only_files_have(found):
+    assert "everything" not in [value for _, value in Explorer(found)._span.options]
+
+
+def test_while_it_works_the_answered_queries_are_counted(view, tmp_path, monkeypatch):
+    write(tmp_path, Heartbeat=beats("a", [("1.1", "2026-03-02", "2026-03-02 06:00")]))
+    sentences = []
+    say = view._say
+    monkeypatch.setattr(view, "_say", lambda place, text, **more: sentences.append(text) or say(place, text, **more))
+    field(view, workspace=str(tmp_path), start="2026-03-02", end="2026-03-03")
+    counted = [
+        int(re.search(r"(\d+) queries answered, the last \w", text)[1]) for text in sentences if "answered" in text
+    ]
+    assert counted == sorted(counted)
+    assert counted[-1] == len(view.workspace.log)
+    assert told(view._status) == ""
+    assert view.workspace.watched is None
+
+
 def test_an_expired_sign_in_is_one_sentence(view, monkeypatch):
     said = "you are not signed in; run az login"
 
@@ -325,7 +373,7 @@ def test_every_word_of_the_explorer_is_used():
         path.read_text(encoding="utf-8") for part in ("lab", "charts") for path in (folder / part).glob("*.py")
     )
     for key in texts("en")["explore"]:
-        assert f'"{key}"' in code or key.startswith("tab "), key
+        assert f'"{key}"' in code or key.startswith(("tab ", "span ")), key
 
 
 def test_the_explorer_closes_what_it_opened_and_nothing_else(found, logs, tmp_path, monkeypatch):

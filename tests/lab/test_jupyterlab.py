@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -160,6 +161,41 @@ def test_the_legend_of_the_map_ends_above_its_rows(sheet):
         const rows = chart.getBoundingClientRect().top + chart._fullLayout._size.t
         return rows - chart.querySelector('.legend .bg').getBoundingClientRect().bottom }""")
     assert below >= 0
+
+
+def test_map_and_machine_stand_beside_each_other_where_there_is_room(sheet):
+    def places():
+        sheet.wait_for_timeout(1000)
+        return sheet.evaluate("""[...document.querySelectorAll('.amakit-beside')].map(part => {
+            const {left, right, top} = part.getBoundingClientRect(); return [left, right, top] })""")
+
+    (left, right, top), (other_left, other_right, other_top) = places()
+    assert right <= other_left
+    assert top == pytest.approx(other_top, abs=40)
+    assert other_right <= sheet.viewport_size["width"]
+    sheet.set_viewport_size({"width": 1000, "height": 1300})
+    (left, right, top), (other_left, other_right, other_top) = places()
+    assert left == pytest.approx(other_left, abs=2)
+    assert other_top > top + 300
+    sheet.set_viewport_size({"width": 1500, "height": 1300})
+    places()
+
+
+def test_a_table_is_sorted_and_searched(sheet):
+    grid = sheet.locator(".amakit-grid").first
+    cells = grid.locator("tbody tr:visible > :nth-child(1)")
+    before = cells.all_text_contents()
+    assert len(before) > 8
+    grid.get_by_role("button", name="machine").click()
+    kinds = [re.match(r"([a-z]+)\D*(\d+)", name).groups() for name in cells.all_text_contents()]
+    assert kinds == sorted(kinds, key=lambda kind: (kind[0], int(kind[1])))
+    grid.get_by_role("searchbox").fill("upgrade rolled")
+    causes = grid.locator("tbody tr:visible > :nth-child(2)").all_text_contents()
+    assert 0 < len(causes) < len(before)
+    assert set(causes) == {"upgrade rolled back"}
+    assert grid.get_by_role("status").inner_text() == f"{len(causes)} of {len(before)} rows"
+    grid.get_by_role("searchbox").fill("")
+    assert sheet.complaints == []
 
 
 def test_a_widget_that_is_changed_redraws_the_charts(sheet):

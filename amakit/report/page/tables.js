@@ -1,11 +1,10 @@
 // A table of more than a few rows gets a search box, headings that sort it, and buttons that copy or save what is shown.
-(() => {
-  const {search, shown, copy, copied, save, language} = JSON.parse(document.getElementById("says").textContent);
+const dressTables = (place, {search, shown, copy, copied, save, language}) => {
   const collator = new Intl.Collator(language, {numeric: true, sensitivity: "base"});
   const make = (tag, more, ...inside) => { const e = Object.assign(document.createElement(tag), more); e.append(...inside); return e; };
   const key = row => column => row.cells[column].textContent.trim().replace(/(\d),(?=\d{3})/g, "$1");
   const empty = text => /^[-–—]?$/.test(text);
-  for (const box of document.querySelectorAll(".table")) {
+  for (const box of place.querySelectorAll(".table")) {
     const table = box.querySelector("table"), body = table && table.tBodies[0];
     if (!body || !table.tHead || body.rows.length <= 8) continue;
     const rows = [...body.rows], keys = new Map(rows.map(row => [row, key(row)]));
@@ -58,4 +57,4 @@
       });
     });
   }
-})();
+};
