@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -33,6 +34,8 @@ _PRINTED_ROWS = 200
 _FOLDER = Path(__file__).parent
 #: Characters of a query on paper; the page has more of it, and run.json all.
 _PRINTED_QUERY = 900
+#: Numbers of a page that give a day of the calendar its colour, the worst first; see `amakit.facts.counts.COUNTS`.
+_STATUSES = ("down", "rolled_back", "seen")
 #: What the page lets run.
 _SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
 
@@ -200,6 +203,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         One HTML file that names nothing outside its folder.
     """
     import jinja2
+    from babel.dates import get_day_names
 
     from amakit import __version__
 
@@ -207,7 +211,8 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
     counted = any(entry.get("counts") for entry in entries) and about["each"] != "notebook"
     loader = jinja2.FileSystemLoader(_FOLDER / "page")
     template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
-    template.filters |= {"address": quote, "visible": visible}
+    template.filters |= {"address": quote, "visible": visible, "status": _status}
+    by_day = about["each"] == "day" and len(entries) > 1
     return template.get_template("pages.html.j2").render(
         language=language,
         says=says,
@@ -216,8 +221,25 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         failed=failed,
         columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
         for_script=_for_script(script_words(language)),
+        weeks=_weeks(entries) if by_day else [],
+        weekdays=[name for _, name in sorted(get_day_names("abbreviated", locale=language).items())],
         **about,
     )
+
+
+def _weeks(entries):
+    """Lay pages of days out in weeks that begin on Monday, with None where there is no page."""
+    by_day = {date.fromisoformat(entry["name"]): entry for entry in entries}
+    monday = min(by_day) - timedelta(days=min(by_day).weekday())
+    weeks = range(0, (max(by_day) - monday).days + 1, 7)
+    return [[by_day.get(monday + timedelta(days=week + day)) for day in range(7)] for week in weeks]
+
+
+def _status(entry):
+    """Name the worst of a page: what stands first has to be acted on first."""
+    if entry["failed"]:
+        return "failed"
+    return next((name for name in _STATUSES if entry["counts"].get(name)), "quiet")
 
 
 def linked(page: str, before: tuple[str, str] | None, after: tuple[str, str] | None, language: str = "en") -> str:

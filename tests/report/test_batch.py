@@ -288,6 +288,51 @@ def test_wrong_use_is_told_before_anything_runs(tmp_path, small):
         reports(Request(small), tmp_path / "out", each="hour")
 
 
+@pytest.mark.parametrize(("language", "names"), [("en", "Mon Tue Wed Thu Fri Sat Sun"), ("ja", "月 火 水 木 金 土 日")])
+def test_days_stand_in_a_calendar_under_their_weekday_with_the_worst_of_each(language, names):
+    days = pd.date_range("2026-02-26", "2026-03-10")  # a Thursday, and a Tuesday
+    counts = {
+        "2026-02-27": {"down": 1, "seen": 2},
+        "2026-02-28": {"rolled_back": 3},
+        "2026-03-01": {"seen": 1, "off": 4},
+    }
+    entries = [
+        {
+            "name": f"{day:%Y-%m-%d}",
+            "sentence": "",
+            "failed": "no heartbeat" if day.day == 5 else None,
+            "partial": day == days[-1],
+            "counts": counts.get(f"{day:%Y-%m-%d}", {}),
+            "files": {} if day.day == 5 else {"html": f"{day:%Y-%m-%d}/p.html"},
+        }
+        for day in days
+    ]
+    about = {"notebook": "n", "workspace": "w", "timezone": "UTC", "each": "day", "title": "t"}
+    sheet = index(entries, about, language)
+    calendar = re.search(r'<table class="calendar".*?</table>', sheet, re.DOTALL)[0]
+    assert re.findall(r'<th scope="col">(.*?)</th>', calendar) == names.split()
+    weeks = [re.findall(r"<td.*?</td>", row) for row in re.findall(r"<tr>(<td.*?)</tr>", calendar, re.DOTALL)]
+    assert [len(week) for week in weeks] == [7, 7, 7]
+    placed = {
+        (number, weekday): cell
+        for number, week in enumerate(weeks)
+        for weekday, cell in enumerate(week)
+        if cell != "<td></td>"
+    }
+    assert len(placed) == len(days)
+    for day, ((_, weekday), cell) in zip(days, placed.items(), strict=True):
+        assert weekday == day.weekday()
+        assert f"{day:%m-%d}" in cell
+    status = {
+        f"{day:%m-%d}": re.search(r'class="(\w+)"', cell)[1] for day, cell in zip(days, placed.values(), strict=True)
+    }
+    odd = {"02-27": "down", "02-28": "rolled_back", "03-01": "seen", "03-05": "failed"}
+    assert status == dict.fromkeys(status, "quiet") | odd
+    assert ("href" in placed[1, 3]) is False
+    by_machine = index(entries, about | {"each": "machine"}, language)
+    assert '<table class="calendar"' not in by_machine
+
+
 def test_an_index_shows_hostile_names_as_text(tmp_path, opened):
     names = [
         "<img src=x onerror=alert(1)>",
