@@ -75,6 +75,17 @@ def situation(known: "Facts") -> dict:
     }
 
 
+def subscription_of(resource_id: str) -> str:
+    """Give the subscription in an id, empty where there is none.
+
+    Examples
+    --------
+    >>> subscription_of("/subscriptions/0/resourcegroups/rg-web/providers/x"), subscription_of("")
+    ('0', '')
+    """
+    return resource_id.partition("/subscriptions/")[2].partition("/")[0]
+
+
 def group_of(resource_id: str) -> str:
     """Give the resource group in an id, empty where there is none.
 

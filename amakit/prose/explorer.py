@@ -6,7 +6,7 @@ from amakit.facts.gather import Facts
 from amakit.facts.silent_sources import stayed_away
 from amakit.facts.summary import by_severity
 from amakit.prose.language import Language, visible
-from amakit.prose.page import Page, common, outage_cells, outage_closely
+from amakit.prose.page import WHERE, Page, common, outage_cells, outage_closely
 from amakit.schemas import MACHINE
 
 
@@ -56,7 +56,8 @@ def outages_table(known: Facts, outages: pd.DataFrame, first: int | None, most: 
     order = by_severity(known.outages.loc[outages.index])
     on_top = [first] if first in order.index else []
     cells = outage_cells(known, order.loc[[*on_top, *order.index.drop(on_top)]].head(most), words)
-    return words.table(cells, ["computer", "cause", "pair", "began", "downtime", "evidence"])
+    where = [name for name in WHERE if name in cells]
+    return words.table(cells, ["computer", *where, "cause", "pair", "began", "downtime", "evidence"])
 
 
 def streams_table(known: Facts, outage: int | None, words: Language) -> pd.DataFrame:

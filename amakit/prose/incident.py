@@ -13,6 +13,7 @@ from amakit.find.evidence import ON_AGENT
 from amakit.prose.language import Language, visible
 from amakit.prose.page import (
     MOST,
+    WHERE,
     Page,
     away_streams,
     causes,
@@ -228,7 +229,8 @@ def _timeline_table(known, words):
         }
     )
     utc = [] if words.timezone == "UTC" else ["when utc"]
-    return words.table(cells, ["computer", "place", "when", *utc, "back at", "cause", "pair", "downtime", "lost"])
+    where = [name for name in WHERE if name in cells]
+    return words.table(cells, ["computer", *where, "when", *utc, "back at", "cause", "pair", "downtime", "lost"])
 
 
 def _periodic_table(known, words):

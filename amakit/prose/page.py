@@ -13,17 +13,20 @@ from amakit.facts.actions import lacking_tables
 from amakit.facts.gather import Facts
 from amakit.facts.links import portal_links
 from amakit.facts.silent_sources import stayed_away
-from amakit.facts.situation import destinations, group_of
+from amakit.facts.situation import destinations, group_of, subscription_of
 from amakit.facts.summary import by_type, worst
 from amakit.prose.evidence import rendered
 from amakit.prose.language import Language, environment, reflow, visible
 from amakit.schemas import MACHINE, Cause
+from amakit.study.groups import regions
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
 
 #: Characters of a query on a page; all of them are in ``run.json``.
 _LONGEST = 4_000
+#: Columns that say where a machine is, as far as a table has them.
+WHERE = ("place", "subscription id", "own region")
 #: Rows of a table on a page; the worst come first, and all are in the result tables.
 MOST = 500
 
@@ -228,7 +231,7 @@ def outage_cells(known: Facts, outages: pd.DataFrame, words: Language) -> pd.Dat
     pair = outages["from_version"] + " → " + outages["to_version"].replace("", "–")
     cells = {
         "computer": shown_names(outages["machine"]),
-        "place": outages["resource_id"].map(lambda resource: visible(group_of(resource), 60)),
+        **_where(known.analysis, outages),
         "pair": outages["from_version"].where(same, pair).map(lambda text: visible(text, 80)),
         "began": outages["start_earliest"].map(words.moment),
         "cause": outages["cause"].map(words.cause),
@@ -236,6 +239,18 @@ def outage_cells(known: Facts, outages: pd.DataFrame, words: Language) -> pd.Dat
         "evidence": pd.Series(evidence, outages.index, dtype="str"),
     }
     return pd.DataFrame(cells, index=outages.index)
+
+
+def _where(analysis, rows):
+    """Give the resource group of each machine; its subscription where there are several, its region where known."""
+    subscriptions = analysis.machines["resource_id"].map(subscription_of)
+    told = {"place": rows["resource_id"].map(group_of)}
+    if (subscriptions[subscriptions != ""].nunique()) > 1:
+        told["subscription id"] = rows["resource_id"].map(subscription_of)
+    known = analysis.machines[MACHINE].assign(region=regions(analysis))
+    if (known["region"] != "").any():
+        told["own region"] = rows[MACHINE].merge(known, how="left", on=MACHINE)["region"].set_axis(rows.index)
+    return {name: cells.map(lambda text: visible(text, 60)).astype("str") for name, cells in told.items()}
 
 
 def parameters_table(known: Facts, words: Language) -> pd.DataFrame:

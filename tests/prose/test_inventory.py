@@ -80,6 +80,19 @@ def test_what_to_do_names_who_never_reported_and_whose_extension_failed():
     assert [one["kind"] for one in gather(running).actions] == ["unheard"]
 
 
+def test_a_table_tells_regions_where_an_inventory_does_and_subscriptions_where_there_are_several():
+    def headings(found):
+        return [name for name in page(found).tables["timeline"] if name in ("resource group", "subscription", "region")]
+
+    assert headings(analysis([SILENT, STUCK], spare=["web"])) == ["resource group"]
+    assert headings(FOUND) == ["resource group", "region"]
+    assert set(page(FOUND).tables["timeline"]["region"]) == {"westeurope"}
+    far = SILENT | {"resource_id": "/subscriptions/2" + RG.removeprefix("/subscriptions/0") + "gone"}
+    several = analysis([far, STUCK], spare=["web"])
+    assert headings(several) == ["resource group", "subscription"]
+    assert page(several).tables["timeline"]["subscription"].to_dict() == {"gone": "2", "stuck": RG.split("/")[2]}
+
+
 def test_the_next_step_of_a_silent_machine_is_that_of_the_inventory():
     told = page(FOUND).plain("verdict")
     assert f"it is not in the inventory of {TAKEN}, look whether it still exists" in told
