@@ -6,8 +6,9 @@
 'Figure'
 """
 
-from amakit.charts.gaps import alerts, around, causes, downtimes
+from amakit.charts.gaps import alerts, causes, downtimes
 from amakit.charts.incident import absent, durations, incident
+from amakit.charts.outage import around
 from amakit.charts.rollout import arrivals, behind, rollout
 from amakit.charts.style import live, redraw, row_names, theme
 from amakit.charts.transitions import adoption, clock, fleet, inventory, timeline

@@ -1,4 +1,7 @@
-"""The chart that a query asks for with ``| render``."""
+"""The chart that a query asks for with ``| render``, as a figure or as one file."""
+
+import json
+from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -6,6 +9,7 @@ import plotly.graph_objects as go
 from amakit.charts.style import empty_figure, escaped
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.kql.rendering import Drawing
+from amakit.output import staged
 
 #: More series than this are no chart that anybody reads.
 _MOST = 100
@@ -77,6 +81,46 @@ def render(frame: pd.DataFrame, drawing: Drawing, height: int = 420) -> go.Figur
     if drawing.kind == "barchart":
         figure.update_yaxes(autorange="reversed")
     return figure
+
+
+def save_drawing(frame: pd.DataFrame, drawing: Drawing, target: str | Path, synthetic: bool = False) -> None:
+    """Draw the answer of a query into a file, whole or not at all.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    drawing : amakit.kql.rendering.Drawing
+    target : path-like
+        ``.html``, a page that asks nothing of the network, or ``.png``.
+    synthetic : bool
+        Whether the data is made up, which the title then says.
+
+    Raises
+    ------
+    UsageError
+        When the name ends otherwise.
+    AmakitError
+        When the answer cannot be drawn, or the file not be written.
+    """
+    target = Path(target)
+    form = target.suffix.lower()
+    if form not in (".html", ".png"):
+        raise UsageError(f"{target} must end in .html or .png, which says what to draw")
+    figure = render(frame, drawing)
+    if synthetic:
+        title = figure.layout.title.text or ""
+        figure.update_layout(title_text=f"{title} (synthetic data)".strip())
+    if form == ".html":
+        figure.update_layout(paper_bgcolor="#FFFFFF", plot_bgcolor="#FFFFFF")
+        page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False}).encode()
+    else:
+        if drawing.kind == "piechart":
+            raise UsageError(f"{target}: a piechart is drawn as .html only; write barchart, or .html")
+        from amakit.charts.stills import picture
+
+        page = picture(json.loads(figure.to_json()), "png")
+    with staged(target.parent) as stage:
+        (stage / target.name).write_bytes(page)
 
 
 def _scale(word):

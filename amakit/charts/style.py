@@ -458,3 +458,12 @@ def version_changes(outages: pd.DataFrame) -> pd.Series:
     """Tell the version before and after; one that stayed once."""
     old, new = (outages[name].map(escaped) for name in ("from_version", "to_version"))
     return old.where(old == new, old + " → " + new.where(new != "", "–"))
+
+
+def machine_name(analysis: Analysis, row: pd.Series) -> str:
+    """Name the machine of an outage as charts do."""
+    fleet = analysis.machines
+    called = machine_labels(fleet)[
+        (fleet["resource_id"] == row["resource_id"]) & (fleet["computer"] == row["computer"])
+    ]
+    return escaped(called.iloc[0] if len(called) else row["computer"])

@@ -92,7 +92,7 @@ def query(workspace: str, kql: str, out: str | None, **remote: str) -> None:
         except AmakitError as error:
             raise pointed(error, text) from None if isinstance(error, UsageError) else error
     if drawing and out and out.lower().endswith((".html", ".png")):
-        from amakit.charts.drawing import save_drawing
+        from amakit.charts.render import save_drawing
 
         save_drawing(frame, drawing, out, ws.synthetic)
         say(f"{len(frame):,} rows drawn in {out}", error=True)
