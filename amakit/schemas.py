@@ -369,9 +369,7 @@ def frame_of(columns: "Mapping[str, ArrayLike]", types: Mapping[str, str]) -> pd
     >>> frame_of({"n": [1, None]}, {"n": "long"}).dtypes["n"]
     Int64Dtype()
     """
-    return pd.DataFrame(
-        {name: _series(name, columns[name], kind).reset_index(drop=True) for name, kind in types.items()}
-    )
+    return pd.DataFrame({name: _cells(name, columns[name], kind) for name, kind in types.items()})
 
 
 def no_rows(types: Mapping[str, str]) -> pd.DataFrame:
@@ -392,36 +390,40 @@ def _no_rows(types):
     return frame_of({name: [] for name, _ in types}, dict(types))
 
 
-def _series(name, values, kind):
+def _cells(name, values, kind):
+    """Give the cells of a column; those that are of their dtype already as they are."""
     dtype = _DTYPES.get(kind, "str")
-    if isinstance(values, np.ma.MaskedArray):
-        values = _unmasked(values, kind)
+    if not len(values):
+        return pd.array([], dtype=dtype)
+    if isinstance(values, pd.Series) and values.dtype == dtype and kind not in ("string", "dynamic"):
+        return values.array
+    values = _unmasked(values, kind)
     try:
         if kind == "datetime":
-            if not _is_time(values):  # on the wire times count 100 ns, for which pandas knows too few years
-                values = [re.sub(r"(\.\d{6})\d+", r"\1", v) if isinstance(v, str) else v for v in values]
-            values = pd.to_datetime(
-                pd.Series(values, dtype=None if len(values) else dtype),
-                utc=True,
-                format=None if _is_time(values) else "ISO8601",
-            )
-            return values.dt.as_unit("us")
+            return _instants(values)
         if kind == "timespan":
             values = [_timespan(v) for v in values] if not _is_time(values) else values
-            return pd.Series(pd.to_timedelta(pd.Series(values, dtype="timedelta64[us]")))
+            return pd.Series(values, dtype="timedelta64[us]").array
         if kind == "dynamic":
-            return pd.Series([_json(v) for v in values], dtype="object")
+            return pd.Series([_json(v) for v in values], dtype="object").array
         if kind in ("real", "decimal"):  # on the wire NaN and the infinities are words
             values = [np.nan if v is None else float(v) for v in values] if not _is_float(values) else values
         if isinstance(values, list):  # a list with None in it would become float64, which has no 64-bit integers
             values = pd.Series(values, dtype="object")
-        if dtype == "str" and len(values):
-            return _text(values, kind)
-        return pd.Series(values).astype(dtype) if len(values) else pd.Series([], dtype=dtype)
+        return _text(values, kind) if dtype == "str" else pd.Series(values).astype(dtype).array
     except (ValueError, TypeError) as error:
         raise AmakitError(
             f"column {name!r} came as {kind}, but a value in it is not one: {str(error).splitlines()[0]}"
         ) from error
+
+
+def _instants(values):
+    """Make instants of times that know no zone, of such that do, or of their text."""
+    if not _is_time(values):  # on the wire times count 100 ns, for which pandas knows too few years
+        values = [re.sub(r"(\.\d{6})\d+", r"\1", v) if isinstance(v, str) else v for v in values]
+        values = pd.to_datetime(values, utc=True, format="ISO8601")
+    times = pd.DatetimeIndex(values)
+    return (times.tz_localize("UTC") if times.tz is None else times.tz_convert("UTC")).as_unit("us").array
 
 
 def _text(values, kind):
@@ -429,21 +431,23 @@ def _text(values, kind):
     codes, texts = pd.factorize(np.asarray(values, dtype="object"), use_na_sentinel=False)
     typed = pd.Series(texts).astype("str")
     typed = typed.fillna("") if kind == "string" else typed  # KQL has no null string, only an empty one
-    return typed.take(codes)
+    return typed.array.take(codes)
 
 
 def _unmasked(values, kind):
-    """Turn DuckDB's masked arrays into plain ones with the missing value of their kind."""
-    mask = np.ma.getmaskarray(values)
+    """Turn DuckDB's masked arrays into plain ones with the missing value of their kind, and a column into its cells."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values.array if isinstance(values, pd.Series) else values
+    mask, plain = np.ma.getmaskarray(values), np.asarray(values.data)
     if not mask.any():
-        return values.data
+        return plain
     if kind in ("datetime", "timespan"):
-        return np.where(mask, np.array("NaT", dtype=values.dtype), values.data)
+        return np.where(mask, np.array("NaT", dtype=plain.dtype), plain)
     if kind in ("real", "decimal"):
-        return np.where(mask, np.nan, values.data)
+        return np.where(mask, np.nan, plain)
     if kind in ("int", "long"):
-        return pd.arrays.IntegerArray(values.data.astype("int64"), mask)
-    return np.where(mask, None, values.data.astype("object"))
+        return pd.arrays.IntegerArray(plain.astype("int64"), mask)
+    return np.where(mask, None, plain.astype("object"))
 
 
 def _is_time(values):
@@ -497,6 +501,8 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     ['resource_id', 'computer', 'os_type']
     """
     types = RESULTS[name] | ({"workspace": "string"} if "workspace" in frame else {})
+    if frame.empty:
+        return no_rows(types)
     typed = frame_of({column: frame[column] for column in types}, types)
     order = ["computer", "resource_id"] + [c for c, kind in types.items() if kind == "datetime"]
     return typed.sort_values(order, ignore_index=True, kind="stable")
