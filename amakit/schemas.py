@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -447,7 +447,8 @@ def _unmasked(values, kind):
         return np.where(mask, np.nan, plain)
     if kind in ("int", "long"):
         return pd.arrays.IntegerArray(plain.astype("int64"), mask)
-    return np.where(mask, None, plain.astype("object"))
+    cells: Any = plain.astype("object")
+    return np.where(mask, None, cells)
 
 
 def _is_time(values):
