@@ -19,15 +19,51 @@ hypothesis.settings.load_profile("amakit")
 
 _FOLDER = Path(__file__).parent / "kql_parser"
 #: Mark by the fixture that a test asks for, itself or through others.
-_MARKS = {"browser": "browser", "kusto_server": "server", "service": "server", "running": "server", "lab": "lab",
-          "collected": "slow", "agent_beats": "slow"}  # fmt: skip
+_MARKS = {"browser": "browser", "kusto_server": "server", "service": "server", "running": "server", "lab": "lab"}
+#: Tests, and whole files, that are left out of `make quick`; written by ``--note-slow``.
+_SLOW = Path(__file__).with_name("slow.txt")
+#: Seconds from which a test is one of them, and from which what the tests of a file share makes the file one.
+_LONG, _LONG_SHARED = 1.0, 4.0
+_TOOK: "dict[str, dict[str, float]]" = {}
 
 
+def pytest_addoption(parser):
+    """Offer to note which tests are slow."""
+    parser.addoption("--note-slow", action="store_true", help="write tests/slow.txt anew, after a run of all tests")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark each test by what it needs."""
+    """Mark each test by what it needs, and as slow what was when it was noted."""
+    slow = set(_SLOW.read_text(encoding="utf-8").split())
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & set(_MARKS):
             item.add_marker(_MARKS[name])
+        if slow & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
+            item.add_marker("slow")
+
+
+def pytest_runtest_logreport(report):
+    """Keep how long each test took."""
+    took = _TOOK.setdefault(report.nodeid, {"setup": 0.0, "call": 0.0, "teardown": 0.0})
+    took[report.when] += report.duration
+
+
+def pytest_sessionfinish(session):
+    """Note the slow tests, where that was asked for: in the process that hears of all of them."""
+    if session.config.getoption("--note-slow") and not hasattr(session.config, "workerinput"):
+        _SLOW.write_text("\n".join(slow_ones(_TOOK)) + "\n", encoding="utf-8")
+
+
+def slow_ones(took):
+    """Give the names of slow tests, without their parameters, and of files whose tests share what takes long to make."""
+    shared = {}
+    for name, seconds in took.items():
+        file = name.partition("::")[0]
+        shared[file] = shared.get(file, 0) + seconds["setup"]
+    files = {file for file, seconds in shared.items() if seconds > _LONG_SHARED}
+    tests = {name.partition("[")[0] for name, seconds in took.items() if seconds["call"] > _LONG}
+    return sorted(files | {name for name in tests if name.partition("::")[0] not in files})
 
 
 @pytest.fixture(autouse=True, scope="module")

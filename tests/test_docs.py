@@ -29,8 +29,6 @@ from amakit import cli, schemas
 from amakit.kql import catalog
 from amakit.study.rollout import releases
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     p

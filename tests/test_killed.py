@@ -19,7 +19,6 @@ from fleet import beats, write
 from amakit.report.request import notebooks
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(os.name == "nt", reason="Windows has neither fork nor signals"),
 ]
 

@@ -177,7 +177,6 @@ def shell():
     return InteractiveShell()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", notebooks())
 def test_every_page_can_be_made_of_them(name, folders, shell, tmp_path, monkeypatch):
     monkeypatch.delenv("AMAKIT_NO_CACHE", raising=False)  # one analysis for all of them

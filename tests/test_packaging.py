@@ -47,6 +47,14 @@ def test_the_lock_pins_every_direct_dependency_and_holds_no_address():
     assert all(re.fullmatch(r"[\w.\-]+==[\w.+!]+( ; .+)?", line) for line in lines)
 
 
+def test_what_is_noted_as_slow_is_there():
+    for name in (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").split():
+        file, *parts = name.split("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        # an example of a docstring is named after what it explains
+        assert not parts or parts[-1].rpartition(".")[2] in text, name
+
+
 def test_imports_go_one_way():
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False

@@ -186,7 +186,6 @@ def test_known_time_is_active_or_outage(tmp_path):
 # -- streams -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_million_jittered_samples_give_no_gap():
     rng = np.random.default_rng(7)
     seconds = np.arange(1_000_000) * 60.004 + rng.normal(0, 0.4, 1_000_000)
@@ -315,7 +314,6 @@ def shares(results):
     return {name: right / count for name, (right, count) in total.items() if count}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("demo", [False, True], ids=["simulator", "demo"])
 def test_fleets_with_every_cause_meet_the_targets(demo):
     found = shares(
@@ -336,7 +334,6 @@ def frames(found):
     return [getattr(found, name) for name in ("machines", "transitions", "outages", "gaps")]
 
 
-@pytest.mark.slow
 def test_bounds_hold_the_number(fleet):
     _, _, found = fleet
     assert (found.gaps["lost_low"] <= found.gaps["lost"]).all()
@@ -352,7 +349,6 @@ def test_bounds_hold_the_number(fleet):
     assert (done["downtime_s"] <= done["downtime_high_s"] + 1e-6).all()
 
 
-@pytest.mark.slow
 def test_every_change_of_version_has_its_outage(fleet):
     _, _, found = fleet
     pairs = found.transitions.merge(found.outages, on=["resource_id", "computer", "from_version", "to_version"])
@@ -360,7 +356,6 @@ def test_every_change_of_version_has_its_outage(fleet):
     assert len(found.transitions) == inside.sum() > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("days", [1, 2])
 def test_slices_of_any_length_give_the_same_tables(fleet, monkeypatch, days):
     folder, truth, found = fleet
@@ -372,7 +367,6 @@ def test_slices_of_any_length_give_the_same_tables(fleet, monkeypatch, days):
         pd.testing.assert_frame_equal(sliced, once)
 
 
-@pytest.mark.slow
 def test_few_windows_in_a_query_give_the_same_tables(fleet, monkeypatch):
     folder, truth, found = fleet
     monkeypatch.setattr("amakit.fetch.requests.WINDOWS_PER_QUERY", 7)
@@ -380,7 +374,6 @@ def test_few_windows_in_a_query_give_the_same_tables(fleet, monkeypatch):
         pd.testing.assert_frame_equal(sliced, once)
 
 
-@pytest.mark.slow
 def test_doubled_and_shuffled_rows_change_nothing(fleet, tmp_path):
     import duckdb
 
@@ -418,7 +411,6 @@ def test_an_analysis_cannot_be_changed_by_accident(fleet):
         fleet[2].outages = None
 
 
-@pytest.mark.slow
 def test_a_day_of_its_own_shows_the_outages_that_the_fortnight_shows_of_that_day():
     """Attempts are read from a day before the window: what they did there is not this window's."""
     logs = amakit.connect("demo")

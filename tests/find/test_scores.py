@@ -11,8 +11,6 @@ from simulator import START, fleet, simulate
 
 from amakit.schemas import RESULTS, result
 
-pytestmark = pytest.mark.slow
-
 SECOND = pd.Timedelta(seconds=1)
 
 

@@ -235,7 +235,6 @@ def fleet_of(machines):
     return pd.concat(parts, ignore_index=True)
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STRETCHES, min_size=1, max_size=4), st.integers(0, 99), st.integers(1, 20_000))
 def test_any_fleet_gives_what_walking_over_its_beats_gives(tmp_path_factory, machines, seed, cut):

@@ -20,8 +20,6 @@ from amakit.report.batch import folders, reports
 from amakit.report.pages import index
 from amakit.report.request import Request, notebooks
 
-pytestmark = pytest.mark.slow
-
 NAME = "01_version_transitions"
 
 

@@ -14,8 +14,6 @@ from amakit.prose.record import record
 from amakit.prose.rollout import rollout
 from amakit.prose.transitions import transitions
 
-pytestmark = pytest.mark.slow
-
 FIGURES = {
     "inventory": charts.inventory, "timeline": charts.timeline, "adoption": charts.adoption, "clock": charts.clock,
     "around": charts.around, "incident": charts.incident, "downtimes": charts.downtimes, "causes": charts.causes,

@@ -22,8 +22,6 @@ from amakit.report.pages import write as write_page
 from amakit.report.request import notebooks
 from amakit.report.run import report, shown
 
-pytestmark = pytest.mark.slow
-
 RG = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/rg-secret/providers/Microsoft.Compute/virtualMachines/"
 HOSTILE = [
     "<script>alert('x')</script>",

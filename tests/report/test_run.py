@@ -23,8 +23,6 @@ from amakit.report.request import notebooks
 from amakit.report.run import report
 from amakit.report.tables import Table
 
-pytestmark = pytest.mark.slow
-
 NAME = "01_version_transitions"
 WEEKS = {"start": "2026-03-02", "end": "2026-03-16"}
 

@@ -1,12 +1,9 @@
 """The embedded engine over files."""
 
 import nbformat
-import pytest
 from fleet import beats, write
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
-
-pytestmark = pytest.mark.slow
 
 HASTY = """
 import duckdb

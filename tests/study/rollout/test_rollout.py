@@ -36,7 +36,6 @@ def covered(seeds, **kind):
     return np.mean(held), np.median(found), np.mean(naive), methods
 
 
-@pytest.mark.slow
 def test_the_median_lag_lies_in_its_interval_in_95_of_100_fleets():
     held, middle, naive, methods = covered(SEEDS)
     print(f"narrow brackets: {held:.3f} of intervals hold the median; middle estimate {middle:.2f}, naive {naive:.2f}")
@@ -47,7 +46,6 @@ def test_the_median_lag_lies_in_its_interval_in_95_of_100_fleets():
     assert naive < 14
 
 
-@pytest.mark.slow
 def test_so_it_does_where_brackets_are_wide_and_some_came_before_the_window():
     held, middle, naive, methods = covered(80, bracket=4.0, released=-8.0, median=18.0)
     print(f"wide brackets: {held:.3f} of intervals hold the median; middle estimate {middle:.2f}, naive {naive:.2f}")
@@ -314,7 +312,6 @@ def test_the_reason_why_a_machine_is_behind_is_its_own():
     assert (found["newest"] == "1.10").all()  # bad ones and those of the future are none
 
 
-@pytest.mark.slow
 def test_reasons_are_right_on_seeded_fleets():
     for seed in range(20):
         draw = np.random.default_rng(seed)
@@ -356,7 +353,6 @@ def restless(seed, effect, machines=60, length=20.0):
     return analysis(runs, gaps=gaps, length=length)
 
 
-@pytest.mark.slow
 def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed():
     told = [excess_gaps.self_controlled(restless(seed, 0.0, machines=40), shifts=0) for seed in range(80)]
     share = np.mean([one["p_value"] <= 0.05 for one in told])
@@ -368,7 +364,6 @@ def test_upgrades_without_an_effect_are_found_guilty_no_more_often_than_allowed(
     assert np.mean([o["gaps"] for o in told]) == pytest.approx(np.mean([o["expected"] for o in told]), rel=0.1)
 
 
-@pytest.mark.slow
 def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
     told = [excess_gaps.self_controlled(restless(seed, 0.3, machines=40), shifts=3) for seed in range(12)]
     assert all(one["p_value"] < 0.01 for one in told)
@@ -380,7 +375,6 @@ def test_upgrades_with_an_effect_are_found_and_placebo_times_are_not():
     assert np.mean(np.array(placebo) <= 0.05) <= 0.11
 
 
-@pytest.mark.slow
 def test_the_exact_law_is_that_of_drawing_again_and_again():
     given = restless(4, 0.1, machines=12)
     told = excess_gaps.self_controlled(given, shifts=0)
