@@ -43,7 +43,9 @@ _HOURS = 5
 def durations(analysis: Analysis, language: str = "en") -> go.Figure:
     """Show how long agents were away, by cause, on an axis on which each step is many times the one before.
 
-    The longest outage of each cause is named.  What goes on is red, and as long as it has lasted so far.
+    The longest outage of each cause is named.  What goes on is red, and as long as it has lasted so far.  Where nothing
+    was recorded of any machine, nothing shows how long an agent was away: such an outage stands at what it may have
+    lasted at most, and says so.
 
     Parameters
     ----------
@@ -67,16 +69,16 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
         return figure_without_data(empty_figure(words["durations"], height=200), words)
     going = own["ongoing"].astype("bool")
     so_far = (analysis.known_until(own) - own["start_latest"]).dt.total_seconds()
-    own = own.assign(going=going, length=own["downtime_s"].fillna(so_far).clip(lower=1))
+    unseen = own["cause"] == Cause.NOT_RECORDED
+    length = own["downtime_s"].where(~unseen, own["downtime_high_s"]).fillna(so_far)
+    own = own.assign(going=going, length=length.clip(lower=1))
     causes = [cause for cause in Cause if (own["cause"] == cause).any()]
     rank = own.groupby("cause")["length"].rank(method="first")
     row = own["cause"].map({cause: n for n, cause in enumerate(causes)}).astype("float64")
     own = own.assign(x=np.log10(own["length"]), y=row + ((rank * 0.618) % 1 - 0.5) * 0.5)
-    told = (
-        own["length"]
-        .map(tongue.duration)
-        .where(~own["going"], own["length"].map(lambda s: words["so far"].format(length=tongue.duration(s))))
-    )
+    kind = pd.Series(np.select([going, unseen], ["so far", "at most"], "for"), own.index)
+    told = own["length"].map(tongue.duration)
+    told = told.where(kind == "for", [words.get(k, "").format(length=t) for k, t in zip(kind, told, strict=True)])
     figure = empty_figure(_finding(own, words, tongue), height=110 + 44 * len(causes))
     for name, part in own.assign(told=told).groupby(own["going"].map({True: "ongoing", False: "ended"})):
         for cause in dict.fromkeys(part["cause"]):

@@ -43,6 +43,15 @@ def test_each_outage_has_a_mark_in_the_row_of_its_cause_as_far_out_as_it_lasted(
     ]
 
 
+def test_an_outage_that_nobody_recorded_is_told_by_what_it_may_have_lasted_at_most():
+    unseen = outage("a", "02:39:40", "03:05:40", "not_recorded") | {"downtime_s": 1e-7, "downtime_low_s": 0.0}
+    found = analysis([unseen | {"downtime_high_s": 1560.0}, outage("b", "04:00:00", "04:01:00")])
+    seen = {told[0]: (round(10**x), told[1]) for x, _, _, told in marks(charts.durations(found))}
+    assert seen == {"a": (1560, "at most 26 min 0 s"), "b": (60, "1 min 0 s")}
+    assert "a, at most 26 min 0 s" in [note.text for note in charts.durations(found).layout.annotations]
+    assert charts.durations(found, "ja").layout.meta["list"][-1].endswith("最大 26 分 0 秒")
+
+
 def test_red_is_what_goes_on_and_nothing_else(found):
     figure = charts.durations(found)
     assert {told[0] for _, _, colour, told in marks(figure) if colour == STILL_DOWN} == {"d"}
