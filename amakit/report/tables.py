@@ -48,7 +48,9 @@ def script_words(language: str) -> dict[str, str]:
     'Copy'
     """
     says = page_texts(language)
-    return {name: says[name] for name in ("search", "shown", "copy", "copied", "save")} | {"language": language}
+    return {name: says[name] for name in ("search", "filter", "shown", "copy", "copied", "save")} | {
+        "language": language
+    }
 
 
 class Table:

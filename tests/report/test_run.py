@@ -345,6 +345,41 @@ def test_what_a_table_shows_can_be_copied_and_saved(tmp_path, opened):
     assert sheet.complaints == []
 
 
+def test_a_search_may_name_the_column(tmp_path, opened):
+    rows = {
+        "web-1": "app",
+        "web-2": "db",
+        "app-1": "web",
+        "db-1": "10:05",
+        "db-2": "10",
+        "db-3": "x",
+        "db-4": "x",
+        "e": "x",
+        "f": "x",
+    }
+    frame = pd.DataFrame({"Resource group": list(rows.values())}, index=list(rows)).rename_axis(columns="machine")
+    table = nbformat.v4.new_output("display_data", Table(frame)._repr_mimebundle_())
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[table])])
+    (tmp_path / "columns.html").write_text(page(book), encoding="utf-8")
+    sheet = opened(tmp_path / "columns.html")
+    box, left = sheet.get_by_role("searchbox"), sheet.locator("tbody tr:not([hidden]) > :first-child")
+    for asked, found in {
+        "web": ["web-1", "web-2", "app-1"],
+        "machine:web": ["web-1", "web-2"],
+        "MACH：web": ["web-1", "web-2"],
+        "resource:web": ["app-1"],
+        "machine:web resource:db": ["web-2"],
+        "10:05": ["db-1"],
+        "resource:10:0": ["db-1"],
+        "nothing:web": [],
+        "machine:": [],
+    }.items():
+        box.fill(asked)
+        assert left.all_inner_texts() == found, asked
+    assert box.get_attribute("placeholder") == "words, or column:word"
+    assert sheet.complaints == []
+
+
 def test_sorting_knows_thousands_minutes_versions_and_what_is_missing(tmp_path, opened):
     cells = ["1,234", "99", "10:05", "9:59", "1.10.0", "1.9.0", "–", "", "12,000,000", "2026-03-02"]
     frame = pd.DataFrame({"n": cells}).rename_axis(columns="row")

@@ -1,5 +1,5 @@
-// A table of more than a few rows gets a search box, headings that sort it, and buttons that copy or save what is shown.
-const dressTables = (place, {search, shown, copy, copied, save, language}) => {
+// A table of more than a few rows gets a search box, which takes words and column:word, headings that sort it, and buttons that copy or save what is shown.
+const dressTables = (place, {search, filter, shown, copy, copied, save, language}) => {
   const collator = new Intl.Collator(language, {numeric: true, sensitivity: "base"});
   const make = (tag, more, ...inside) => { const e = Object.assign(document.createElement(tag), more); e.append(...inside); return e; };
   const key = row => column => row.cells[column].textContent.trim().replace(/(\d),(?=\d{3})/g, "$1");
@@ -10,13 +10,18 @@ const dressTables = (place, {search, shown, copy, copied, save, language}) => {
     const rows = [...body.rows], keys = new Map(rows.map(row => [row, key(row)]));
     const texts = new Map(rows.map(row => [row, row.textContent.toLowerCase()]));
     const status = make("span", {}); status.setAttribute("role", "status"); status.setAttribute("aria-live", "polite");
-    const input = make("input", {type: "search", autocomplete: "off", spellcheck: false});
+    const input = make("input", {type: "search", autocomplete: "off", spellcheck: false, placeholder: filter});
+    const names = [...table.tHead.rows[0].cells].map(cell => cell.textContent.trim().toLowerCase());
+    const having = word => {
+      const [, name, text] = word.match(/^([^:：]+)[:：](.+)$/) || [], column = name ? names.findIndex(head => head.startsWith(name)) : -1;
+      return row => column < 0 ? texts.get(row).includes(word) : row.cells[column].textContent.toLowerCase().includes(text);
+    };
     input.setAttribute("aria-label", `${search}: ${box.getAttribute("aria-label")}`);
     const tell = n => { status.textContent = shown.replace("{n}", n.toLocaleString(language)).replace("{all}", rows.length.toLocaleString(language)); };
     const band = () => { let n = 0; for (const row of body.rows) if (!row.hidden) row.style.background = n++ % 2 ? "var(--band)" : "none"; return n; };
     input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      for (const row of rows) row.hidden = !words.every(word => texts.get(row).includes(word));
+      const asked = input.value.toLowerCase().split(/\s+/).filter(Boolean).map(having);
+      for (const row of rows) row.hidden = !asked.every(has => has(row));
       tell(band());
     });
     // as a spreadsheet takes it: what is searched for, in the order on the screen; text that it would reckon with is text
