@@ -78,6 +78,20 @@ def test_the_map_in_the_readme_is_that_of_the_tree():
     assert [name for name, _ in rows] == [name.removeprefix("amakit.") for name in layers]
 
 
+def test_files_stay_short():
+    """Four hundred lines of code to a file at most; public docstrings, comments and blank lines come on top."""
+    for path in (ROOT / "amakit").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        told = set()
+        for node in ast.walk(ast.parse(text)):
+            kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+            if isinstance(node, kinds) and ast.get_docstring(node) is not None:
+                told |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        lines = enumerate(text.splitlines(), start=1)
+        code = [line for n, line in lines if n not in told and line.strip() and not line.lstrip().startswith("#")]
+        assert len(code) <= 400, f"{path} has {len(code)} lines of code; cut it by the question that it answers"
+
+
 def test_folders_stay_small():
     """Ten files to a folder at most, so that a stranger finds the one that answers.
 

@@ -13,6 +13,7 @@ import logging
 import re
 import unicodedata
 import warnings
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -102,47 +103,15 @@ def _settings(matplotlib, form):
 
     known, ink = set(get_font_names()), _INK[form]
     fonts = [name for name in _FONTS if name in known]
+    inked = ("axes.labelcolor", "text.color", "xtick.labelcolor", "ytick.labelcolor")
     return (
         {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+        | matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
+        | dict.fromkeys(inked, ink)
         | {
-            "axes.axisbelow": True,
-            "axes.facecolor": "none",
-            "axes.grid": True,
-            "axes.labelcolor": ink,
-            "axes.labelpad": 8,
-            "axes.ymargin": 0.05,
-            "figure.constrained_layout.h_pad": 5 / 72,
-            "figure.constrained_layout.use": True,
-            "figure.constrained_layout.w_pad": 12 / 72,
-            "figure.dpi": 72,
             "font.family": fonts[::-1] if form == "svg" else fonts,
-            "font.size": 13,
-            "grid.color": (0.5, 0.5, 0.5, 0.25),
-            "grid.linewidth": 1,
-            "hatch.linewidth": 1,
-            "legend.borderaxespad": 0.4,
-            "legend.borderpad": 0.5,
-            "legend.columnspacing": 1.4,
-            "legend.fontsize": 13,
-            "legend.frameon": False,
-            "legend.handleheight": 1,
-            "legend.handlelength": 1.15,
-            "legend.handletextpad": 0.5,
-            "legend.labelspacing": 0.7,
-            "savefig.dpi": 144,
             "savefig.facecolor": "none" if form == "svg" else "white",
-            "svg.fonttype": "none",
-            "svg.hashsalt": "amakit",
-            "text.color": ink,
-            "text.parse_math": False,
-            "xtick.labelcolor": ink,
-            "xtick.major.pad": 8,
-            "xtick.major.size": 0,
-            "ytick.labelcolor": ink,
-            "ytick.major.pad": 8,
-            "ytick.major.size": 0,
         }
-        | {f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")}
     )
 
 
