@@ -524,9 +524,13 @@ def _at_once(late, machines):
 
 
 def _downtime(start_earliest, start_latest, end_earliest, end_latest):
-    """Give the difference of the two midpoints, and the least and the most that the brackets allow."""
+    """Give the difference of the two midpoints, and the least and the most that the brackets allow.
+
+    To the microsecond: instants in seconds since 1970 hold no more, and an outage of nothing has not a length of 1e-7.
+    """
     middle = (end_earliest + end_latest - start_earliest - start_latest) / 2
-    return np.maximum(middle, 0.0), np.maximum(end_earliest - start_latest, 0.0), end_latest - start_earliest
+    spans = np.maximum(middle, 0.0), np.maximum(end_earliest - start_latest, 0.0), end_latest - start_earliest
+    return tuple(np.round(span, 6) for span in spans)
 
 
 def instants(seconds: "ArrayLike") -> pd.DatetimeIndex:

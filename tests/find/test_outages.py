@@ -349,6 +349,19 @@ def test_bounds_hold_the_number(fleet):
     assert (done["downtime_s"] <= done["downtime_high_s"] + 1e-6).all()
 
 
+def test_lengths_are_those_of_the_instants_beside_them_to_the_microsecond(fleet):
+    _, _, found = fleet
+    ended = found.outages[~found.outages["ongoing"].astype("bool")]
+    for name, (last, first) in {
+        "downtime_high_s": ("end_latest", "start_earliest"),
+        "downtime_low_s": ("end_earliest", "start_latest"),
+    }.items():
+        told = ended[name].to_numpy()
+        assert np.abs(told - (ended[last] - ended[first]).dt.total_seconds().clip(lower=0)).max() < 2e-6
+    lengths = ended[["downtime_s", "downtime_low_s", "downtime_high_s"]].to_numpy()
+    assert (np.round(lengths, 6) == lengths).all()
+
+
 def test_every_change_of_version_has_its_outage(fleet):
     _, _, found = fleet
     pairs = found.transitions.merge(found.outages, on=["resource_id", "computer", "from_version", "to_version"])
