@@ -45,6 +45,7 @@ from amakit.source.cache import code, keep, load
 from amakit.source.records import shown
 
 if TYPE_CHECKING:
+    import amakit.lab.explorer
     from amakit.source.workspace import Workspace
     from amakit.source.workspaces import Workspaces
 
@@ -125,6 +126,34 @@ class Analysis:
         from amakit.lab.display import of_analysis  # the one import upwards: a repr is words
 
         return of_analysis(self)
+
+    def show(
+        self, workspace: "Workspace | None" = None, language: str = "en", timezone: str = "UTC"
+    ) -> "amakit.lab.explorer.Explorer":
+        """Explore it in JupyterLab: the map of the fleet, one machine closely, and the numbers behind both.
+
+        Parameters
+        ----------
+        workspace : Workspace, optional
+            To ask in KQL beside it, and to analyse another window of.
+        language : {'en', 'ja'}
+        timezone : str
+            Zone in which times are told.
+
+        Returns
+        -------
+        amakit.lab.explorer.Explorer
+
+        Examples
+        --------
+        >>> from amakit import connect
+        >>> found = analyze(connect("demo"), "2026-03-09", "2026-03-10")
+        >>> found.show().choice.outage in found.outages.index
+        True
+        """
+        from amakit.lab.explorer import Explorer  # upwards, as a repr: only who looks needs it
+
+        return Explorer(self, workspace, language, timezone)
 
     def known_until(self, rows: pd.DataFrame) -> pd.Series:
         """Give up to when the data of each row's machine may be taken as complete: the horizon of its workspace."""
