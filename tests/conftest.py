@@ -29,7 +29,9 @@ _TOOK: "dict[str, dict[str, float]]" = {}
 
 def pytest_addoption(parser):
     """Offer to note which tests are slow."""
-    parser.addoption("--note-slow", action="store_true", help="write tests/slow.txt anew, after a run of all tests")
+    parser.addoption(
+        "--note-slow", action="store_true", help="write into tests/slow.txt which of the tests that run are slow"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,7 +54,9 @@ def pytest_runtest_logreport(report):
 def pytest_sessionfinish(session):
     """Note the slow tests, where that was asked for: in the process that hears of all of them."""
     if session.config.getoption("--note-slow") and not hasattr(session.config, "workerinput"):
-        _SLOW.write_text("\n".join(slow_ones(_TOOK)) + "\n", encoding="utf-8")
+        ran = {name.partition("[")[0] for name in _TOOK} | {name.partition("::")[0] for name in _TOOK}
+        kept = set(_SLOW.read_text(encoding="utf-8").split()) - ran  # a run of some tests tells nothing of the others
+        _SLOW.write_text("\n".join(sorted(kept | set(slow_ones(_TOOK)))) + "\n", encoding="utf-8")
 
 
 def slow_ones(took):

@@ -76,9 +76,9 @@ def durations(analysis: Analysis, language: str = "en") -> go.Figure:
     rank = own.groupby("cause")["length"].rank(method="first")
     row = own["cause"].map({cause: n for n, cause in enumerate(causes)}).astype("float64")
     own = own.assign(x=np.log10(own["length"]), y=row + ((rank * 0.618) % 1 - 0.5) * 0.5)
-    kind = pd.Series(np.select([going, unseen], ["so far", "at most"], "for"), own.index)
-    told = own["length"].map(tongue.duration)
-    told = told.where(kind == "for", [words.get(k, "").format(length=t) for k, t in zip(kind, told, strict=True)])
+    lengths = own["length"].map(tongue.duration)
+    told = lengths.mask(going, lengths.map(lambda length: words["so far"].format(length=length)))
+    told = told.mask(unseen, lengths.map(lambda length: words["at most"].format(length=length)))
     figure = empty_figure(_finding(own, words, tongue), height=110 + 44 * len(causes))
     for name, part in own.assign(told=told).groupby(own["going"].map({True: "ongoing", False: "ended"})):
         for cause in dict.fromkeys(part["cause"]):

@@ -110,7 +110,9 @@ class Grid(anywidget.AnyWidget):
     .amakit-grid [aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
     .amakit-grid .tools { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: center; margin: .5rem 0; }
     .amakit-grid .tools input { margin-left: .4rem; }"""
-    value, label, says = (kind().tag(sync=True) for kind in (traitlets.Unicode, traitlets.Unicode, traitlets.Dict))
+    value = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    says = traitlets.Dict().tag(sync=True)
 
     def __init__(self, label: str, language: str) -> None:
         super().__init__(label=label, says=script_words(language))

@@ -245,7 +245,7 @@ def _where(analysis, rows):
     """Give the resource group of each machine; its subscription where there are several, its region where known."""
     subscriptions = analysis.machines["resource_id"].map(subscription_of)
     told = {"place": rows["resource_id"].map(group_of)}
-    if (subscriptions[subscriptions != ""].nunique()) > 1:
+    if subscriptions[subscriptions != ""].nunique() > 1:
         told["subscription id"] = rows["resource_id"].map(subscription_of)
     known = analysis.machines[MACHINE].assign(region=regions(analysis))
     if (known["region"] != "").any():

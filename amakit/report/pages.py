@@ -222,6 +222,7 @@ def index(entries: list[dict], about: dict, language: str = "en") -> str:
         columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
         for_script=_for_script(script_words(language)),
         weeks=_weeks(entries) if by_day else [],
+        statuses=_STATUSES,
         weekdays=[name for _, name in sorted(get_day_names("abbreviated", locale=language).items())],
         **about,
     )
