@@ -3,6 +3,7 @@
 import json
 import os
 
+import duckdb
 import pandas as pd
 import pytest
 from fleet import every, heartbeats, write
@@ -98,6 +99,35 @@ def test_each_query_of_an_analysis_answers_as_without_what_makes_it_fast(monkeyp
 
 TEXT = 'T | where Computer =~ "a" | summarize n = count() by Computer'
 COLUMNS = {"T": ["Computer"], "Unnamed": ["Other"]}
+
+
+CELL = st.sampled_from([None, "", "a", "A", "b", "ab", "é"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(st.tuples(CELL, CELL, CELL, st.sampled_from([None, 0.0, 1.5]), st.integers(-2, 2)), max_size=30))
+def test_grouping_by_a_hash_gives_the_groups_of_the_columns(rows):
+    sql = (
+        'WITH _s2 AS (SELECT "a" AS "a", "b" AS "b", "c" AS "c", "at" AS "at", min("n") AS "Least", count(*) AS "Rows" '
+        'FROM _s1 GROUP BY "a", "b", "c", "at") SELECT * FROM _s2 ORDER BY ALL'
+    )
+    hashed = translations.grouped_by_hash(sql, {"a", "b", "c"})
+    assert "GROUP BY hash(" in hashed
+    with duckdb.connect() as connection:
+        connection.execute('CREATE TABLE _s1 ("a" VARCHAR, "b" VARCHAR, "c" VARCHAR, "at" DOUBLE, "n" INTEGER)')
+        if rows:
+            connection.executemany("INSERT INTO _s1 VALUES (?, ?, ?, ?, ?)", rows)
+        groups, groups_by_hash = (connection.execute(text).fetchall() for text in (sql, hashed))
+    assert groups_by_hash == groups
+
+
+def test_the_query_that_reads_every_heartbeat_groups_by_a_hash(cache):
+    """What matches the text of duckdb-kql would otherwise match no more one day, and nobody would see it."""
+    with amakit.connect("demo") as workspace:
+        span = {name: pd.Timestamp(day, tz="UTC") for name, day in (("start", "2026-03-09"), ("end", "2026-03-10"))}
+        workspace.ask("heartbeat_days", **span, machines=[])
+    kept = [json.loads(path.read_text(encoding="utf-8"))["sql"] for path in cache.iterdir()]
+    assert ["GROUP BY hash(" in sql for sql in kept] == [True]
 
 
 def test_a_translation_is_read_by_the_next_run(cache, monkeypatch):
