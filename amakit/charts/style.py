@@ -120,7 +120,7 @@ def row_names(analysis: Analysis) -> pd.Series:
     return pd.Series(rows["label"].to_numpy(), index=analysis.machines.index)
 
 
-def live(figure: go.Figure) -> go.FigureWidget:
+def live(figure: go.Figure) -> "go.FigureWidget":
     """Turn a figure into a widget, which tells of clicks and can be drawn anew.
 
     Parameters
@@ -137,7 +137,7 @@ def live(figure: go.Figure) -> go.FigureWidget:
     return widget
 
 
-def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
+def redraw(widget: "go.FigureWidget", figure: go.Figure) -> None:
     """Draw another figure in a widget; what was there is gone, the widget stays where it is.
 
     Parameters

@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from amakit.fetch import coverage, heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.prose.language import texts
-from amakit.report.execute import displaced
+from amakit.report.execute import displaced, kernel
 from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks
 from amakit.report.run import places, run, translated
@@ -70,8 +71,8 @@ def reports(
 ) -> list[Path]:
     """Write one page for each machine, group, day or week into a folder of its own, and the page that leads to them.
 
-    One that fails does not stop the others.  Each runs in a kernel of its own, so what one took is given back
-    before the next begins.
+    One that fails does not stop the others.  The kit's own notebooks run in one kernel, one after the other; a notebook
+    of somebody's own may change more than its names, and has a kernel for each page.
 
     Parameters
     ----------
@@ -103,32 +104,36 @@ def reports(
     check_writable(out)
     parts = _parts(request, each, secret)
     entries, failures = [], []
-    for number, (folder, part) in enumerate(zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1):
-        if tell:
-            tell(f"{number}/{len(parts)} {part.name}")
-        entry = {
-            "name": part.name,
-            "folder": folder,
-            "start": part.start,
-            "end": part.end,
-            "partial": part.partial,
-            "counts": {},
-            "sentence": "",
-            "failed": None,
-            "files": {},
-        }
-        before = _written(Path(out) / folder)
-        try:
-            run(part.of(request), Path(out) / folder)
-        except AmakitError as error:
-            failures.append(f"{part.name}: {error}")
-            named = places(request.workspace, shown(request.workspace))
-            entry["failed"] = (
-                page_texts(request.language)["told to the terminal"]
-                if secret
-                else displaced(str(error), {str(out): ".", str(Path.home()): "~"} | named)
-            )
-        entries.append(entry | _made(Path(out), folder, part.of(request), before))
+    of_kit = each == "notebook" or request.path in notebooks().values()
+    with kernel(request.environment) if of_kit else nullcontext() as manager:
+        for number, (folder, part) in enumerate(
+            zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1
+        ):
+            if tell:
+                tell(f"{number}/{len(parts)} {part.name}")
+            entry = {
+                "name": part.name,
+                "folder": folder,
+                "start": part.start,
+                "end": part.end,
+                "partial": part.partial,
+                "counts": {},
+                "sentence": "",
+                "failed": None,
+                "files": {},
+            }
+            before = _written(Path(out) / folder)
+            try:
+                run(part.of(request), Path(out) / folder, manager=manager)
+            except AmakitError as error:
+                failures.append(f"{part.name}: {error}")
+                named = places(request.workspace, shown(request.workspace))
+                entry["failed"] = (
+                    page_texts(request.language)["told to the terminal"]
+                    if secret
+                    else displaced(str(error), {str(out): ".", str(Path.home()): "~"} | named)
+                )
+            entries.append(entry | _made(Path(out), folder, part.of(request), before))
     _link(entries, Path(out), request.language)
     _write_index(entries, Path(out), request, each, secret)
     if failures:

@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,45 @@ from amakit.errors import AmakitError, UsageError
 from amakit.output import temporary_folder
 
 if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
 #: A path or an address, long enough to be told from other text.
 _TELLS = re.compile(r"(?s)^(?=.{4}).*[/\\]")
+#: Leaves nothing of the notebook before in a kernel: no name, no input, no count of cells, no open workspace.
+_AS_NEW = "get_ipython().reset(new_session=True); __import__('gc').collect()"
 
 
-def execute(
-    notebook: "NotebookNode", values: dict, environment: dict[str, str], progress: bool
-) -> "tuple[NotebookNode, str | None]":
+@contextmanager
+def kernel(environment: dict[str, str]) -> "Iterator[AsyncKernelManager]":
+    """Hold a kernel for notebooks that run one after the other; it starts with the first and is as new for each.
+
+    What a notebook changes beside its own names, such as an option of a library, the next one finds as well.
+
+    Parameters
+    ----------
+    environment : dict of str to str
+        What the kernel is to find in its environment, beside what is in that of this process.
+
+    Yields
+    ------
+    jupyter_client.manager.AsyncKernelManager
+        For `execute`.
+    """
+    from jupyter_core.utils import run_sync
+
+    # not beside the output: what a killed run leaves there tells how to reach the kernel
+    with temporary_folder() as folder:
+        manager = _quiet_kernel(environment, folder)
+        try:
+            yield manager
+        finally:
+            manager.stop_reading()
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)()
+
+
+def execute(notebook: "NotebookNode", values: dict, manager: Any, progress: bool) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
     Parameters
@@ -28,8 +59,8 @@ def execute(
     notebook : nbformat.NotebookNode
     values : dict
         Its parameters.
-    environment : dict of str to str
-        What the kernel is to find in its environment, beside what is in that of this process.
+    manager : jupyter_client.manager.AsyncKernelManager
+        From `kernel`.
     progress : bool
         Show a bar on stderr.
 
@@ -46,8 +77,11 @@ def execute(
     """
     import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from jupyter_core.utils import run_sync
     from papermill.exceptions import PapermillExecutionError
+
+    async def as_new(notebook):
+        await manager.reader.execute(_AS_NEW, silent=True, reply=True)
 
     failure = None
     # not beside the output: what a killed run leaves there may hold the names that the page must not
@@ -62,9 +96,12 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=progress,
-                kernel_manager_class=_quiet_kernel(environment, folder),
+                km=manager,
+                on_notebook_start=as_new,
             )
-        except DeadKernelError as error:
+        except RuntimeError as error:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
             raise AmakitError(
                 "the kernel of the notebook died, most often for want of memory; ask for a shorter window or fewer "
                 "machines"
@@ -79,27 +116,36 @@ def execute(
 
 
 def _quiet_kernel(environment, folder):
-    """Give a kernel manager whose kernels do not write to this terminal: what fails is told in one sentence.
+    """Give a manager whose kernel does not write to this terminal: what fails is told in one sentence.
 
-    Nor do they note their cells, which name machines, in the history of the user, and what connects to them goes with
-    the folder.
+    Nor does it note its cells, which name machines, in the history of the user, and what connects to it goes with the
+    folder.
     """
     import subprocess
 
     from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
+    from zmq.asyncio import Context
 
     class Quiet(AsyncKernelManager):
-        @default("connection_file")
-        def _beside(self):
-            return str(folder / "kernel.json")
+        reader: Any = None
 
         async def start_kernel(self, **options):  # type: ignore[override]
+            if self.context.closed:  # with a kernel that died
+                self.context = Context()
             options["env"] = (options.get("env") or dict(os.environ)) | environment
             options["extra_arguments"] = ["--HistoryManager.enabled=False"]
             return await self._async_start_kernel(stderr=subprocess.DEVNULL, **options)
 
-    return Quiet
+        def client(self, **options):
+            self.stop_reading()  # the notebook before
+            self.reader = super().client(**options)
+            return self.reader
+
+        def stop_reading(self):
+            if self.reader:
+                self.reader.stop_channels()
+
+    return Quiet(kernel_name="python3", connection_file=str(folder / "kernel.json"))
 
 
 def for_others(notebook: "NotebookNode", told: dict, places: dict[str, str]) -> "NotebookNode":

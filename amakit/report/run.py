@@ -1,12 +1,13 @@
 """Run one notebook and write its page, with nobody watching."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amakit.errors import AmakitError
 from amakit.output import staged, temporary_folder
-from amakit.report.execute import execute, for_others, silenced
+from amakit.report.execute import execute, for_others, kernel, silenced
 from amakit.report.pages import file_of, write
 from amakit.report.parameters import NAMELESS
 from amakit.report.request import Request
@@ -14,6 +15,7 @@ from amakit.share.pseudonyms import owner_key, pseudonym
 from amakit.source.records import shown
 
 if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
 
@@ -54,7 +56,9 @@ def report(
     return run(Request(notebook, workspace, start, end, tuple(machines), tuple(to), **options), out)
 
 
-def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]:
+def run(
+    request: Request, out: str | Path, progress: bool = False, manager: "AsyncKernelManager | None" = None
+) -> list[Path]:
     """Run the notebook that is asked for and write its page.
 
     Parameters
@@ -64,6 +68,8 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
         Folder for the files, which appear whole or not at all.
     progress : bool
         Show a bar on stderr.
+    manager : jupyter_client.manager.AsyncKernelManager, optional
+        Of a kernel with the environment of the request; by default one of its own.
 
     Returns
     -------
@@ -85,7 +91,8 @@ def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]
         told = _unnamed(told, owner_key(request.key))
     with _Staged(out) as stage:
         source = translated(nbformat.read(path, as_version=4), request.language)
-        executed, error = execute(source, values | {"out_dir": str(stage)}, request.environment, progress)
+        with nullcontext(manager) if manager else kernel(request.environment) as own:
+            executed, error = execute(source, values | {"out_dir": str(stage)}, own, progress)
         executed = for_others(executed, told, {str(stage): ""} | places(request.workspace, told["workspace"]))
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:

@@ -1,6 +1,7 @@
 """Many pages: one for each machine, group, day or week, whatever happens to some of them, and the page that leads to them."""
 
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -17,8 +18,10 @@ import amakit
 from amakit.cli import main
 from amakit.report import batch
 from amakit.report.batch import folders, reports
+from amakit.report.execute import execute, kernel
 from amakit.report.pages import index
 from amakit.report.request import Request, notebooks
+from amakit.report.run import run
 
 NAME = "01_version_transitions"
 
@@ -351,3 +354,61 @@ def test_an_index_shows_hostile_names_as_text(tmp_path, opened):
     assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert sheet.get_by_role("searchbox").count() == 1
     assert "\u202e" not in sheet.content()
+
+
+def book_of(path, source):
+    """Write a notebook of one cell that keeps nothing."""
+    cells = [nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(source)]
+    book = nbformat.v4.new_notebook(cells=cells)
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, path)
+    return nbformat.read(path, as_version=4)
+
+
+def results(book):
+    return [(cell.execution_count, [output.get("text") for output in cell.outputs]) for cell in book.cells[1:]]
+
+
+def test_in_a_kernel_that_is_held_each_notebook_finds_nothing_of_the_one_before(tmp_path):
+    ask = book_of(
+        tmp_path / "ask.ipynb", "print(sorted(name for name in globals() if name.startswith('own')), len(In))"
+    )
+    leave = book_of(tmp_path / "leave.ipynb", "own, own_too = 1, 2\nimport os; os.environ['OWN'] = '1'")
+    with kernel({"ASKED": "yes"}) as manager:
+        first, _ = execute(ask, {}, manager, progress=False)
+        execute(leave, {}, manager, progress=False)
+        process = manager.provisioner.pid
+        again, _ = execute(ask, {}, manager, progress=False)
+        assert manager.provisioner.pid == process
+    assert results(again) == results(first) == [(1, ["[] 2\n"])]
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_after_a_notebook_that_failed_or_took_its_kernel_along_the_next_one_runs(tmp_path):
+    ask, fail, die = (
+        book_of(tmp_path / f"{number}.ipynb", source)
+        for number, source in enumerate(("print('here')", "1 / 0", "import os; os._exit(9)"))
+    )
+    with kernel({}) as manager:
+        assert execute(fail, {}, manager, progress=False)[1] == "cell 1 with ZeroDivisionError: division by zero"
+        assert results(execute(ask, {}, manager, progress=False)[0])[-1][1] == ["here\n"]
+        with pytest.raises(amakit.AmakitError, match="the kernel of the notebook died"):
+            execute(die, {}, manager, progress=False)
+        assert results(execute(ask, {}, manager, progress=False)[0])[-1][1] == ["here\n"]
+
+
+def test_pages_of_the_kit_share_a_kernel_and_are_those_that_each_makes_alone(logs, small, tmp_path, monkeypatch):
+    monkeypatch.delenv("AMAKIT_NO_CACHE", raising=False)  # so that seconds of queries are those of one run
+    monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
+    begun = []
+    monkeypatch.setattr(batch, "kernel", lambda environment: begun.append(environment) or kernel(environment))
+    request = Request("02_upgrade_gaps", logs, "2026-03-02", "2026-03-03", ("app", "db<b>"))
+    shared = [path for path in reports(request, tmp_path / "both") if path.parent.name in ("app", "db-b")]
+    assert (len(begun), len(shared)) == (1, 2)
+    for path, machine in zip(shared, request.machines, strict=True):
+        (alone,) = run(replace(request, machines=(machine,)), tmp_path / path.parent.name)
+        in_batch, by_itself = (one.read_text(encoding="utf-8") for one in (path, alone))
+        assert re.sub('<nav class="beside".*?</nav>\n', "", in_batch) == by_itself
+    reports(replace(request, notebook=str(small)), tmp_path / "own")
+    assert len(begun) == 1
