@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,14 @@ class Fleet:
     asked: tuple
     horizon: pd.Timestamp
     everybody: pd.DataFrame
+
+    @cached_property
+    def crowded(self) -> pd.DataFrame:
+        """The machines, by resource_id and computer, of which several agents report at once."""
+        agents = self.days.groupby([*MACHINE, "Agent"]).agg(First=("FirstBeat", "min"), Last=("LastBeat", "max"))
+        agents = agents.reset_index().sort_values([*MACHINE, "First"], kind="stable", ignore_index=True)
+        at_once = agents["First"] <= reached_before(agents, MACHINE, "First", "Last")
+        return agents.loc[at_once, MACHINE].drop_duplicates()
 
 
 def fleet(
@@ -271,12 +280,7 @@ def _outside(spans, windows):
 
 def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     """Name the agent of each row where several agents of its machine report at once; elsewhere they are one."""
-    spans = fleet.days.sort_values([*MACHINE, "FirstBeat"])
-    agents = spans.groupby([*MACHINE, "Agent"])[["FirstBeat", "LastBeat"]].agg({"FirstBeat": "min", "LastBeat": "max"})
-    agents = agents.reset_index().sort_values([*MACHINE, "FirstBeat"], ignore_index=True)
-    reached = reached_before(agents, MACHINE, "FirstBeat", "LastBeat")
-    several = agents.loc[agents["FirstBeat"] <= reached, MACHINE].drop_duplicates().assign(several=True)
-    marked = rows.merge(several, how="left", on=MACHINE)["several"].notna().to_numpy()
+    marked = rows.merge(fleet.crowded.assign(several=True), how="left", on=MACHINE)["several"].notna().to_numpy()
     return rows.assign(line=rows["Agent"].where(marked, ""))
 
 

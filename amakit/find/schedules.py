@@ -4,6 +4,7 @@ Times are seconds on any common origin, as NumPy arrays.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,16 +88,17 @@ def schedule(times: "ArrayLike") -> Schedule | None:
     times = times[times >= times[-1] - max(_BACK * usual, _SPAN)]
     spacing = np.diff(times)
     cuts = np.flatnonzero((spacing > _BROKEN * usual) | (spacing < usual / _BROKEN))
-    runs = np.split(times, cuts + 1)
+    runs = [times[first:end] for first, end in pairwise([0, *(cuts + 1).tolist(), len(times)])]
     run = next((r for r in reversed(runs) if len(r) >= _NEWEST), max(runs, key=len))
     if len(run) < 3:
         return Schedule(usual, 0.01 * usual, 0.01 * usual)
-    steps = np.arange(len(run))
-    slope, origin = np.polyfit(steps, run, 1)
-    residual = run - (origin + slope * steps)
-    jitter = float(np.sqrt(np.sum(residual**2) / max(len(run) - 2, 1)))
-    leverage = float(np.sqrt(np.sum((steps - steps.mean()) ** 2)))
-    return Schedule(float(slope), jitter, max(jitter, _GRAIN / 5) / leverage)
+    # least squares, with both means taken away first: times are large numbers
+    steps, apart = np.arange(len(run)) - (len(run) - 1) / 2, run - run[0]
+    leverage = float(steps @ steps)
+    slope = float(steps @ apart) / leverage
+    residual = apart - apart.mean() - slope * steps
+    jitter = float(np.sqrt(residual @ residual / max(len(run) - 2, 1)))
+    return Schedule(slope, jitter, max(jitter, _GRAIN / 5) / leverage**0.5)
 
 
 def split(before: np.ndarray, after: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
