@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -509,8 +509,8 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return typed.sort_values(order, ignore_index=True, kind="stable")
 
 
-def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of gaps, events or evidence that belong to some outages.
+def of_outages(rows: pd.DataFrame, outages: pd.DataFrame, how: Literal["inner", "left"] = "inner") -> pd.DataFrame:
+    """Give the rows of gaps, events, sources or evidence that belong to some outages.
 
     Parameters
     ----------
@@ -518,6 +518,8 @@ def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
         resource_id, computer and outage_start, beside others.
     outages : pandas.DataFrame
         Rows of the result table ``outages``.
+    how : {'inner', 'left'}
+        Left keeps the rows that belong to none of them; their outage is empty.
 
     Returns
     -------
@@ -532,7 +534,7 @@ def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
     [1]
     """
     keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-    return rows.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
+    return rows.merge(keys.assign(outage=outages.index), how=how, on=[*MACHINE, "outage_start"])
 
 
 def machine_labels(machines: pd.DataFrame) -> pd.Series:
