@@ -35,6 +35,8 @@ LOST = [Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS, Verdict.RETURNED_LATE, Verd
 
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
+#: The same in the answers of packaged queries, as the rows spell it, in lower case.
+KQL_MACHINE = ["ResourceId", "Computer"]
 
 
 class Cause(StrEnum):

@@ -47,7 +47,7 @@ def check(workspace: tuple[str, ...], **remote: str) -> None:
 
 def _check(ws):
     from amakit.events.silent_now import silences
-    from amakit.fetch.survey import remarks, survey
+    from amakit.recorded.survey import remarks, survey
 
     say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
     if ws.taken:

@@ -12,8 +12,8 @@ from amakit.intervals import covered, instant
 from amakit.schemas import MACHINE, of_outages, result
 
 if TYPE_CHECKING:
-    from amakit.fetch.coverage import Coverage
     from amakit.find.outages import Hole
+    from amakit.recorded.coverage import Coverage
 
 _NO_TIME = pd.Timedelta(0)
 

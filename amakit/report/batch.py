@@ -13,10 +13,11 @@ import pandas as pd
 from amakit import inventory
 from amakit.errors import AmakitError, UsageError
 from amakit.facts.situation import group_of
-from amakit.fetch import coverage, heartbeats
+from amakit.fetch import heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.prose.language import texts
+from amakit.recorded import coverage
 from amakit.report.execute import displaced
 from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks

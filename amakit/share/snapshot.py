@@ -23,9 +23,9 @@ from amakit.errors import AmakitError, UsageError
 from amakit.events.counts import LOGS
 from amakit.exports.manifest import read_manifest, snapshot_files
 from amakit.exports.table_files import MANIFEST, PARTIAL
-from amakit.fetch import coverage
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
+from amakit.recorded import coverage
 from amakit.share.pieces import KNOWN, Listener, alias, plan
 from amakit.share.pseudonyms import Pseudonyms, pseudonym
 
