@@ -27,7 +27,8 @@ def stayed_away(analysis: "Analysis") -> pd.DataFrame:
     """
     silent, away = analysis.sources, analysis.outages
     rows = of_outages(silent, away.drop_duplicates([*MACHINE, "start_earliest"]), how="left")
-    rows = rows.join(away[["end_latest", "ongoing"]], on="outage", rsuffix="_agent")
+    ends = away[["end_latest", "ongoing"]]
+    rows = rows.merge(ends, how="left", left_on="outage", right_index=True, suffixes=("", "_agent"))
     over = rows["silent_to"].isna() | ~(rows["silent_to"] <= rows["end_latest"] + _REPLAY)
     kept = rows["ongoing_agent"].isna() | (over & ~rows["ongoing_agent"].fillna(True).astype("bool"))
     many = pd.concat([analysis.events, silent])[[*MACHINE, "data_type", "source"]].drop_duplicates()
