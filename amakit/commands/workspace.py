@@ -143,7 +143,7 @@ def snapshot(
     """
     if key and not anonymise:
         raise UsageError(f"the key {key!r} is of no use without --anonymise; add that, or leave the key out")
-    from amakit.share.pseudonyms import owner_key
+    from amakit.share.key import owner_key
     from amakit.share.snapshot import snapshot as run
 
     with options.connected(workspace, **remote) as ws:

@@ -24,7 +24,8 @@ from amakit.report.request import Request, notebooks
 from amakit.report.run import places, run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import MACHINE, machine_labels
-from amakit.share.pseudonyms import owner_key, pseudonym
+from amakit.share.key import owner_key
+from amakit.share.pseudonyms import pseudonym
 from amakit.source.records import shown
 
 EACH = ("machine", "group", "day", "week", "region", "tag:NAME", "notebook")

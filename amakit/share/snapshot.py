@@ -67,7 +67,7 @@ def snapshot(
     start, end, machines
         As for `amakit.analyze`.
     key : bytes, optional
-        From `amakit.share.pseudonyms.owner_key`: names and ids become pseudonyms.
+        From `amakit.share.key.owner_key`: names and ids become pseudonyms.
 
     Returns
     -------
