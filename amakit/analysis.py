@@ -17,8 +17,7 @@ import pandas as pd
 from amakit import inventory, schemas
 from amakit.errors import Silent, UsageError
 from amakit.events import tables as events
-from amakit.fetch import coverage, heartbeats
-from amakit.fetch.clocks import clock_steps
+from amakit.fetch import heartbeats
 from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, machines_beside, other_agents, samples_around
@@ -39,6 +38,8 @@ from amakit.find.unknown import (
 )
 from amakit.intervals import Window, instant, iso, window
 from amakit.output import save_frame, staged
+from amakit.recorded import coverage
+from amakit.recorded.clocks import clock_steps
 from amakit.schemas import MACHINE, Cause, of_outages, result
 from amakit.several import homes, parts
 from amakit.source.cache import code, keep, load

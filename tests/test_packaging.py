@@ -79,7 +79,11 @@ def test_the_map_in_the_readme_is_that_of_the_tree():
 
 
 def test_files_stay_short():
-    """Four hundred lines of code to a file at most; public docstrings, comments and blank lines come on top."""
+    """Four hundred lines of code to a file at most, and five hundred in all.
+
+    One that is a good deal longer than four hundred in all says why it is one file.
+    """
+    longer = {"recorded/coverage.py", "find/outages.py", "analysis.py"}
     for path in (ROOT / "amakit").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         told = set()
@@ -90,21 +94,20 @@ def test_files_stay_short():
         lines = enumerate(text.splitlines(), start=1)
         code = [line for n, line in lines if n not in told and line.strip() and not line.lstrip().startswith("#")]
         assert len(code) <= 400, f"{path} has {len(code)} lines of code; cut it by the question that it answers"
+        if path.relative_to(ROOT / "amakit").as_posix() not in longer:
+            count = len(text.splitlines())
+            assert count <= 500, f"{path} has {count} lines; cut it by the question that it answers"
+            assert count <= 450 or "\nOne file, as " in text, f"{path} has {count} lines and does not say why"
 
 
 def test_folders_stay_small():
-    """Ten files to a folder at most, so that a stranger finds the one that answers.
-
-    One holds more: what is asked of a workspace, where coverage asks and is asked, so that it cannot lie in a folder
-    below or above.
-    """
-    allowed = {"fetch": 12}
+    """Ten files to a folder at most, so that a stranger finds the one that answers."""
     package = ROOT / "amakit"
     counts = {
         folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])
         for folder in [package, *(p.parent for p in package.rglob("*/__init__.py"))]
     }
-    assert {folder.name: count for folder, count in counts.items() if count > allowed.get(folder.name, 10)} == {}
+    assert {folder.name: count for folder, count in counts.items() if count > 10} == {}
 
 
 TREES = ("amakit", "tests", "benchmarks", "docs")

@@ -18,10 +18,10 @@ from amakit.charts.style import (
     escaped,
     figure_without_data,
     machine_name,
-    marker_of,
     tick_step,
     under_title,
 )
+from amakit.charts.versions import marker_of
 from amakit.schemas import Cause
 from amakit.study import alert_coverage
 

@@ -23,6 +23,7 @@ from amakit.charts.style import (
 from amakit.facts.summary import worst
 from amakit.prose.evidence import timed
 from amakit.prose.language import visible
+from amakit.schemas import of_outages
 from amakit.several.parts import known_until
 from amakit.study.alert_coverage import SLOW
 
@@ -119,11 +120,7 @@ def _view(row, analysis):
 
 def _streams(analysis, row, view, words):
     """Give the streams of a machine around an outage, with what each lost."""
-    own = analysis.gaps[
-        (analysis.gaps["resource_id"] == row["resource_id"])
-        & (analysis.gaps["computer"] == row["computer"])
-        & (analysis.gaps["outage_start"] == row["start_earliest"])
-    ]
+    own = of_outages(analysis.gaps, analysis.outages.loc[[row.name]])
     own = own.assign(slow=own["interval_s"] >= SLOW).sort_values(["slow", "interval_s", "data_type", "stream"])
     labels, told = [], []
     for part in own.itertuples():

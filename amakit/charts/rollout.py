@@ -12,13 +12,12 @@ from amakit.charts.style import (
     escaped,
     figure_without_data,
     hatch,
-    runs_in_window,
     tick_step,
     time_axis,
     under_title,
-    version_styles,
     wall_clock,
 )
+from amakit.charts.versions import runs_in_window, version_styles
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE
 from amakit.study.rollout import releases as known_releases

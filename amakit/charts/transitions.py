@@ -12,21 +12,17 @@ from amakit.charts.style import (
     cause_label,
     chart_words,
     downtimes_in_words,
-    draw_versions,
     empty_figure,
     escaped,
     figure_without_data,
     hatch,
     machine_rows,
-    marker_of,
-    runs_in_window,
     time_axis,
     under_title,
     version_changes,
-    version_labels,
-    version_styles,
     wall_clock,
 )
+from amakit.charts.versions import draw_versions, marker_of, runs_in_window, version_labels, version_styles
 from amakit.schemas import MACHINE
 
 #: Up to here each machine gets bars and a name of its own; beyond, the fleet is one raster.

@@ -47,7 +47,7 @@ def check(workspace: tuple[str, ...], **remote: str) -> None:
 
 def _check(ws):
     from amakit.events.silent_now import silences
-    from amakit.fetch.survey import remarks, survey
+    from amakit.recorded.survey import remarks, survey
 
     say(f"{ws.name} ({ws.kind}{', synthetic' if ws.synthetic else ''})")
     if ws.taken:
@@ -143,7 +143,7 @@ def snapshot(
     """
     if key and not anonymise:
         raise UsageError(f"the key {key!r} is of no use without --anonymise; add that, or leave the key out")
-    from amakit.share.pseudonyms import owner_key
+    from amakit.share.key import owner_key
     from amakit.share.snapshot import snapshot as run
 
     with options.connected(workspace, **remote) as ws:

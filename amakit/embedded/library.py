@@ -17,7 +17,7 @@ from duckdb_kql.errors import KqlSchemaError, KqlUnsupportedError
 from duckdb_kql.translate import functions as registry
 from duckdb_kql.translate import naming
 
-from amakit.embedded.functions import addresses  # noqa: F401 - its functions are among PYTHON
+from amakit.embedded.functions import addresses, dynamic  # noqa: F401 - their functions are among PYTHON
 from amakit.embedded.functions.aggregates import AGGREGATES, ORIGIN
 from amakit.embedded.functions.scalars import PYTHON
 from amakit.embedded.functions.series import SERIES

@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.fetch.common import MOST, SHARE
-from amakit.fetch.requests import KQL_MACHINE
 from amakit.intervals import Window
-from amakit.schemas import MACHINE
+from amakit.recorded.common import MOST, SHARE
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace

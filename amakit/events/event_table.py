@@ -1,4 +1,7 @@
-"""One table of events: what its sources wrote hour by hour, and what became of their rows around outages."""
+"""One table of events: what its sources wrote hour by hour, and what became of their rows around outages.
+
+One file, as it is one class: each answer about an outage narrows down the one before it.
+"""
 
 from dataclasses import replace
 

@@ -7,8 +7,8 @@ import pandas as pd
 from amakit.errors import UsageError
 from amakit.events.counts import log_tables
 from amakit.events.tables import check
-from amakit.fetch.coverage import data_span
 from amakit.intervals import Window, iso
+from amakit.recorded.coverage import data_span
 from amakit.schemas import MACHINE, RESULTS, result
 
 if TYPE_CHECKING:

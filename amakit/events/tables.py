@@ -9,11 +9,10 @@ from amakit.events import counts as event_counts
 from amakit.events.coverage import unrecorded
 from amakit.events.event_table import EVIDENCE, EventTable
 from amakit.events.verdicts import stretches
-from amakit.fetch import coverage
 from amakit.fetch.identity import short_name
-from amakit.fetch.requests import KQL_MACHINE
 from amakit.intervals import Window
-from amakit.schemas import MACHINE, RESULTS, result
+from amakit.recorded import coverage
+from amakit.schemas import KQL_MACHINE, MACHINE, RESULTS, result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.schemas import MACHINE
+from amakit.schemas import MACHINE, of_outages
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
@@ -26,9 +26,9 @@ def stayed_away(analysis: "Analysis") -> pd.DataFrame:
         by the rows that are missing; with ``alone``: whether the table of the machine has only this source.
     """
     silent, away = analysis.sources, analysis.outages
-    keys = [*MACHINE, "outage_start"]
-    ends = away.rename(columns={"start_earliest": "outage_start"})[[*keys, "end_latest", "ongoing"]]
-    rows = silent.merge(ends.drop_duplicates(keys), how="left", on=keys, suffixes=("", "_agent"))
+    rows = of_outages(silent, away.drop_duplicates([*MACHINE, "start_earliest"]), how="left")
+    ends = away[["end_latest", "ongoing"]]
+    rows = rows.merge(ends, how="left", left_on="outage", right_index=True, suffixes=("", "_agent"))
     over = rows["silent_to"].isna() | ~(rows["silent_to"] <= rows["end_latest"] + _REPLAY)
     kept = rows["ongoing_agent"].isna() | (over & ~rows["ongoing_agent"].fillna(True).astype("bool"))
     many = pd.concat([analysis.events, silent])[[*MACHINE, "data_type", "source"]].drop_duplicates()

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from amakit.errors import AmakitError, Silent, nearest
-from amakit.fetch.coverage import BEAT, data_span, known_until
-from amakit.fetch.coverage import horizon as latest
 from amakit.fetch.identity import with_machines
-from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, by_slice, overlaps
+from amakit.fetch.requests import ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window, reached_before
-from amakit.schemas import MACHINE
+from amakit.recorded.coverage import BEAT, data_span, known_until
+from amakit.recorded.coverage import horizon as latest
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace

@@ -7,7 +7,7 @@ import pandas as pd
 from amakit.fetch.identity import resolved
 from amakit.intervals import Window, coalesce
 from amakit.kql.catalog import query
-from amakit.schemas import MACHINE, no_rows
+from amakit.schemas import KQL_MACHINE, MACHINE, no_rows
 
 if TYPE_CHECKING:
     from amakit.fetch.heartbeats import Fleet
@@ -87,9 +87,6 @@ def coalesced_windows(windows: pd.DataFrame) -> pd.DataFrame:
     kept = {k: (k, "first") for k in (*KQL_MACHINE, "Interval") if k in windows}
     number = coalesce(windows, KQL_MACHINE, "Start", "End")
     return windows.groupby(number).agg(**kept, Start=("Start", "min"), End=("End", "max"))
-
-
-KQL_MACHINE = ["ResourceId", "Computer"]
 
 
 def spelled_names(fleet: "Fleet") -> pd.DataFrame:

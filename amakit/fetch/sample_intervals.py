@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
-from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
-from amakit.schemas import MACHINE
+from amakit.fetch.requests import ask_in_windows, coalesced_windows
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 #: Seconds between two heartbeats of the Azure Monitor Agent, unless the beats say otherwise.
 USUAL = 60.0

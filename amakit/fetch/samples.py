@@ -2,11 +2,9 @@
 
 import pandas as pd
 
-from amakit.fetch.clocks import clock_offsets
 from amakit.fetch.heartbeats import LOOKAHEAD, REACHES, Fleet, joined_by_agent
 from amakit.fetch.identity import short_name
 from amakit.fetch.requests import (
-    KQL_MACHINE,
     ask_in_slices,
     ask_in_windows,
     by_slice,
@@ -16,11 +14,12 @@ from amakit.fetch.requests import (
 )
 from amakit.fetch.silences import LATE
 from amakit.intervals import Window
-from amakit.kql.catalog import query
-from amakit.schemas import MACHINE, no_rows
+from amakit.kql.catalog import query, table_parts
+from amakit.recorded.clocks import clock_offsets
+from amakit.schemas import KQL_MACHINE, MACHINE, no_rows
 
 #: Tables that are sampled on a clock beside Heartbeat, and how their packaged queries begin.
-STREAMS = {"Perf": "perf", "InsightsMetrics": "insights", "ConfigurationData": "inventory", "AMAHealth": "health"}
+STREAMS = {table: parts["queries"] for table, parts in table_parts().items() if "queries" in parts}
 _LISTED = dict.fromkeys([*MACHINE, "data_type", "stream"], "string") | {
     "First": "datetime",
     "Last": "datetime",

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from amakit.fetch.clocks import behind_at_end
 from amakit.fetch.heartbeats import Fleet, joined_by_agent
-from amakit.fetch.requests import KQL_MACHINE, ask_in_windows, coalesced_windows
+from amakit.fetch.requests import ask_in_windows, coalesced_windows
 from amakit.fetch.sample_intervals import LINE, USUAL, heartbeat_intervals, missing
-from amakit.schemas import MACHINE
+from amakit.recorded.clocks import behind_at_end
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 #: A machine whose last heartbeat is older than this at the horizon is called silent.  Five intervals: one
 #: missed beat is noise, an upgrade takes minutes.

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.fetch.clocks import behind_at_end, clock_notes
 from amakit.fetch.silences import SILENT_AFTER
 from amakit.intervals import covered, iso, middles
+from amakit.recorded.clocks import behind_at_end, clock_notes
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:
-    from amakit.fetch.coverage import Coverage
     from amakit.fetch.heartbeats import Fleet
+    from amakit.recorded.coverage import Coverage
 
 
 def table(
@@ -38,7 +38,7 @@ def table(
         Machines that were made anew; see `amakit.fetch.identity.made_anew`.
     away : pandas.DataFrame
         The outages.
-    cover : amakit.fetch.coverage.Coverage
+    cover : amakit.recorded.coverage.Coverage
     unfetched : list of (pandas.Timestamp, pandas.Timestamp)
         Stretches of Heartbeat that could not be fetched.
     partial : pandas.DataFrame

@@ -6,7 +6,7 @@ import pandas as pd
 
 from amakit.find.unknown import concerned
 from amakit.intervals import instant
-from amakit.schemas import MACHINE, RESULTS, Cause, result
+from amakit.schemas import MACHINE, RESULTS, Cause, of_outages, result
 
 
 def segments(
@@ -32,9 +32,8 @@ def segments(
     """
     away = outages[outages["cause"] != Cause.DISCONNECTED]
     sure = ~(away["start_latest"] >= away["end_earliest"])  # also where it has no end
-    silent = pd.MultiIndex.from_frame(outages.loc[outages["ongoing"].astype("bool"), [*MACHINE, "start_earliest"]])
-    with_agent = pd.MultiIndex.from_frame(gaps[[*MACHINE, "outage_start"]]).isin(silent)
-    alone = gaps[(gaps["ongoing"].astype("bool") & ~with_agent) | gaps["outage_start"].isna()].drop(columns="cause")
+    lost = of_outages(gaps.drop(columns="cause"), outages[outages["ongoing"].astype("bool")], how="left")
+    alone = lost[(lost["ongoing"].astype("bool") & lost["outage"].isna()) | lost["outage_start"].isna()]
     whole = machines[[*MACHINE, *(["workspace"] if "workspace" in machines else [])]].assign(ongoing=False)
     parts = [
         _between(away.assign(kind="outage"), "start_earliest", "end_latest").assign(

@@ -9,11 +9,11 @@ import pandas as pd
 
 from amakit.fetch import samples
 from amakit.intervals import covered, instant
-from amakit.schemas import MACHINE, result
+from amakit.schemas import MACHINE, of_outages, result
 
 if TYPE_CHECKING:
-    from amakit.fetch.coverage import Coverage
     from amakit.find.outages import Hole
+    from amakit.recorded.coverage import Coverage
 
 _NO_TIME = pd.Timedelta(0)
 
@@ -151,14 +151,13 @@ def only_known(
     """Keep the outages, gaps and verdicts that rest on nothing unknown."""
     if not unknown:
         return away, lost, verdicts
-    machine, lost = MACHINE, result("gaps", lost)
+    lost = result("gaps", lost)
     away = away[
         touches_none(away["start_earliest"], away["end_latest"].fillna(horizon), unknown_spans(unknown, "Heartbeat"))
     ]
-    stretch = away[[*machine, "start_earliest", "end_latest"]].rename(columns={"start_earliest": "outage_start"})
-    kept = []
+    ends, kept = away.drop_duplicates([*MACHINE, "start_earliest"]), []
     for frame, reach in ((lost, samples.REACH), (verdicts, pd.Timedelta(days=1))):
-        rows = frame.merge(stretch.drop_duplicates([*machine, "outage_start"]), on=[*machine, "outage_start"])
+        rows = of_outages(frame, ends).join(ends["end_latest"], on="outage")
         start, end = rows["outage_start"], rows["end_latest"].fillna(horizon)
         # events are measured against the day around the outage, or 24 times its length
         reaches = (24 * (end - start)).clip(lower=reach) if frame is verdicts else reach

@@ -75,18 +75,41 @@ def packaged() -> dict[str, Query]:
     """
     folder = resources.files("amakit").joinpath("kql")
     texts = {f.name[:-4]: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith(".kql")}
-    tables = tomllib.loads(folder.joinpath("streams.toml").read_text(encoding="utf-8"))
+    tables = table_parts()
+    shared = {f"{table}.{key}": part for table, parts in tables.items() for key, part in parts.items()}
+    texts = {name: _filled(text, shared) for name, text in texts.items()}
     for kind in ("streams", "rows"):
         template = folder.joinpath(f"{kind}.template").read_text(encoding="utf-8")
-        texts |= {f"{name}_{kind}": _filled(template, parts) for name, parts in tables.items()}
+        sampled = {parts["queries"]: parts | {"table": table} for table, parts in tables.items() if "queries" in parts}
+        texts |= {f"{name}_{kind}": _filled(template, parts) for name, parts in sampled.items()}
     return {name: _parse(name, texts[name]) for name in sorted(texts)}
 
 
-def _filled(template, parts):
-    """Put in what differs from table to table, in a text that several queries share."""
-    for name, text in parts.items():
-        template = template.replace(f"<{name}>", text)
-    return template
+@functools.cache
+def table_parts() -> dict[str, dict]:
+    """Read what several queries say of a table in the same words.
+
+    Returns
+    -------
+    dict of str to dict
+        Table to key to text, or to the texts of several ``extend`` or ``where`` that follow each other; ``events``
+        stands for every table without ``extend`` of its own.  ``tables.toml`` tells the keys.
+
+    Examples
+    --------
+    >>> table_parts()["Perf"]["restart"]
+    ['CounterName in~ ("System Up Time", "Uptime")']
+    """
+    text = resources.files("amakit").joinpath("kql", "tables.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _filled(text, parts):
+    """Put what is said of tables in its places: ``<name>``."""
+    for name, part in parts.items():
+        operator = "extend" if name.endswith("extend") else "where"
+        text = text.replace(f"<{name}>", part if isinstance(part, str) else f"\n| {operator} ".join(part))
+    return text
 
 
 def _parse(name, text):

@@ -159,7 +159,7 @@ def _workspace(workspace):
         return [*lines, "no tables" if asked else "its tables have not been asked for yet"], []
     if workspace.live:  # it lists hundreds, most of them without a row
         listed = "1 table" if len(known) == 1 else f"{len(known):,} tables"
-        return [*lines, f"{listed}; amakit.fetch.survey.survey(workspace) says which hold rows"], []
+        return [*lines, f"{listed}; amakit.recorded.survey.survey(workspace) says which hold rows"], []
     return lines, [_table_row(workspace, table) for table in sorted(known)]
 
 

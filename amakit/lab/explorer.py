@@ -1,4 +1,7 @@
-"""One selection that every view follows: the fleet, a machine, its numbers, a query."""
+"""One selection that every view follows: the fleet, a machine, its numbers, a query.
+
+One file, as it is one class: every widget changes the selection, and the selection changes every widget.
+"""
 
 import html
 from dataclasses import replace
@@ -8,20 +11,27 @@ import ipywidgets
 import pandas as pd
 
 from amakit import charts
-from amakit.charts.render import render
 from amakit.errors import AmakitError, UsageError, nearest
 from amakit.facts.gather import gather
-from amakit.find.versions import version_key
 from amakit.intervals import iso
-from amakit.kql.literals import literal
-from amakit.kql.rendering import drawing_of
-from amakit.lab.parts import STYLE, Eye, Grid, Part, fenced, half_as_wide, still_chart
-from amakit.lab.selection import SPANS, Choice, chosen, machine_keys, rows_of_machine, settled, span
+from amakit.lab.parts import FRAME, STYLE, Eye, Grid, Part, drawn, fenced, half_as_wide, still_chart
+from amakit.lab.selection import (
+    SPANS,
+    Choice,
+    chosen,
+    filters_of,
+    heartbeats_around,
+    machine_called,
+    machine_keys,
+    rows_of_machine,
+    settled,
+    span,
+    values_of,
+)
 from amakit.prose import explorer
 from amakit.prose.language import Language, texts, visible
 from amakit.report.parameters import parameters
 from amakit.report.tables import Table
-from amakit.schemas import Cause
 from amakit.source.connect import connect
 
 if TYPE_CHECKING:
@@ -31,8 +41,6 @@ if TYPE_CHECKING:
 
 #: Rows of a table on the screen; the frames have all of them.
 _ROWS = 200
-#: What of the time around an outage the suggested query asks for.
-_BESIDE = pd.Timedelta(minutes=5)
 
 
 class Explorer:
@@ -121,14 +129,7 @@ class Explorer:
         if "machine" in changes and "outage" not in changes:
             choice = replace(choice, outage=None)
         a = self.analysis
-        known = {
-            "os_type": {"", *a.machines["os_type"]},
-            "cause": {"", *a.outages["cause"]},
-            "pair": {(), *a.outages[["os_type", "from_version", "to_version"]].itertuples(index=False, name=None)},
-            "machine": {(), *self._rows},
-            "outage": {None, *a.outages.index},
-        }
-        for name, values in known.items():
+        for name, values in values_of(a).items():
             if getattr(choice, name) not in values:
                 value = repr(getattr(choice, name))
                 raise UsageError(self._says["not here"].format(name=self._says[name], value=value))
@@ -210,18 +211,8 @@ class Explorer:
         self._answer.show(self.answer.head(_ROWS).rename_axis(columns="#"))
         n = len(self.answer)
         self._say(self._asked, self._says["rows"].format(n=f"{n:,}", shown=f"{min(n, _ROWS):,}"))
-        self._drawn.children = self._drawing(kql)
+        self._drawn.children = drawn(self.answer, kql)
         return self.answer
-
-    def _drawing(self, kql):
-        """Draw what a query asks for with render; give no widget where it asks for nothing."""
-        drawing = drawing_of(kql)
-        if drawing is None:
-            return ()
-        try:
-            return (charts.live(render(self.answer, drawing)),)
-        except AmakitError as error:
-            return (ipywidgets.HTML(html.escape(str(error))),)
 
     def look(self) -> None:
         """Turn the charts into widgets; a browser calls this when it shows a part."""
@@ -244,12 +235,9 @@ class Explorer:
         return charts.fleet(self.analysis, machines, outages, self._given["language"], self._given["timezone"])
 
     def _machine_figure(self):
-        found = (
-            self.analysis
-            if self.choice.outage is not None
-            else replace(self.analysis, outages=self.analysis.outages.iloc[:0])
-        )
-        return charts.around(found, self.choice.outage, self._given["language"], self._given["timezone"])
+        found, outage = self.analysis, self.choice.outage
+        found = found if outage is not None else replace(found, outages=found.outages.iloc[:0])
+        return charts.around(found, outage, self._given["language"], self._given["timezone"])
 
     def _page(self):
         choice = self.choice
@@ -263,17 +251,8 @@ class Explorer:
         return explorer.outages_table(self._known, self.shown, self.choice.outage, _ROWS, self._words)
 
     def _kql(self):
-        """Give the query that shows the heartbeats of the machine around the outage."""
-        if self.choice.outage is None:
-            return "Heartbeat\n| summarize Beats = count(), Last = max(TimeGenerated) by Computer, Version"
-        row = self.analysis.outages.loc[self.choice.outage]
-        end = row["start_latest"] + pd.Timedelta(hours=1) if pd.isna(row["end_latest"]) else row["end_latest"]
-        begin, end = (literal(at) for at in (row["start_earliest"] - _BESIDE, end + _BESIDE))
-        return (
-            f"Heartbeat\n| where TimeGenerated between ({begin} .. {end})\n"
-            f"| where Computer =~ {literal(row['computer'])}\n| project TimeGenerated, Computer, Version, Category\n"
-            "| order by TimeGenerated asc"
-        )
+        outage = self.choice.outage
+        return heartbeats_around(None if outage is None else self.analysis.outages.loc[outage])
 
     # -- widgets ----------------------------------------------------------------------------------------------
 
@@ -374,22 +353,8 @@ class Explorer:
         self._following = True  # new options take the old value away
         self._span.options = [(says[f"span {name}"], name) for name in spans]
         self._set({self._span: "analysed"})
-        away = a.outages
-        causes = away["cause"].value_counts()
-        changed = away[away["from_version"] != away["to_version"]]
-        pairs = changed.groupby(["os_type", "from_version", "to_version"]).size()
-        pairs = sorted(pairs.items(), key=lambda item: (item[0][0], *map(version_key, item[0][1:])))
-        systems = a.machines["os_type"].value_counts().sort_index()
-        told = {
-            "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
-            "cause": [(f"{self._words.cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
-            "pair": [
-                (visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
-                for (os, old, new), n in pairs
-            ],
-        }
         self._following = True  # new options take the old value away
-        for name, options in told.items():
+        for name, options in filters_of(a, self._words).items():
             self._filters[name].options = [(says["all"], () if name == "pair" else ""), *options]
         self._machine.options = list(self._names.values())
 
@@ -446,18 +411,7 @@ class Explorer:
         rows = [] if figure.layout.yaxis.categoryarray is None else list(figure.layout.yaxis.categoryarray)
         if self._rows.get(self.choice.machine) in rows:
             at = rows.index(self._rows[self.choice.machine])
-            others.append(
-                {
-                    "type": "rect",
-                    "xref": "paper",
-                    "x0": 0,
-                    "x1": 1,
-                    "y0": at - 0.5,
-                    "y1": at + 0.5,
-                    "line": {"color": "#D6006C", "width": 2},
-                    "name": "here",
-                }
-            )
+            others.append(FRAME | {"y0": at - 0.5, "y1": at + 0.5})
         figure.layout.shapes = others
 
     def _clicked(self, trace, points, state):
@@ -482,10 +436,7 @@ class Explorer:
         """Look at the machine of a name, in any case; a computer name without its domain will do."""
         name = name.strip().lower()
         known = {label.lower(): key for key, label in self._names.items()}
-        short = {}
-        for label, key in known.items():
-            short.setdefault(label.split(".")[0], []).append(key)
-        key = known.get(name) or (short[name][0] if len(short.get(name, [])) == 1 else None)
+        key = machine_called(name, known)
         if name and key is None:
             raise UsageError(self._says["unknown machine"].format(name=visible(name, 60), near=nearest(name, known)))
         self.choose(machine=key or ())

@@ -1,5 +1,6 @@
 """What the parts of the explorer are made of: a widget, what stands in its place on a page, a table that sorts."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -11,6 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import traitlets
 
+from amakit import charts
+from amakit.charts.render import render
+from amakit.errors import AmakitError
+from amakit.kql.rendering import drawing_of
 from amakit.prose.language import visible
 from amakit.report.tables import Table, script_words
 
@@ -27,6 +32,10 @@ STYLE = """<style>
 .jp-OutputArea:has(> .jp-OutputArea-child .amakit-beside) :is(.jp-OutputPrompt, .jp-OutputArea-promptOverlay) {
   display: none; }
 </style>"""
+#: The frame around the row of the machine that is looked at.
+FRAME = {
+    "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": "#D6006C", "width": 2}, "name": "here",
+}  # fmt: skip
 
 
 class Part:
@@ -132,6 +141,17 @@ def half_as_wide(figure: go.Figure) -> go.Figure:
     figure.update_yaxes(tickfont={"size": 10})
     below = {"x": 1, "xanchor": "right", "xshift": figure.layout.margin.r, "font": {"size": 10}}
     return figure.update_annotations(below, selector={"y": 0, "yref": "paper"})
+
+
+def drawn(frame: pd.DataFrame, kql: str) -> tuple[ipywidgets.Widget, ...]:
+    """Draw the answer of a query as its render asks for; give no widget where it asks for nothing."""
+    drawing = drawing_of(kql)
+    if drawing is None:
+        return ()
+    try:
+        return (charts.live(render(frame, drawing)),)
+    except AmakitError as error:
+        return (ipywidgets.HTML(html.escape(str(error))),)
 
 
 def still_chart(figure: go.Figure, caption: str) -> dict:

@@ -1,4 +1,4 @@
-"""What is chosen in the explorer: window, machines, versions, causes."""
+"""What is chosen in the explorer: window, machines, versions, causes; and what there is to choose."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -7,10 +7,17 @@ import numpy as np
 import pandas as pd
 
 from amakit.facts.summary import worst
-from amakit.schemas import MACHINE
+from amakit.find.versions import version_key
+from amakit.kql.literals import literal
+from amakit.prose.language import visible
+from amakit.schemas import MACHINE, Cause
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis
+    from amakit.prose.language import Language
+
+#: What of the time around an outage the suggested query asks for.
+_BESIDE = pd.Timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,36 @@ def chosen(analysis: "Analysis", choice: Choice) -> tuple[pd.DataFrame, pd.DataF
         keys = pd.MultiIndex.from_frame(outages[MACHINE])
         machines = machines[pd.MultiIndex.from_frame(machines[MACHINE]).isin(keys)]
     return machines, outages
+
+
+def values_of(analysis: "Analysis") -> dict[str, set]:
+    """Give what each field of a choice may hold."""
+    outages = analysis.outages
+    return {
+        "os_type": {"", *analysis.machines["os_type"]},
+        "cause": {"", *outages["cause"]},
+        "pair": {(), *outages[["os_type", "from_version", "to_version"]].itertuples(index=False, name=None)},
+        "machine": {(), *machine_keys(analysis.machines)},
+        "outage": {None, *outages.index},
+    }
+
+
+def filters_of(analysis: "Analysis", words: "Language") -> dict[str, list[tuple]]:
+    """Give for each filter what can be chosen, in words with how often it is there, and its value."""
+    away = analysis.outages
+    causes = away["cause"].value_counts()
+    moved = away[away["from_version"] != away["to_version"]]
+    pairs = moved.groupby(["os_type", "from_version", "to_version"]).size()
+    pairs = sorted(pairs.items(), key=lambda item: (item[0][0], *map(version_key, item[0][1:])))
+    systems = analysis.machines["os_type"].value_counts().sort_index()
+    return {
+        "os_type": [(f"{visible(os, 40)} ({n:,})", os) for os, n in systems.items()],
+        "cause": [(f"{words.cause(name)} ({causes[name]:,})", name) for name in Cause if name in causes],
+        "pair": [
+            (visible(" ".join([os, old, "→", new or "–", f"({n:,})"]), 80), (os, old, new))
+            for (os, old, new), n in pairs
+        ],
+    }
 
 
 def settled(analysis: "Analysis", choice: Choice) -> Choice:
@@ -139,6 +176,27 @@ def span(name: str, end: pd.Timestamp, outage: pd.Series | None) -> tuple[pd.Tim
         return end - length, end
     over = outage[["start_earliest", "start_latest", "end_latest"]].max()
     return outage["start_earliest"] - length / 2, min(over + length / 2, max(end, over))
+
+
+def heartbeats_around(outage: pd.Series | None) -> str:
+    """Write the query for the heartbeats of a machine around an outage, or for how many all machines sent."""
+    if outage is None:
+        return "Heartbeat\n| summarize Beats = count(), Last = max(TimeGenerated) by Computer, Version"
+    over = outage["start_latest"] + pd.Timedelta(hours=1) if pd.isna(outage["end_latest"]) else outage["end_latest"]
+    begin, end = (literal(at) for at in (outage["start_earliest"] - _BESIDE, over + _BESIDE))
+    return (
+        f"Heartbeat\n| where TimeGenerated between ({begin} .. {end})\n"
+        f"| where Computer =~ {literal(outage['computer'])}\n| project TimeGenerated, Computer, Version, Category\n"
+        "| order by TimeGenerated asc"
+    )
+
+
+def machine_called(name: str, known: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """Find the machine of a name in lower case; a computer name without its domain will do."""
+    short: dict[str, list] = {}
+    for label, key in known.items():
+        short.setdefault(label.split(".")[0], []).append(key)
+    return known.get(name) or (short[name][0] if len(short.get(name, [])) == 1 else None)
 
 
 def _key(row):

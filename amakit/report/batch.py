@@ -14,17 +14,19 @@ import pandas as pd
 from amakit import inventory
 from amakit.errors import AmakitError, UsageError
 from amakit.facts.situation import group_of
-from amakit.fetch import coverage, heartbeats
+from amakit.fetch import heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.prose.language import texts
+from amakit.recorded import coverage
 from amakit.report.execute import displaced, kernel
 from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks
 from amakit.report.run import places, run, translated
 from amakit.report.tables import page_texts
 from amakit.schemas import MACHINE, machine_labels
-from amakit.share.pseudonyms import owner_key, pseudonym
+from amakit.share.key import owner_key
+from amakit.share.pseudonyms import pseudonym
 from amakit.source.records import shown
 
 EACH = ("machine", "group", "day", "week", "region", "tag:NAME", "notebook")

@@ -11,7 +11,8 @@ from amakit.errors import UsageError
 from amakit.output import staged
 from amakit.prose.incident import document
 from amakit.report.request import assigned, check, refuse_unknown
-from amakit.share.pseudonyms import anonymised, owner_key
+from amakit.share.key import owner_key
+from amakit.share.pseudonyms import anonymised
 
 if TYPE_CHECKING:
     from amakit.analysis import Analysis

@@ -46,7 +46,7 @@ class Request:
     anonymise : bool
         Replace names and ids by pseudonyms in every file.
     key : path-like, optional
-        The file with the key of the pseudonyms; see `amakit.share.pseudonyms.owner_key`.
+        The file with the key of the pseudonyms; see `amakit.share.key.owner_key`.
     cloud, endpoint, credential, tenant, transport, control_plane, date_format : str
         How a service is reached, and in which order files write dates; see `amakit.connect`.
     cache : bool

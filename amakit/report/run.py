@@ -11,7 +11,8 @@ from amakit.report.execute import execute, for_others, kernel, silenced
 from amakit.report.pages import file_of, write
 from amakit.report.parameters import NAMELESS
 from amakit.report.request import Request
-from amakit.share.pseudonyms import owner_key, pseudonym
+from amakit.share.key import owner_key
+from amakit.share.pseudonyms import pseudonym
 from amakit.source.records import shown
 
 if TYPE_CHECKING:

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 from amakit.errors import AmakitError, Closed, Unanswered, UsageError
 from amakit.service.address import address
 from amakit.service.answers import Said, check_frames, innermost_message, meaning, pause, request_properties
+from amakit.service.clouds import CLOUDS, cloud_of, endpoint, is_log_analytics, trusted
 from amakit.service.engine import Engine
-from amakit.service.sign_in import (
-    CLOUDS,
-    CachedCredential,
-    cloud_of,
-    endpoint,
-    first_line,
-    is_log_analytics,
-    trusted,
-)
+from amakit.service.sign_in import CachedCredential, first_line
 from amakit.service.signer import signer
 
 if TYPE_CHECKING:
@@ -39,7 +32,7 @@ class KustoEngine(Engine):
     Parameters
     ----------
     workspace : str
-        See `amakit.service.sign_in.endpoint`.
+        See `amakit.service.clouds.endpoint`.
     cloud, host : str
         See there; an empty cloud follows from ``AZURE_AUTHORITY_HOST`` or from the address.
     sign_in : str or azure.core.credentials.TokenCredential

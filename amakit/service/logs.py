@@ -13,8 +13,9 @@ from amakit import __version__
 from amakit.errors import AmakitError, Unanswered, UsageError
 from amakit.service.address import Address, service_host
 from amakit.service.answers import SERVER_SECONDS, Said, innermost_message, meaning, pause, too_large
+from amakit.service.clouds import CLOUDS, cloud_of
 from amakit.service.engine import DEADLINE, Engine
-from amakit.service.sign_in import CLOUDS, CachedCredential, cloud_of, exception_chain, first_line
+from amakit.service.sign_in import CachedCredential, exception_chain, first_line
 from amakit.service.signer import signer
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def api(cloud: str = "public", host: str = "") -> tuple[Address, str]:
     Parameters
     ----------
     cloud : str
-        A key of `amakit.service.sign_in.CLOUDS`.
+        A key of `amakit.service.clouds.CLOUDS`.
     host : str
         Asked instead of the cloud's own; another of the cloud, or a server on this machine.
 

@@ -7,13 +7,12 @@ from itertools import product
 import pandas as pd
 
 from amakit.errors import UsageError
-from amakit.fetch.coverage import Coverage
 from amakit.fetch.heartbeats import Fleet, named, refuse_unknown
 from amakit.fetch.identity import with_machines
-from amakit.fetch.requests import KQL_MACHINE
 from amakit.fetch.silences import SILENT_AFTER
 from amakit.intervals import instant, iso
-from amakit.schemas import MACHINE
+from amakit.recorded.coverage import Coverage
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 _OWN = ["own_id", "own_name"]
 

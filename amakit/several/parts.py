@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from amakit.fetch.heartbeats import Fleet
-from amakit.fetch.requests import KQL_MACHINE
 from amakit.intervals import iso
-from amakit.schemas import MACHINE, RESULTS, no_rows, result
+from amakit.schemas import KQL_MACHINE, MACHINE, RESULTS, no_rows, result
 from amakit.several import homes
 from amakit.several.destinations import destinations
 from amakit.source.records import shown
 
 if TYPE_CHECKING:
-    from amakit.fetch.coverage import Coverage
+    from amakit.recorded.coverage import Coverage
     from amakit.source.workspaces import Workspaces
 
 #: So many machines are asked for by name; of more, all are asked for.

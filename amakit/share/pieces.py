@@ -16,7 +16,7 @@ import pandas as pd
 from amakit.events.counts import content_columns, log_tables, source_columns
 from amakit.fetch import heartbeats, samples
 from amakit.intervals import Window, instant
-from amakit.kql.catalog import Query, packaged, query, render
+from amakit.kql.catalog import Query, packaged, query, render, table_parts
 from amakit.kql.literals import literal
 from amakit.schemas import RECEIVED, tables
 from amakit.share.pseudonyms import pseudonym
@@ -26,14 +26,12 @@ if TYPE_CHECKING:
     from amakit.share.pseudonyms import Pseudonyms
     from amakit.source.workspace import Workspace
 
-#: By which packaged query the rows of a table are told apart; the others are logs.
-KEYS = {"Heartbeat": "heartbeat_rows", "AzureActivity": "activity"}
-KEYS |= {table: f"{name}_rows" for table, name in samples.STREAMS.items()}
-_LOG = "event_windows"
+#: Tables with queries of their own; all others are logs, and read by the same queries.
+KNOWN = ("Heartbeat", "AzureActivity", *samples.STREAMS)
 #: What is known of machines at one instant, mostly after the window, is copied whole.
 INVENTORY, EVER = "AgentInventory", Window(instant("1970-01-01"), instant("2200-01-01"))
 #: Queries that look for few rows of a table: the columns that nobody else reads stay empty in the other rows.
-_SAYING = {"Event": "system_events", "Syslog": "syslog_boots", "Perf": "perf_uptime"}
+_RESTART = {"Event": "system_events", "Syslog": "syslog_boots", "Perf": "perf_uptime"}
 #: So many rows make a file, or fewer; a service gives 500,000.
 _ROWS = 250_000
 _WINDOWS = 500
@@ -115,12 +113,12 @@ def plan(
             said = _copy(workspace, table, bool(names), "only")
             yield ask("before-said", said, Window(wide.start, span.start))
             yield ask("after-said", said, Window(span.end, wide.end))
-        if names and table not in KEYS:
+        if names and table not in KNOWN:
             for cut in span.slices():
                 yield ask(f"edges-{_stem(cut.start)}", _edges(workspace, table), cut)
         reach, streams = beyond.get(table, (None, None))
         if reach is not None:
-            far = _copy(workspace, table, False, "not" if table in _SAYING and table != "Perf" else "", list(reach))
+            far = _copy(workspace, table, False, "not" if table in _RESTART and table != "Perf" else "", list(reach))
             for side, first, last in (("before", None, span.start), ("after", span.end, None)):
                 since, until = reach["Since"].clip(lower=first), reach["Until"].clip(upper=last)
                 own = reach.assign(Since=since, Until=until)[since < until].sort_values(list(reach), ignore_index=True)
@@ -142,7 +140,7 @@ def _of_inventory(workspace, heard, names, known):
 
 
 def _tables(workspace):
-    known = [table for table in workspace.tables if table in KEYS and "TimeGenerated" in workspace.columns(table)]
+    known = [table for table in workspace.tables if table in KNOWN and "TimeGenerated" in workspace.columns(table)]
     return [*known, *log_tables(workspace)]
 
 
@@ -210,32 +208,30 @@ def _reads(workspace, table):
     for name, packed in packaged().items():
         stands = any(kind == "table" for kind, _ in packed.parameters.values())
         first = next(iter(packed.reads.values()))
-        reads[name] = (first if table not in KEYS else ()) if stands else packed.reads.get(table, ())
+        reads[name] = (first if table not in KNOWN else ()) if stands else packed.reads.get(table, ())
     there = workspace.columns(table) | (RECEIVED if workspace.live else {})
-    content = () if table in KEYS else tuple(content_columns(workspace, table))
-    reads["source"] = () if table in KEYS else tuple(source_columns(workspace, table))
+    content = () if table in KNOWN else tuple(content_columns(workspace, table))
+    reads["source"] = () if table in KNOWN else tuple(source_columns(workspace, table))
     usual = tables()[table if table in tables() else "WindowsEvent"]
     read = dict.fromkeys([*(c for columns in reads.values() for c in columns), *content])
     wanted = [c for c in read if c in there or c in usual]
-    rare = set(reads.pop(_SAYING.get(table, ""), ())) - {c for columns in reads.values() for c in columns}
+    rare = set(reads.pop(_RESTART.get(table, ""), ())) - {c for columns in reads.values() for c in columns}
     apart = {c for c in content if there.get(c) in ("string", "dynamic")}
     apart -= {c for columns in reads.values() for c in columns}
     types = {c: "string" if c in apart else there[c] for c in wanted if c in there}
     return wanted, types, rare - apart, apart
 
 
-def _statements(name):
-    """Give what a packaged query puts into new columns, and its own conditions."""
-    lines = query(name).text.split("\n| ")[1:]
-    conditions = [line[6:] for line in lines if line.startswith("where ")]
-    own = [f"({text})" for text in conditions if "TimeGenerated" not in text and "{" not in text]
-    return [line for line in lines if line.startswith("extend ")], " and ".join(own)
+def _condition(table, key):
+    """Write a condition on the rows of a table, if there is one."""
+    return " and ".join(f"({text})" for text in table_parts().get(table, {}).get(key, ()))
 
 
 def _lines(table, some):
     """Begin a query over a table as the packaged ones do; ``some`` machines or all."""
-    new, condition = _statements(KEYS.get(table, _LOG))
-    lines = ["{table}", "where TimeGenerated >= {start} and TimeGenerated < {end}", *new]
+    parts, condition = table_parts(), _condition(table, "where")
+    lines = ["{table}", "where TimeGenerated >= {start} and TimeGenerated < {end}"]
+    lines += [f"extend {text}" for text in (parts["events"] | parts.get(table, {}))["extend"]]
     lines += [f"where {condition}"] if condition else []
     if some and table == "AzureActivity":
         ids = (f'tostring(split(tolower({column}), "/extensions/")[0])' for column in ("_ResourceId", "ResourceId"))
@@ -251,7 +247,7 @@ def _copy(workspace, table, some, saying="", reach=()):
     lines = _lines(table, some)
     if "Computer" in there:
         lines.insert(2, "extend Spelled = Computer")  # before it becomes lower case
-    condition = _statements(_SAYING[table])[1] if table in _SAYING else ""
+    condition = _condition(table, "restart")
     if table == "Perf":
         lines.append(f'extend Stream = iff({condition}, "", Stream)')
     if saying and condition:

@@ -23,10 +23,10 @@ from amakit.errors import AmakitError, UsageError
 from amakit.events.counts import LOGS
 from amakit.exports.manifest import read_manifest, snapshot_files
 from amakit.exports.table_files import MANIFEST, PARTIAL
-from amakit.fetch import coverage
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
-from amakit.share.pieces import KEYS, Listener, alias, plan
+from amakit.recorded import coverage
+from amakit.share.pieces import KNOWN, Listener, alias, plan
 from amakit.share.pseudonyms import Pseudonyms, pseudonym
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def snapshot(
     start, end, machines
         As for `amakit.analyze`.
     key : bytes, optional
-        From `amakit.share.pseudonyms.owner_key`: names and ids become pseudonyms.
+        From `amakit.share.key.owner_key`: names and ids become pseudonyms.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def _fetch(workspace, folder, about, pieces, before, known):
             for piece, rows in zip(part, answers, strict=True):
                 done[piece.file] = _stored(folder, piece, rows, known)
                 _note(folder, PARTIAL, about | {"planned": len(pieces), "files": list(done.values())})
-    missing = sorted(({*KEYS, *LOGS} - set(workspace.tables)) | set(workspace.hidden or ()))
+    missing = sorted(({*KNOWN, *LOGS} - set(workspace.tables)) | set(workspace.hidden or ()))
     taken = iso(pd.Timestamp.now("UTC").floor("s"))
     manifest = about | {"taken": taken, "missing_tables": missing, "files": [done[piece.file] for piece in pieces]}
     _note(folder, MANIFEST, manifest)

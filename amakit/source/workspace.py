@@ -1,4 +1,7 @@
-"""A workspace of logs: one face over the embedded engine and over a service, which proves that each answer is whole."""
+"""A workspace of logs: one face over the embedded engine and over a service, which proves that each answer is whole.
+
+One file, as it is one class: most of its lines say what each of its answers means.
+"""
 
 import logging
 import os
@@ -7,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -15,11 +17,11 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from amakit.errors import AmakitError, Refused, Unanswered, UsageError, nearest
-from amakit.intervals import instant, iso
+from amakit.intervals import instant
 from amakit.kql import catalog
 from amakit.schemas import RECEIVED, STANDARD, no_rows, tables
-from amakit.service.answers import check_answer
-from amakit.service.retry import Patience, halves, together
+from amakit.service.retry import Patience, together
+from amakit.source.questions import Question, given_up
 from amakit.source.records import Record, record_of, shown
 
 if TYPE_CHECKING:
@@ -32,24 +34,6 @@ _LOG = logging.getLogger("amakit")
 BESIDE = ("AgentInventory", "AzureActivity")
 #: Rows of Log Analytics that are older come late no more.
 CLOSED = pd.Timedelta(days=2)
-#: Kinds of values that an engine may hold and name in the text.
-_HELD = ("datetime", "dynamic", "datatable")
-#: After so many parts of one question stayed without an answer, no further part of it is cut.
-_HOPELESS = 3
-
-
-@dataclass
-class _Question:
-    """One packaged query on its way: what it became, and how hard that was."""
-
-    wanted: catalog.Query
-    values: dict
-    lacking: dict
-    table: str
-    still: object
-    records: list = field(default_factory=list)
-    retries: int = 0
-    failed: int = 0
 
 
 class Workspace:
@@ -77,6 +61,8 @@ class Workspace:
         A folder with tables of the control plane: those of `BESIDE` that it has are read there, by packaged queries.
     """
 
+    #: Whether something stayed unknown, so that what else is not answered is not asked long.
+    worn = False
     #: Called with the records of the queries that were answered, as they come; a notebook shows them.
     watched: Callable[[list[Record]], object] | None = None
 
@@ -94,7 +80,7 @@ class Workspace:
         self.unknown: list[dict] | None = None
         self.hidden: dict | None = None
         self.patience = Patience()
-        self._engine, self._bar, self._worn = engine, None, False
+        self._engine, self._bar = engine, None
 
     def __repr__(self) -> str:
         return self._display().text()
@@ -138,7 +124,7 @@ class Workspace:
         """The cloud of its machines: that of the service, for files what the environment says; empty if not known."""
         if self.kind == "kusto":
             return self._engine.cloud  # type: ignore[union-attr]
-        from amakit.service.sign_in import cloud_of
+        from amakit.service.clouds import cloud_of
 
         try:
             return cloud_of(os.environ.get("AMAKIT_CLOUD", ""))
@@ -364,8 +350,11 @@ class Workspace:
         return self._patiently(f"the column {column} of {table}", partial(engine.has, table, column))
 
     def _answers(self, wanted, several):
-        questions = [partial(self._questioned, wanted, values, *self._lacking(wanted, values)) for values in several]
-        return together(questions, self._engine.at_once)
+        asked = [partial(self._asked, wanted, values, *self._lacking(wanted, values)) for values in several]
+        return together(asked, self._engine.at_once)
+
+    def _asked(self, wanted, values, lacking, table, still):
+        return Question(self, self._engine, wanted, values, lacking, table, still).answer()
 
     def total(self) -> str:
         """Say in one line what all queries so far cost.
@@ -403,7 +392,7 @@ class Workspace:
         """
         noted: list[dict] = []
         before = self.unknown, self.hidden
-        self.unknown, self._worn, self.hidden = noted if allowed else None, False, {}
+        self.unknown, self.worn, self.hidden = noted if allowed else None, False, {}
         try:
             yield noted
         finally:
@@ -450,72 +439,6 @@ class Workspace:
                 lacking[table] = missing
         return lacking, table
 
-    def _questioned(self, wanted, values, lacking, table, still):
-        """Ask one packaged query, in as many pieces as it takes; give the answer and what it cost."""
-        question = _Question(wanted, values, lacking, table, still)
-        bounds = [instant(values[key]) if key in values else None for key in ("start", "end")]
-        frames = self._pieces(question, *bounds)
-        empty = no_rows(wanted.returns)
-        whole = frames[0] if len(frames) == 1 else pd.concat([empty, *frames], ignore_index=True)
-        return whole[list(wanted.returns)], question.records
-
-    def _pieces(self, question, start, end, bits=(), given=None):
-        wanted, values, begun = question.wanted, dict(given or question.values), time.perf_counter()
-        if start is not None:
-            values |= {"start": start, "end": end}
-        # what cannot be written is refused before anything is held for it
-        text = self._written(question, values, bits)
-        held = {k: self._engine.held(v) if wanted.parameters[k][0] in _HELD else v for k, v in values.items()}
-        asked = self._written(question, held, bits)
-        cut = partial(halves, wanted.parts, start, end, bits)
-        patience = replace(self.patience, tries=min(2, self.patience.tries)) if self._worn else self.patience
-        before = question.retries
-        try:
-            frame = patience.call(
-                partial(self._checked, wanted, asked, start, end),
-                lambda error: (
-                    question.still() and not (error.large and (cut(error.large == "rows") or error.large == "text"))
-                ),
-                lambda error: self._again(question, wanted.name, error),
-            )
-        except Unanswered as error:
-            question.retries += 1
-            if error.large == "text" and question.still() and (parts := _with_half_the_windows(wanted, values)):
-                return [frame for part in parts for frame in self._pieces(question, start, end, bits, part)]
-            halved = cut(error.large == "rows") if error.large else []
-            if not halved and self.unknown is not None and not bits and wanted.parts[0] != "none":
-                self._worn = True
-                halved = halves(("days",), start, end, ())  # the less is unknown the better
-            if not question.still() or (self.unknown is None and not halved) or start is None:
-                tries = question.retries - before
-                raise self._given_up(f"{wanted.name} on {question.table}", error, tries, start, end) from error
-            if halved and question.failed < _HOPELESS:
-                return [frame for part in halved for frame in self._pieces(question, *part, given)]
-            question.failed += 1
-            lost = {"start": iso(start), "end": iso(end), "table": question.table, "reason": str(error)}
-            if self.unknown is not None and lost not in self.unknown:
-                self.unknown.append(lost)
-            return []
-        question.records.append(record_of(wanted.name, text, frame, begun, question.retries))
-        question.retries = 0
-        return [frame]
-
-    def _written(self, question, values, bits):
-        """Write the text of a query; only Log Analytics tells when a row was ingested, others when it was received."""
-        text = catalog.render(question.wanted, question.lacking, **values)
-        text += catalog.share(question.wanted.parts[1:], bits)
-        return text if self.live else text.replace("ingestion_time()", "_TimeReceived")
-
-    def _checked(self, wanted, asked, start, end):
-        frame = self._engine.counted(asked)
-        if self.kind == "kusto":
-            check_answer(frame, wanted.returns, start, end)
-        return frame
-
-    def _again(self, question, name, error):
-        question.retries += 1
-        _LOG.debug("%s: %s; asked again", name, error)
-
     def _proved(self, kql):
         """Ask a query of the user's own, whose text and order of rows are left as they are."""
         if self.kind != "kusto":
@@ -539,15 +462,7 @@ class Workspace:
         try:
             return self.patience.call(ask, retried=errors.append)
         except Unanswered as error:
-            raise self._given_up(what, error, len(errors) + 1) from error
-
-    def _given_up(self, what, error, tries, start=None, end=None):
-        span = "" if start is None else f" from {iso(start)} to {iso(end)}"
-        often = "once" if tries == 1 else f"{tries} times"
-        way_out = "ask for less" if start is None else "take a shorter window, or let it pass with --allow-unknown"
-        return AmakitError(
-            f"{self.name} gave no whole answer to {what}{span}, asked {often}: {error}; try again later, {way_out}"
-        )
+            raise given_up(self.name, what, error, len(errors) + 1) from error
 
     def _note(self, records):
         self.log += records
@@ -566,13 +481,3 @@ class Workspace:
             else:
                 name, rows, seconds, again = record.name or "query", record.rows, record.seconds, record.retries
                 _LOG.info("%s: %s rows in %.1f s, %s retries", name, f"{rows:,}", seconds, again)
-
-
-def _with_half_the_windows(wanted, values):
-    """Cut the longest table that a query carries in two, as whoever asks cuts windows; nothing if it has one row."""
-    carried = [key for key, (kind, _) in wanted.parameters.items() if kind == "datatable"]
-    longest = max(carried, key=lambda key: len(values[key]), default=None)
-    if longest is None or len(values[longest]) < 2:
-        return []
-    rows, middle = values[longest], len(values[longest]) // 2
-    return [values | {longest: part} for part in (rows.iloc[:middle], rows.iloc[middle:])]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from amakit.schemas import MACHINE, Cause
+from amakit.schemas import MACHINE, Cause, of_outages
 
 _HOUR = pd.Timedelta(hours=1)
 #: Seconds between samples from which on a stream cannot show an outage of minutes.
@@ -98,16 +98,16 @@ def silences(outages: pd.DataFrame, gaps: pd.DataFrame, horizon: "pd.Timestamp |
     [300.0]
     """
     beats = gaps[(gaps["data_type"] == "Heartbeat") & gaps["last_before"].notna()]
-    own = beats.groupby([*MACHINE, "outage_start"], as_index=False).agg(
+    by_outage = of_outages(beats, outages).groupby("outage")
+    own = by_outage.agg(
         last_before=("last_before", "max"),
         first_after=("first_after", "min"),
         interval_s=("interval_s", "min"),
         lost_low=("lost_low", "min"),
         lost_high=("lost_high", "max"),
     )
-    columns = [*MACHINE, "cause", "start_earliest", "start_latest", "downtime_low_s", "downtime_high_s", "ongoing"]
-    found = outages[columns].rename(columns={"start_earliest": "outage_start"})
-    found = found.merge(own, how="left", on=[*MACHINE, "outage_start"]).set_index(outages.index)
+    columns = [*MACHINE, "cause", "start_latest", "downtime_low_s", "downtime_high_s", "ongoing"]
+    found = outages[columns].join(own)
     away = found["cause"] == Cause.DISCONNECTED
     ongoing = found["ongoing"].astype("bool")
     seen = found["last_before"].notna() & ~away

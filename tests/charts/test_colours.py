@@ -7,7 +7,7 @@ import rollouts
 
 from amakit import charts
 from amakit.charts.colours import DARK, INK, PAPER, STILL_DOWN, contrast, ramp
-from amakit.charts.style import version_styles
+from amakit.charts.versions import version_styles
 
 LINES = ["Windows", "Linux", "Another"]
 

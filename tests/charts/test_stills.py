@@ -443,7 +443,7 @@ def test_settings_and_logging_of_the_caller_stay_as_they_were(caplog):
 
 
 def test_a_machine_without_japanese_fonts_draws_and_says_nothing(monkeypatch, caplog, capfd, made):
-    monkeypatch.setattr("amakit.charts.stills._FONTS", ["DejaVu Sans", "No Such Font"])
+    monkeypatch.setattr("amakit.charts.stills.files._FONTS", ["DejaVu Sans", "No Such Font"])
     assert "アップグレード以外の停止（原因別）" in texts(picture(made["causes", "ja"]))
     assert picture(made["causes", "ja"], "png").startswith(b"\x89PNG")
     assert not caplog.records

@@ -34,7 +34,7 @@ from amakit.demo import write as demo
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
 from amakit.schemas import tables
-from amakit.service import retry, sign_in
+from amakit.service import clouds, retry, sign_in
 from amakit.study.rollout.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
@@ -284,7 +284,7 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
         "usgov": AzureClouds.AZURE_US_GOVERNMENT,
         "china": AzureClouds.AZURE_CHINA_CLOUD,
     }
-    for name, cloud in sign_in.CLOUDS.items():
+    for name, cloud in clouds.CLOUDS.items():
         wanted = get_arm_endpoints(theirs[name])
         assert manager(name) == (wanted["resource_manager"].rstrip("/"), name)
         assert [f"{cloud.manager_audience}/.default"] == wanted["credential_scopes"]
@@ -648,7 +648,7 @@ def cloud(rows, tmp_path, monkeypatch):
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key, names = ec.generate_private_key(ec.SECP256R1()), [c.manager for c in sign_in.CLOUDS.values()]
+    key, names = ec.generate_private_key(ec.SECP256R1()), [c.manager for c in clouds.CLOUDS.values()]
     name, now = (
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
         pd.Timestamp.now("UTC").to_pydatetime(),
@@ -692,7 +692,7 @@ def cloud(rows, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["public", "usgov"])
 def test_the_token_is_for_the_cloud_of_its_manager_and_is_nowhere_else(name, cloud, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
-    cloud.base = f"https://{sign_in.CLOUDS[name].manager}"
+    cloud.base = f"https://{clouds.CLOUDS[name].manager}"
     done = run(
         "activity",
         tmp_path / "logs",
@@ -706,7 +706,7 @@ def test_the_token_is_for_the_cloud_of_its_manager_and_is_nowhere_else(name, clo
         name,
     )
     assert done.exit_code == 0, done.output
-    assert set(cloud.credential.scopes) == {f"{sign_in.CLOUDS[name].manager_audience}/.default"}
+    assert set(cloud.credential.scopes) == {f"{clouds.CLOUDS[name].manager_audience}/.default"}
     assert all(headers["Authorization"] == f"Bearer {TOKEN}" for headers in cloud.headers)
     assert TOKEN not in caplog.text + done.output
 

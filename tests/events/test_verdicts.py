@@ -12,9 +12,9 @@ from amakit.events import counts as event_counts
 from amakit.events import tables as events
 from amakit.events import verdicts as sources
 from amakit.events.continuity import continuity
-from amakit.fetch.coverage import horizon
 from amakit.intervals import Window, window
 from amakit.kql.catalog import render
+from amakit.recorded.coverage import horizon
 from amakit.schemas import RESULTS
 
 DAYS = window("2026-03-02", "2026-03-05")

@@ -21,7 +21,7 @@ from amakit.errors import AmakitError
 from amakit.exports import relations
 from amakit.exports.forms import FORMS, REFUSED
 from amakit.exports.table_files import LIMITS
-from amakit.fetch.survey import remarks, survey
+from amakit.recorded.survey import remarks, survey
 from amakit.source.connect import connect
 
 CASES = Path(__file__).parent / "cases"

@@ -6,7 +6,7 @@ from served_fleet import OPS, TOKEN, FakeCredential, one_sentence, run
 
 import amakit
 from amakit.errors import UsageError
-from amakit.service.sign_in import CachedCredential, cloud_of, credential, not_signed_in
+from amakit.service.sign_in import CachedCredential, credential, not_signed_in
 
 SAID = {
     "a new password": ("AADSTS50173: The provided grant has expired due to it being revoked", "revoked", "sign in again"),
@@ -112,33 +112,3 @@ def test_a_tenant_that_is_none_is_wrong_use(tenant):
 def test_a_tenant_is_refused_for_files(tmp_path):
     with pytest.raises(UsageError, match="is on this machine"):
         amakit.connect(tmp_path, tenant="contoso.com")
-
-
-@pytest.mark.parametrize(
-    ("host", "cloud"),
-    [
-        ("login.windows.net", "public"),
-        ("https://login.microsoft.com/", "public"),
-        ("login-us.microsoftonline.com", "usgov"),
-    ],
-)
-def test_other_names_of_the_login_hosts_are_known(host, cloud):
-    assert cloud_of("", {"AZURE_AUTHORITY_HOST": host}) == cloud
-
-
-@pytest.mark.parametrize(
-    "login", ["https://login.windows.net/", "https://login.microsoftonline.com/", "https://LOGIN.windows.net"]
-)
-def test_an_endpoint_may_name_its_login_host_by_an_alias(cloud, login):
-    cloud.metadata = {
-        "AzureAD": {
-            "LoginEndpoint": login,
-            "LoginMfaRequired": False,
-            "KustoClientAppId": "x",
-            "KustoClientRedirectUri": "x",
-            "FirstPartyAuthorityUrl": "x",
-            "KustoServiceResourceId": "https://kusto.kusto.windows.net",
-        }
-    }
-    done = run("query", OPS, "Heartbeat | count")
-    assert done.exit_code == 0, done.output

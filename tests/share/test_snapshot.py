@@ -21,7 +21,8 @@ from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.schemas import result
 from amakit.share import pieces
 from amakit.share import snapshot as snapshots
-from amakit.share.pseudonyms import anonymised, owner_key, pseudonym
+from amakit.share.key import owner_key
+from amakit.share.pseudonyms import anonymised, pseudonym
 from amakit.share.snapshot import changed, snapshot
 
 TABLES = ("machines", "transitions", "outages", "gaps", "events", "sources")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.fetch.common import MOST, common_holes, near_by, without_timetables
-from amakit.fetch.requests import KQL_MACHINE
-from amakit.schemas import MACHINE
+from amakit.recorded.common import MOST, common_holes, near_by, without_timetables
+from amakit.schemas import KQL_MACHINE, MACHINE
 
 if TYPE_CHECKING:
     from amakit.source.workspace import Workspace
@@ -30,7 +29,7 @@ def heartbeat_holes(
     """Find which silences of the machines that were asked for are common to nearly all machines.
 
     ``everybody`` names the machine (resource_id, computer) of each ResourceId and Computer; the other parameters and
-    the result are those of `amakit.fetch.common.common_holes`.
+    the result are those of `amakit.recorded.common.common_holes`.
     """
     near = near_by(interval)
     long = silences.dropna(subset=["first"])
@@ -78,7 +77,7 @@ def table_holes(
     Returns
     -------
     pandas.DataFrame
-        As `amakit.fetch.common.common_holes` gives them; of at least five machines only.
+        As `amakit.recorded.common.common_holes` gives them; of at least five machines only.
     """
     if interval > _FAST:
         return common_holes(around.iloc[:0], _spans([]), pd.Series(dtype="float64"), interval)

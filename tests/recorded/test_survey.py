@@ -5,7 +5,7 @@ import pytest
 from fleet import at, counters, every, heartbeats, write
 
 import amakit
-from amakit.fetch.survey import remarks, survey
+from amakit.recorded.survey import remarks, survey
 
 START, END = "2026-05-04", "2026-05-06"
 

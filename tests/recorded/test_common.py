@@ -5,7 +5,7 @@ from fleet import at
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amakit.fetch.common import _Ends, common_end, common_holes
+from amakit.recorded.common import _Ends, common_end, common_holes
 
 START, END = at("2026-03-02"), at("2026-03-04")
 phases = st.lists(st.integers(0, 59), min_size=5, max_size=9)

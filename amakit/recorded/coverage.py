@@ -9,11 +9,11 @@ import pandas as pd
 
 from amakit.errors import UsageError, nearest
 from amakit.exports.table_files import LIMITS, limit_of
-from amakit.fetch.clocks import EVER
-from amakit.fetch.common import MOST, SHARE, common_end, common_holes, near_by
-from amakit.fetch.other_machines import heartbeat_holes, table_holes
-from amakit.fetch.survey import COSTS
 from amakit.intervals import Window, instant, iso
+from amakit.recorded.clocks import EVER
+from amakit.recorded.common import MOST, SHARE, common_end, common_holes, near_by
+from amakit.recorded.other_machines import heartbeat_holes, table_holes
+from amakit.recorded.survey import COSTS
 from amakit.schemas import MACHINE
 
 if TYPE_CHECKING:

@@ -1,20 +1,11 @@
-"""The tables that come in, the tables that go out, and the one pandas dtype of each KQL type."""
+"""The tables that go out: their columns, what these mean, and which rows belong together."""
 
-import functools
-import json
-import re
-from collections.abc import Mapping
 from enum import StrEnum
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from amakit.errors import AmakitError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from amakit.schemas.frames import frame_of, no_rows
 
 
 class Verdict(StrEnum):
@@ -35,6 +26,8 @@ LOST = [Verdict.PARTIAL_LOSS, Verdict.POSSIBLE_LOSS, Verdict.RETURNED_LATE, Verd
 
 #: What tells machines apart: a scale set has many computers under one id, two ids can carry one name.
 MACHINE = ["resource_id", "computer"]
+#: The same in the answers of packaged queries, as the rows spell it, in lower case.
+KQL_MACHINE = ["ResourceId", "Computer"]
 
 
 class Cause(StrEnum):
@@ -230,29 +223,6 @@ _MEANINGS = {
     },
 }  # fmt: skip
 
-#: The kit's own table: what `amakit inventory` reads of Resource Graph; TimeGenerated is when it was asked.
-OWN = {
-    "AgentInventory": {
-        "TimeGenerated": "datetime", "Kind": "string", "_ResourceId": "string", "_SubscriptionId": "string",
-        "Computer": "string", "OSType": "string", "VMUUID": "string", "Location": "string", "ResourceTags": "dynamic",
-        "PowerState": "string", "TimeCreated": "datetime", "UpgradePolicy": "string", "ExtensionName": "string",
-        "ExtensionType": "string", "TypeHandlerVersion": "string", "AutoUpgradeMinorVersion": "bool",
-        "EnableAutomaticUpgrade": "bool", "ProvisioningState": "string", "Type": "string",
-    },
-}  # fmt: skip
-#: When the service received the row.  Log Analytics hides it from ``*``, so the table reference does not
-#: list it; every table has it.
-RECEIVED = {"_TimeReceived": "datetime"}
-#: Standard columns that a list of columns may leave out although they are there; see "Standard columns in Azure Monitor
-#: Logs" at learn.microsoft.com.
-STANDARD = {"_ResourceId", "_SubscriptionId", "_IsBillable", "_BilledSize", "Type", "TenantId"}
-
-_DTYPES = {
-    "string": "str", "guid": "str", "datetime": "datetime64[us, UTC]", "timespan": "timedelta64[us]",
-    "int": "Int64", "long": "Int64", "real": "float64", "decimal": "float64", "bool": "boolean",
-    "dynamic": "object",
-}  # fmt: skip
-
 
 def meanings(name: str) -> dict[str, str]:
     """Say what each column of a result table means, with its unit.
@@ -296,190 +266,6 @@ def described(indent: str = "    ") -> str:
     return "\n".join(f"{indent}{line}" if line else "" for line in lines) + indent
 
 
-@functools.cache
-def public_tables() -> dict[str, dict[str, str]]:
-    """Give the columns of the Log Analytics tables that the kit knows.
-
-    Returns
-    -------
-    dict of str to dict of str to str
-        Table name to column name to KQL type, from the public table reference.
-
-    Examples
-    --------
-    >>> public_tables()["Heartbeat"]["TimeGenerated"]
-    'datetime'
-    >>> len(public_tables())
-    22
-    """
-    text = resources.files("amakit").joinpath("schemas.json").read_text(encoding="utf-8")
-    return {table: columns | RECEIVED for table, columns in json.loads(text).items()}
-
-
-@functools.cache
-def tables() -> dict[str, dict[str, str]]:
-    """Give the columns of all tables that the kit knows: those of Log Analytics, and its own.
-
-    Examples
-    --------
-    >>> set(tables()) - set(public_tables())
-    {'AgentInventory'}
-    """
-    return public_tables() | OWN
-
-
-def table_name(name: str) -> str:
-    """Give the usual spelling of a table's name; a table that is not known keeps its own.
-
-    The containers of a data-export rule are called ``am-heartbeat`` and so on; that prefix is taken off.
-
-    Examples
-    --------
-    >>> table_name("heartbeat"), table_name("am-insightsmetrics"), table_name("MyApp_CL")
-    ('Heartbeat', 'InsightsMetrics', 'MyApp_CL')
-    """
-    bare = name[3:] if name.lower().startswith("am-") else name
-    return {known.lower(): known for known in tables()}.get(bare.lower(), bare)
-
-
-def frame_of(columns: "Mapping[str, ArrayLike]", types: Mapping[str, str]) -> pd.DataFrame:
-    """Make a frame whose dtypes follow from the KQL types alone, so that both engines give equal frames.
-
-    Parameters
-    ----------
-    columns : dict of str to array-like
-        Values by column name; a missing value may be None, NaN, NaT or masked.
-    types : dict of str to str
-        KQL type by column name, in the order that the frame shall have.
-
-    Returns
-    -------
-    pandas.DataFrame
-        datetime as ``datetime64[us, UTC]``, timespan as ``timedelta64[us]``, int and long as ``Int64``,
-        real as ``float64``, bool as ``boolean``, string and guid as ``str``, dynamic as Python values.  A
-        string is never missing, only empty, as in KQL.
-
-    Raises
-    ------
-    AmakitError
-        When a value does not fit its type.
-
-    Examples
-    --------
-    >>> frame_of({"n": [1, None]}, {"n": "long"}).dtypes["n"]
-    Int64Dtype()
-    """
-    return pd.DataFrame({name: _cells(name, columns[name], kind) for name, kind in types.items()})
-
-
-def no_rows(types: Mapping[str, str]) -> pd.DataFrame:
-    """Make a frame of these columns that has no row.
-
-    Examples
-    --------
-    >>> no_rows({"n": "long"})
-    Empty DataFrame
-    Columns: [n]
-    Index: []
-    """
-    return _no_rows(tuple(types.items())).copy(deep=False)
-
-
-@functools.lru_cache(maxsize=256)
-def _no_rows(types):
-    return frame_of({name: [] for name, _ in types}, dict(types))
-
-
-def _cells(name, values, kind):
-    """Give the cells of a column; those that are of their dtype already as they are."""
-    dtype = _DTYPES.get(kind, "str")
-    if not len(values):
-        return pd.array([], dtype=dtype)
-    if isinstance(values, pd.Series) and values.dtype == dtype and kind not in ("string", "dynamic"):
-        return values.array
-    values = _unmasked(values, kind)
-    try:
-        if kind == "datetime":
-            return _instants(values)
-        if kind == "timespan":
-            values = [_timespan(v) for v in values] if not _is_time(values) else values
-            return pd.Series(values, dtype="timedelta64[us]").array
-        if kind == "dynamic":
-            return pd.Series([_json(v) for v in values], dtype="object").array
-        if kind in ("real", "decimal"):  # on the wire NaN and the infinities are words
-            values = [np.nan if v is None else float(v) for v in values] if not _is_float(values) else values
-        if isinstance(values, list):  # a list with None in it would become float64, which has no 64-bit integers
-            values = pd.Series(values, dtype="object")
-        return _text(values, kind) if dtype == "str" else pd.Series(values).astype(dtype).array
-    except (ValueError, TypeError) as error:
-        raise AmakitError(
-            f"column {name!r} came as {kind}, but a value in it is not one: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def _instants(values):
-    """Make instants of times that know no zone, of such that do, or of their text."""
-    if not _is_time(values):  # on the wire times count 100 ns, for which pandas knows too few years
-        values = [re.sub(r"(\.\d{6})\d+", r"\1", v) if isinstance(v, str) else v for v in values]
-        values = pd.to_datetime(values, utc=True, format="ISO8601")
-    times = pd.DatetimeIndex(values)
-    return (times.tz_localize("UTC") if times.tz is None else times.tz_convert("UTC")).as_unit("us").array
-
-
-def _text(values, kind):
-    """Make a column of text in which equal values are one object: whatever groups it compares them by identity."""
-    codes, texts = pd.factorize(np.asarray(values, dtype="object"), use_na_sentinel=False)
-    typed = pd.Series(texts).astype("str")
-    typed = typed.fillna("") if kind == "string" else typed  # KQL has no null string, only an empty one
-    return typed.array.take(codes)
-
-
-def _unmasked(values, kind):
-    """Turn DuckDB's masked arrays into plain ones with the missing value of their kind, and a column into its cells."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values.array if isinstance(values, pd.Series) else values
-    mask, plain = np.ma.getmaskarray(values), np.asarray(values.data)
-    if not mask.any():
-        return plain
-    if kind in ("datetime", "timespan"):
-        return np.where(mask, np.array("NaT", dtype=plain.dtype), plain)
-    if kind in ("real", "decimal"):
-        return np.where(mask, np.nan, plain)
-    if kind in ("int", "long"):
-        return pd.arrays.IntegerArray(plain.astype("int64"), mask)
-    cells: Any = plain.astype("object")
-    return np.where(mask, None, cells)
-
-
-def _is_time(values):
-    return getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
-
-
-def _is_float(values):
-    return getattr(getattr(values, "dtype", None), "kind", "") == "f"
-
-
-def _json(value):
-    if value is None or not isinstance(value, str):
-        return value.tolist() if isinstance(value, np.ndarray) else value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):  # text, a number of thousands of digits, brackets by thousands
-        return value
-
-
-def _timespan(value):
-    """Read ``[-][d.]hh:mm:ss[.fffffff]``, the form of a timespan on the wire."""
-    if value is None or isinstance(value, pd.Timedelta):
-        return value
-    text = str(value)
-    sign = -1 if text.startswith("-") else 1
-    hours, minutes, seconds = text.lstrip("-").split(":")
-    days, _, hours = hours.rpartition(".")
-    micros = round(float(seconds) * 1_000_000)
-    return sign * pd.Timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), microseconds=micros)
-
-
 def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Bring a frame into the form of a result table: its columns in order, its dtypes, sorted.
 
@@ -509,8 +295,8 @@ def result(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return typed.sort_values(order, ignore_index=True, kind="stable")
 
 
-def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of gaps, events or evidence that belong to some outages.
+def of_outages(rows: pd.DataFrame, outages: pd.DataFrame, how: Literal["inner", "left"] = "inner") -> pd.DataFrame:
+    """Give the rows of gaps, events, sources or evidence that belong to some outages.
 
     Parameters
     ----------
@@ -518,6 +304,8 @@ def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
         resource_id, computer and outage_start, beside others.
     outages : pandas.DataFrame
         Rows of the result table ``outages``.
+    how : {'inner', 'left'}
+        Left keeps the rows that belong to none of them; their outage is empty.
 
     Returns
     -------
@@ -532,7 +320,7 @@ def of_outages(rows: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
     [1]
     """
     keys = outages[[*MACHINE, "start_earliest"]].rename(columns={"start_earliest": "outage_start"})
-    return rows.merge(keys.assign(outage=outages.index), on=[*MACHINE, "outage_start"])
+    return rows.merge(keys.assign(outage=outages.index), how=how, on=[*MACHINE, "outage_start"])
 
 
 def machine_labels(machines: pd.DataFrame) -> pd.Series:

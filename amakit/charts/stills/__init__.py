@@ -1,0 +1,10 @@
+"""Still pictures: charts as SVG and PNG without a browser, from plotly's own description of a figure.
+
+The page of a report shows them where no script runs; the printed and the Markdown form have no other.  Drawn is
+what `amakit.charts` uses of plotly; what else would change the meaning of a picture is refused.  The only door to
+matplotlib, which is loaded when a picture is asked for.
+"""
+
+from amakit.charts.stills.files import FORMS, picture
+
+__all__ = ["FORMS", "picture"]
