@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import shared_analyses
 
 os.environ.setdefault("AMAKIT_NO_CACHE", "1")  # tests of an analysis make it; what is kept has tests of its own
 hypothesis.settings.register_profile("amakit", deadline=None)  # a busy machine is slow, and nothing here tells seconds
@@ -32,6 +33,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--note-slow", action="store_true", help="write into tests/slow.txt which of the tests that run are slow"
     )
+
+
+def pytest_configure(config):
+    """Let examples of docstrings share their analyses as tests do."""
+    config.pluginmanager.register(shared_analyses)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,37 +74,6 @@ def slow_ones(took):
     files = {file for file, seconds in shared.items() if seconds > _LONG_SHARED}
     tests = {name.partition("[")[0] for name, seconds in took.items() if seconds["call"] > _LONG}
     return sorted(files | {name for name in tests if name.partition("::")[0] not in files})
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cached(request):
-    """Let what draws, tells or prints an analysis share it with other files and with the kernels of notebooks."""
-    path = request.path.relative_to(request.config.rootpath)
-    with pytest.MonkeyPatch.context() as patch:
-        if path.parts[0] == "amakit" or path.parts[1] in ("charts", "lab", "prose", "report", "test_docs.py"):
-            patch.delenv("AMAKIT_NO_CACHE", raising=False)
-        if path.parts[0] == "amakit":
-            from amakit import analysis
-
-            patch.setattr(analysis, "analyze", _analysed_once(analysis.analyze))
-        yield
-
-
-_EXAMPLES = {}
-
-
-def _analysed_once(analyze):
-    """Let examples of docstrings that analyse the same window of the demo share it."""
-
-    def analysed(workspace, *asked, **more):
-        key = repr((asked, more))
-        if workspace.name != "demo":
-            return analyze(workspace, *asked, **more)
-        if key not in _EXAMPLES:
-            _EXAMPLES[key] = analyze(workspace, *asked, **more)
-        return _EXAMPLES[key]
-
-    return analysed
 
 
 def _needed(reason):

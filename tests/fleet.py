@@ -108,7 +108,7 @@ def received(rows, delay):
 
 
 def analyzed(folder, start, end, machines=None, **tables):
-    """Write tables, some of them lists of frames, and analyse them."""
+    """Write tables, some of them lists of frames, and analyse them with what the folder has already."""
     import amakit
 
     frames = {

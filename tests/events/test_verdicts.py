@@ -484,6 +484,19 @@ def crowd():
     return frames, pd.concat(outages, ignore_index=True)
 
 
+@pytest.fixture(scope="module")
+def crowd_folder(crowd, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("crowd"), **crowd[0])
+
+
+@pytest.fixture(scope="module")
+def first(crowd, crowd_folder):
+    """Give what is found of the crowd as it is; how often it is told otherwise, it is worked out once."""
+    found = found_in(crowd_folder, {}, crowd[1])
+    assert {"recovered", "possible_loss", "none_expected"} <= set(found["verdict"])
+    return found
+
+
 @given(_counts, st.integers(0, 60), st.floats(0, 1), st.floats(0, 1), st.booleans())
 def test_a_longer_silence_never_gets_a_milder_word(bins, x, one, other, returned):
     """The longer the silence, the less probable; one that goes on is longer than one that ended."""
@@ -512,11 +525,15 @@ def test_on_the_same_rows_a_longer_silence_after_an_outage_never_gets_a_milder_w
         for h in hours
     ]
     times = parts[0].append(parts[1:]).as_unit("us")
-    beside, said = rows(times_every(600), "b", "/vm/b"), []
-    for n, minutes in enumerate((0, 10, 30, 60, 180, 360, 1080, None)):
+    lines, outages = [rows(times_every(600), "b", "/vm/b")], []
+    for n, minutes in enumerate((0, 10, 30, 60, 180, 360, 1080, None)):  # a machine each
         back = DAYS.end if minutes is None else NOON + seconds(60 * minutes)
-        found = check(tmp_path / str(n), away(), Syslog=pd.concat([rows(lost(times, NOON, back)), beside]))
-        said.append(found["verdict"].iloc[0])
+        lines.append(rows(lost(times, NOON, back), f"a{n}", f"/VM/a{n}"))
+        outages.append(away(computer=f"a{n}", resource=f"/vm/a{n}"))
+    outages = pd.concat(outages, ignore_index=True)
+    found = check(tmp_path, outages, machines=outages[["resource_id", "computer"]], Syslog=pd.concat(lines))
+    said = found.sort_values("computer")["verdict"].tolist()
+    assert len(said) == 8
     places = [WORDS.index(word) for word in said]
     assert places == sorted(places), said
     assert said[-1] == "stopped"
@@ -529,48 +546,42 @@ def found_in(folder, frames, outages, span=DAYS):
     return frame.sort_values(["computer", "outage_start", "data_type"], ignore_index=True).drop(columns="outage")
 
 
-def test_the_order_of_rows_and_outages_changes_nothing(crowd, tmp_path):
+def test_the_order_of_rows_and_outages_changes_nothing(crowd, first, tmp_path):
     frames, outages = crowd
     mixed = {table: frame.sample(frac=1, random_state=1) for table, frame in frames.items()}
-    first = found_in(tmp_path / "1", frames, outages)
-    assert {"recovered", "possible_loss", "none_expected"} <= set(first["verdict"])
-    pd.testing.assert_frame_equal(found_in(tmp_path / "2", mixed, outages.sample(frac=1, random_state=2)), first)
+    pd.testing.assert_frame_equal(found_in(tmp_path, mixed, outages.sample(frac=1, random_state=2)), first)
 
 
 @pytest.mark.parametrize("shift", [pd.Timedelta("-399D"), pd.Timedelta("3h")])
-def test_shifting_all_times_shifts_nothing_but_times(crowd, tmp_path, shift):
+def test_shifting_all_times_shifts_nothing_but_times(crowd, first, tmp_path, shift):
     """Rates go by the hour of the day and the week: whole weeks change no number, other hours no verdict."""
 
     def moved(frame):
         return frame.assign(**{c: frame[c] + shift for c in frame if frame[c].dtype.kind == "M"})
 
     frames, outages = crowd
-    first = found_in(tmp_path / "1", frames, outages)
     later = {table: moved(frame) for table, frame in frames.items()}
     span = Window(DAYS.start + shift, DAYS.end + shift)
-    second = found_in(tmp_path / "2", later, moved(outages), span)
+    second = found_in(tmp_path, later, moved(outages), span)
     if shift % pd.Timedelta("7D"):
         assert second["verdict"].tolist() == first["verdict"].tolist()
     else:
         pd.testing.assert_frame_equal(second, moved(first))
 
 
-def test_how_many_windows_a_query_carries_changes_nothing(crowd, tmp_path, monkeypatch):
-    frames, outages = crowd
-    first = found_in(tmp_path / "1", frames, outages)
+def test_how_many_windows_a_query_carries_changes_nothing(crowd, crowd_folder, first, monkeypatch):
     monkeypatch.setattr(event_counts, "_PARTS", 8)
     monkeypatch.setattr(event_counts, "_REACH", pd.Timedelta(hours=30))
-    pd.testing.assert_frame_equal(found_in(tmp_path / "1", frames, outages), first)
+    pd.testing.assert_frame_equal(found_in(crowd_folder, {}, crowd[1]), first)
 
 
-def test_a_server_gives_the_same_as_a_folder(crowd, tmp_path, kusto_server):
+def test_a_server_gives_the_same_as_a_folder(crowd, crowd_folder, first, tmp_path, kusto_server):
     import duckdb
 
     frames, outages = crowd
-    first = found_in(tmp_path / "folder", frames, outages)
     with duckdb.connect(tmp_path / "logs.duckdb") as connection:
         for table in frames:
-            connection.execute(f"CREATE TABLE {table} AS FROM '{tmp_path}/folder/{table}.parquet'")
+            connection.execute(f"CREATE TABLE {table} AS FROM '{crowd_folder}/{table}.parquet'")
     with kusto_server(tmp_path / "logs.duckdb") as address, connect(address) as workspace:
         machines = outages[["resource_id", "computer"]].drop_duplicates()
         second = events.evidence(workspace, outages, DAYS, machines)[0]

@@ -11,12 +11,30 @@ DOWN = "2026-05-04 10:00:00", "2026-05-04 10:04:10"
 OLD, NEW = "/subscriptions/0/resourceGroups/a/VM/m", "/subscriptions/1/resourceGroups/b/VM/m"
 
 
-def two(before, after, version="1.39.0", down=DOWN, day=DAY):
+def two(before, after, version="1.39.0", down=DOWN, day=DAY, computer="m"):
     """Heartbeats before and after an outage, each with columns of its own."""
     return [
-        heartbeats("m", every(60, day[0], down[0], phase=20), **before),
-        heartbeats("m", every(60, down[1], day[1], phase=33), **({"Version": version} | after)),
+        heartbeats(computer, every(60, day[0], down[0], phase=20), **before),
+        heartbeats(computer, every(60, down[1], day[1], phase=33), **({"Version": version} | after)),
     ]
+
+
+def numbered(columns, n):
+    """Give what names a machine a number, so that several of them stand in one workspace; what is empty stays so."""
+    return {
+        column: "".join([(parts := text.partition("."))[0], str(n), *parts[1:]]) if text else ""
+        for column, text in columns.items()
+    }
+
+
+def later(times, n):
+    """Move the two ends of an outage by so many times twenty minutes: no two machines are away at once."""
+    return tuple(str(pd.Timestamp(time) + n * pd.Timedelta(minutes=20)) for time in times)
+
+
+def of_machine(frame, beats):
+    """Give the rows of the machine that ended with these heartbeats."""
+    return frame[frame["computer"] == beats["Computer"].iloc[-1].lower()]
 
 
 #: What changes at the outage while the machine stays the same one.
@@ -36,25 +54,49 @@ STAYS = {
 }
 
 
+@pytest.fixture(scope="module")
+def renamed(tmp_path_factory):
+    """Give the heartbeats of a machine for each change, and what is found of all of them beside one without any."""
+    beats = {
+        change: two(*(numbered(columns, n) for columns in columns_of), down=later(DOWN, n), computer=f"m{n}")
+        for n, (change, columns_of) in enumerate(STAYS.items())
+    }
+    rows = [*(part for parts in beats.values() for part in parts), heartbeats("n", every(60, *DAY, phase=3))]
+    return beats, analyzed(tmp_path_factory.mktemp("renamed"), *DAY, Heartbeat=rows)
+
+
 @pytest.mark.parametrize("change", STAYS)
-def test_one_machine_with_a_new_name_has_one_upgrade_and_one_outage(change, tmp_path):
-    beats = [*two(*STAYS[change]), heartbeats("n", every(60, *DAY, phase=3))]
-    found = analyzed(tmp_path, *DAY, Heartbeat=beats)
-    named = beats[1].iloc[0]
-    assert found.machines["state"].tolist() == ["reporting"] * 2
-    own = found.machines[found.machines["computer"] != "n"].iloc[0]
-    assert (own["computer"], own["resource_id"]) == (named["Computer"].lower(), named["_ResourceId"].lower())
-    assert found.transitions[["from_version", "to_version"]].values.tolist() == [["1.38.0", "1.39.0"]]
-    (outage,) = found.outages.itertuples()
-    assert (outage.cause, outage.ongoing) == ("upgrade", False)
-    assert len(found.gaps) == 1
+def test_one_machine_with_a_new_name_has_one_upgrade_and_one_outage(change, renamed):
+    beats, found = renamed
+    last = beats[change][1].iloc[0]
+    own, transitions, outages, gaps = (
+        of_machine(frame, beats[change][1]) for frame in (found.machines, found.transitions, found.outages, found.gaps)
+    )
+    assert own[["resource_id", "state"]].values.tolist() == [[last["_ResourceId"].lower(), "reporting"]]
+    assert transitions[["from_version", "to_version"]].values.tolist() == [["1.38.0", "1.39.0"]]
+    assert outages[["cause", "ongoing"]].values.tolist() == [["upgrade", False]]
+    assert len(gaps) == 1
+
+
+def test_of_nobody_else_anything_is_found(renamed):
+    _, found = renamed
+    assert len(found.machines) == len(STAYS) + 1
+    for frame in (found.transitions, found.outages, found.gaps):
+        assert len(frame) == len(STAYS)
+
+
+@pytest.fixture(scope="module")
+def with_two_names(tmp_path_factory):
+    """Give a folder in which a machine has two names, and what is found of all in it."""
+    beats = [*two({"Computer": "m.corp.example"}, {}), heartbeats("n", every(60, *DAY, phase=3))]
+    folder = tmp_path_factory.mktemp("names")
+    return folder, analyzed(folder, *DAY, Heartbeat=beats)
 
 
 @pytest.mark.parametrize("asked", ["m", "m.corp.example", "M"])
-def test_a_machine_is_found_by_any_of_its_names(asked, tmp_path):
-    beats = [*two({"Computer": "m.corp.example"}, {}), heartbeats("n", every(60, *DAY, phase=3))]
-    found = analyzed(tmp_path, *DAY, Heartbeat=beats)
-    own = analyzed(tmp_path, *DAY, [asked], Heartbeat=beats)
+def test_a_machine_is_found_by_any_of_its_names(asked, with_two_names):
+    folder, found = with_two_names
+    own = analyzed(folder, *DAY, [asked])
     for table in ("machines", "transitions", "outages", "gaps"):
         whole = getattr(found, table)
         pd.testing.assert_frame_equal(getattr(own, table), whole[whole["computer"] == "m"].reset_index(drop=True))
@@ -105,40 +147,64 @@ def syslog(times, computer="m"):
     )
 
 
-@pytest.mark.parametrize(
-    ("agent", "down", "kept"),
-    [  # the same agent; another machine; another machine whose predecessor's source had ended five hours before it did
-        ({}, ("2026-05-04 10:00", "2026-05-04 14:00"), 1),
-        ({"SourceComputerId": "new", "VMUUID": "new-vm"}, ("2026-05-04 10:00", "2026-05-04 14:00"), 0),
-        ({"SourceComputerId": "new", "VMUUID": "new-vm"}, ("2026-05-04 05:00", "2026-05-04 14:00"), 1),
-    ],
-)
-@pytest.mark.parametrize("spoke_again", [True, False])
-def test_between_two_machines_of_one_name_no_time_is_known_and_no_source_lost_rows(
-    agent, down, kept, spoke_again, tmp_path
-):
+_NEW = {"SourceComputerId": "new", "VMUUID": "new-vm"}
+_AWAY = ("2026-05-04 10:00", "2026-05-04 14:00")
+#: Who comes after four hours, when the source was away, how many of its silences are told, whether it speaks again:
+#: the same agent; another machine; another machine whose predecessor's source had ended five hours before it did.
+AFTER = [
+    (agent, down, kept, spoke_again)
+    for agent, down, kept in (({}, _AWAY, 1), (_NEW, _AWAY, 0), (_NEW, ("2026-05-04 05:00", _AWAY[1]), 1))
+    for spoke_again in (True, False)
+]
+
+
+@pytest.fixture(scope="module")
+def made_anew(tmp_path_factory):
+    """Give what is found of a machine for each of these, no two of which are away at once, and of one that goes on."""
     window = ("2026-05-01", "2026-05-07")
-    beats = two({}, agent, down=("2026-05-04 10:00", "2026-05-04 14:00"), day=window)
-    rows = [syslog(every(20, window[0], down[0]))] + [syslog(every(20, down[1], window[1]))] * spoke_again
-    beats.append(heartbeats("other", every(60, *window)))
-    rows.append(syslog(every(20, *window), "other"))  # so that the table goes on
-    found = analyzed(tmp_path, *window, Heartbeat=beats, Syslog=rows)
-    assert len(found.sources) == kept
-    machine = found.machines.iloc[0]
+    beats = [heartbeats("other", every(60, *window))]
+    rows = [syslog(every(20, *window), "other")]  # so that the table goes on
+    for n, (agent, down, _, spoke_again) in enumerate(AFTER):
+        down, away = later(down, 54 * n - 120), later(_AWAY, 54 * n - 120)
+        beats += two({}, numbered(agent, n), down=away, day=window, computer=f"m{n}")
+        rows += [syslog(every(20, window[0], down[0]), f"m{n}")]
+        rows += [syslog(every(20, down[1], window[1]), f"m{n}")] * spoke_again
+    return analyzed(tmp_path_factory.mktemp("anew"), *window, Heartbeat=beats, Syslog=rows)
+
+
+@pytest.mark.parametrize("case", AFTER, ids=str)
+def test_between_two_machines_of_one_name_no_time_is_known_and_no_source_lost_rows(case, made_anew):
+    agent, _, kept, _ = case
+    name = f"m{AFTER.index(case)}"
+    assert made_anew.sources["computer"].eq(name).sum() == kept
+    (machine,) = made_anew.machines[made_anew.machines["computer"] == name].itertuples()
     away = pd.Timedelta(days=6).total_seconds() - machine.active_s
     assert away == pytest.approx(4 * 3600, abs=100)
     assert machine.active_s == machine.known_s or not agent
 
 
-@pytest.mark.parametrize("perf", ["m", "m.corp.example", "m.other.example"])
-@pytest.mark.parametrize("beat", ["m", "m.corp.example"])
-def test_other_tables_are_joined_by_id(beat, perf, tmp_path):
-    parts = [every(60, DAY[0], DOWN[0], phase=5), every(60, DOWN[1], DAY[1], phase=17)]
-    samples = counters("m", pd.concat(parts), Computer=perf)
-    found = analyzed(tmp_path, *DAY, Heartbeat=two({"Computer": beat}, {"Computer": beat}), Perf=samples)
-    assert len(found.machines) == 1
-    gaps = found.gaps.set_index("data_type")["lost"]
-    assert dict(gaps) == {"Heartbeat": 4, "Perf": 4}
+#: What a machine is called in its heartbeats, and in another table under the same id.
+NAMES = [(beat, perf) for beat in ("m", "m.corp.example") for perf in ("m", "m.corp.example", "m.other.example")]
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """Give what is found of a machine for each pair of names."""
+    beats, samples = [], []
+    for n, (beat, perf) in enumerate(NAMES):
+        down, named = later(DOWN, n), numbered({"Computer": beat}, n)
+        beats += two(named, named, down=down, computer=f"m{n}")
+        parts = [every(60, DAY[0], down[0], phase=5), every(60, down[1], DAY[1], phase=17)]
+        samples.append(counters(f"m{n}", pd.concat(parts), **numbered({"Computer": perf}, n)))
+    return analyzed(tmp_path_factory.mktemp("joined"), *DAY, Heartbeat=beats, Perf=samples)
+
+
+@pytest.mark.parametrize(("beat", "perf"), NAMES)
+def test_other_tables_are_joined_by_id(beat, perf, joined):
+    name = numbered({"Computer": beat}, NAMES.index((beat, perf)))["Computer"]
+    gaps = joined.gaps[joined.gaps["computer"] == name].set_index("data_type")["lost"]
+    assert gaps.to_dict() == {"Heartbeat": 4, "Perf": 4}
+    assert joined.machines["computer"].str.split(".").str[0].value_counts()[name.partition(".")[0]] == 1
 
 
 def test_without_an_id_another_table_is_joined_by_the_short_name(tmp_path):
@@ -157,17 +223,39 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("lines", "machines"), [*((lines, None) for lines in LINES), ("the short name without an id", ["M.Corp.Example"])]
-)
-def test_the_events_of_a_machine_with_two_names_are_its_own(lines, machines, tmp_path):
-    long = {"Computer": "m.corp.example"}
-    times = every(10, *DAY, without=[DOWN])
-    columns = {name: value[: len(times)] if isinstance(value, list) else value for name, value in LINES[lines].items()}
-    logged = counters("m", times, **columns)[["TimeGenerated", "Computer", "_ResourceId"]].assign(Facility="cron")
-    found = analyzed(tmp_path, *DAY, machines, Heartbeat=two(long, long), Syslog=logged)
+def logged(folder, lines, machines=None):
+    """Give what is found of a machine with two names for each of these ways to name it in a log."""
+    beats, rows = [], []
+    for n, way in enumerate(lines):
+        down = later(DOWN, n)
+        beats += two(*[{"Computer": f"m{n}.corp.example"}] * 2, down=down, computer=f"m{n}")
+        times = every(10, *DAY, without=[down])
+        named = {
+            column: [numbered({column: text}, n)[column] for text in texts[: len(times)]]
+            if isinstance(texts, list)
+            else numbered({column: texts}, n)[column]
+            for column, texts in LINES[way].items()
+        }
+        rows.append(counters(f"m{n}", times, **named)[["TimeGenerated", "Computer", "_ResourceId"]])
+    return analyzed(folder, *DAY, machines, Heartbeat=beats, Syslog=pd.concat(rows).assign(Facility="cron"))
+
+
+@pytest.fixture(scope="module")
+def logged_in_all_ways(tmp_path_factory):
+    return logged(tmp_path_factory.mktemp("logged"), LINES)
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_the_events_of_a_machine_with_two_names_are_its_own(lines, logged_in_all_ways):
+    found, name = logged_in_all_ways.events, f"m{[*LINES].index(lines)}"
+    own = found.loc[found["computer"].str.split(".").str[0] == name, ["computer", "source", "verdict"]]
+    assert own.values.tolist() == [[f"{name}.corp.example", "cron", "possible_loss"]]
+
+
+def test_they_are_so_where_it_alone_is_asked_for(tmp_path):
+    found = logged(tmp_path, ["the short name without an id"], ["M0.Corp.Example"])
     assert found.events[["computer", "source", "verdict"]].values.tolist() == [
-        ["m.corp.example", "cron", "possible_loss"]
+        ["m0.corp.example", "cron", "possible_loss"]
     ]
 
 

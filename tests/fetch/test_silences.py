@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fleet import analyzed, at, counters, every, heartbeats
+from fleet import analyzed, at, counters, every, heartbeats, write
 
 DAY = pd.Timedelta(days=1)
 
@@ -68,32 +68,62 @@ REGULAR = {
 }  # fmt: skip
 
 
+def many(machines):
+    """Number machines that are called alike, so that they stand in one workspace."""
+    named = ["Computer", "_ResourceId", "SourceComputerId", "VMUUID"]
+    return [rows.assign(**(rows[named] + f"-{n}")) for n, rows in enumerate(machines)]
+
+
+@pytest.fixture(scope="module")
+def regular(tmp_path_factory):
+    """Give the beats of each shape, and the outages in the whole window and in its two parts; those of one window together."""
+    shapes = dict(zip(REGULAR, many(pd.concat(make(), ignore_index=True) for make in REGULAR.values()), strict=True))
+    windows = {}
+    for shape, beats in shapes.items():
+        end = (beats["TimeGenerated"].max() + pd.Timedelta(minutes=1)).floor("min")
+        windows.setdefault((beats["TimeGenerated"].min().floor("min"), end), []).append(shape)
+    outages = {}
+    for (start, end), alike in windows.items():
+        folder = write(tmp_path_factory.mktemp("regular"), Heartbeat=pd.concat(shapes[shape] for shape in alike))
+        cut = start + DAY + pd.Timedelta(hours=14, minutes=10)
+        found = [analyzed(folder, *part).outages for part in ((start, end), (start, cut), (cut, end))]
+        for shape in alike:
+            own = set(shapes[shape]["Computer"])
+            outages[shape] = [part[part["computer"].isin(own)].reset_index(drop=True) for part in found]
+    return {shape: (beats, *outages[shape]) for shape, beats in shapes.items()}
+
+
 @pytest.mark.parametrize("shape", REGULAR)
-def test_a_regular_outage_is_found_each_time_in_windows_of_any_length(shape, tmp_path):
-    beats = pd.concat(REGULAR[shape](), ignore_index=True)
-    truth = true_edges(beats)
-    end = (beats["TimeGenerated"].max() + pd.Timedelta(minutes=1)).floor("min")
-    start = beats["TimeGenerated"].min().floor("min")
-    whole = analyzed(tmp_path, start, end, Heartbeat=beats)
-    assert edges(whole.outages) == truth
-    cut = start + DAY + pd.Timedelta(hours=14, minutes=10)
-    parts = [analyzed(tmp_path, *part, Heartbeat=beats).outages for part in ((start, cut), (cut, end))]
+def test_a_regular_outage_is_found_each_time_in_windows_of_any_length(shape, regular):
+    beats, whole, *parts = regular[shape]
+    assert edges(whole) == true_edges(beats)
     both = pd.concat(parts).drop_duplicates(
         ["computer", "start_earliest"], keep="last"
     )  # one that goes on has ended by then
     columns = [c for c in both.columns if c != "os_type"]
     pd.testing.assert_frame_equal(
-        both[columns].sort_values(["computer", "start_earliest"], ignore_index=True), whole.outages[columns]
+        both[columns].sort_values(["computer", "start_earliest"], ignore_index=True), whole[columns]
     )
 
 
-@pytest.mark.parametrize("interval", [59.96, 60.003, 60.006, 60.05, 30.0, 300.0])
-@pytest.mark.parametrize("jitter", [0.0, 0.5])
-def test_a_steady_interval_is_no_outage(interval, jitter, tmp_path):
-    beats = heartbeats("m", every(interval, "2026-05-04", "2026-05-10", phase=11, jitter=jitter))
-    found = analyzed(tmp_path, "2026-05-04", "2026-05-10", Heartbeat=beats)
-    assert found.outages.empty
-    assert found.machines["active_s"].tolist() == found.machines["known_s"].tolist()
+#: An interval, and how far a beat may be off it.
+STEADY = [(interval, jitter) for interval in (59.96, 60.003, 60.006, 60.05, 30.0, 300.0) for jitter in (0.0, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory):
+    """Give what is found of a machine for each interval."""
+    times = [every(interval, "2026-05-04", "2026-05-10", phase=11, jitter=jitter) for interval, jitter in STEADY]
+    beats = many(heartbeats("m", each) for each in times)
+    return analyzed(tmp_path_factory.mktemp("steady"), "2026-05-04", "2026-05-10", Heartbeat=beats)
+
+
+@pytest.mark.parametrize(("interval", "jitter"), STEADY)
+def test_a_steady_interval_is_no_outage(interval, jitter, steady):
+    name = f"m-{STEADY.index((interval, jitter))}"
+    assert name not in set(steady.outages["computer"])
+    (machine,) = steady.machines[steady.machines["computer"] == name].itertuples()
+    assert machine.active_s == machine.known_s
 
 
 @pytest.mark.parametrize("apart", [4, 9, 51])

@@ -28,31 +28,72 @@ def due(interval, phase, down=DOWN):
     return int(((times >= at(down[0])) & (times < at(down[1]))).sum())
 
 
-@pytest.mark.parametrize(("before", "after"), [(10, 60), (60, 10), (10, 15), (30, 300)])
-def test_an_interval_that_changes_with_the_upgrade_keeps_the_truth_inside(before, after, tmp_path):
-    phases = [5.0, 8.0, 9.5]
-    # each begins again within its new interval of the agent's start
-    perf = [sampled(f"c{n}", before, after, phase, (7 + 4 * n) % after) for n, phase in enumerate(phases)]
-    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
-    (outage,) = found.outages.itertuples()
-    assert outage.start_earliest <= at(DOWN[0]) <= outage.start_latest
-    assert outage.end_earliest <= at(DOWN[1]) <= outage.end_latest
-    gaps = found.gaps[found.gaps["data_type"] == "Perf"].reset_index(drop=True)
+def down_of(n):
+    """Give the ends of the outage of the nth machine: no two of a workspace are away at once."""
+    return tuple(str(pd.Timestamp(time) + n * pd.Timedelta(minutes=40)) for time in DOWN)
+
+
+def of(frame, n):
+    return frame[frame["computer"] == f"m{n}"].reset_index(drop=True)
+
+
+#: The interval before an upgrade and after it.
+CHANGES = [(10, 60), (60, 10), (10, 15), (30, 300)]
+PHASES = [5.0, 8.0, 9.5]
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """Give what is found of a machine for each change, with three streams."""
+    beats, perf = [], []
+    for n, (before, after) in enumerate(CHANGES):
+        beats += upgraded(f"m{n}", down=down_of(n))
+        for k, phase in enumerate(PHASES):  # each begins again within its new interval of the agent's start
+            again = (7 + 4 * k) % after
+            perf.append(sampled(f"c{k}", before, after, phase, again, down=down_of(n), computer=f"m{n}"))
+    return analyzed(tmp_path_factory.mktemp("changed"), *DAY, Heartbeat=beats, Perf=perf)
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES)
+def test_an_interval_that_changes_with_the_upgrade_keeps_the_truth_inside(before, after, changed):
+    n = CHANGES.index((before, after))
+    down = down_of(n)
+    (outage,) = of(changed.outages, n).itertuples()
+    assert outage.start_earliest <= at(down[0]) <= outage.start_latest
+    assert outage.end_earliest <= at(down[1]) <= outage.end_latest
+    gaps = of(changed.gaps, n)
+    gaps = gaps[gaps["data_type"] == "Perf"]
     assert len(gaps) == 3
-    for gap, phase in zip(gaps.itertuples(), phases, strict=True):
-        assert gap.lost_low <= due(before, phase) <= gap.lost_high
+    for gap, phase in zip(gaps.itertuples(), PHASES, strict=True):
+        assert gap.lost_low <= due(before, phase, down) <= gap.lost_high
         assert gap.lost_low <= gap.lost <= gap.lost_high
         assert gap.interval_s == pytest.approx(before, abs=0.01)
 
 
-@pytest.mark.parametrize(("interval", "minutes"), [(60, 15), (60, 30), (10, 2), (300, 15), (10, 30)])
-def test_a_stream_that_had_ended_before_lost_nothing(interval, minutes, tmp_path):
-    ended = at(DOWN[0]) - pd.Timedelta(minutes=minutes)
-    perf = [sampled("lives", 60), counters("m", every(interval, DAY[0], str(ended)[:-6], phase=5), name="ended")]
-    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
-    assert len(found.outages) == 1
-    assert set(found.gaps["stream"]) == {"", "Processor \\ lives \\ _Total"}
-    assert not found.gaps["ongoing"].any()
+#: The interval of a stream, and how many minutes before the outage it had ended.
+ENDED = [(60, 15), (60, 30), (10, 2), (300, 15), (10, 30)]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """Give what is found of a machine for each of these, with a stream that lives."""
+    beats, perf = [], []
+    for n, (interval, minutes) in enumerate(ENDED):
+        down = down_of(n)
+        last = str(at(down[0]) - pd.Timedelta(minutes=minutes))[:-6]
+        beats += upgraded(f"m{n}", down=down)
+        perf.append(sampled("lives", 60, down=down, computer=f"m{n}"))
+        perf.append(counters(f"m{n}", every(interval, DAY[0], last, phase=5), name="ended"))
+    return analyzed(tmp_path_factory.mktemp("ended"), *DAY, Heartbeat=beats, Perf=perf)
+
+
+@pytest.mark.parametrize(("interval", "minutes"), ENDED)
+def test_a_stream_that_had_ended_before_lost_nothing(interval, minutes, ended):
+    n = ENDED.index((interval, minutes))
+    assert len(of(ended.outages, n)) == 1
+    gaps = of(ended.gaps, n)
+    assert set(gaps["stream"]) == {"", "Processor \\ lives \\ _Total"}
+    assert not gaps["ongoing"].any()
 
 
 def test_a_stream_that_ends_with_the_outage_goes_on_being_lost(tmp_path):
@@ -63,13 +104,29 @@ def test_a_stream_that_ends_with_the_outage_goes_on_being_lost(tmp_path):
     assert gap.lost == 14 * 60
 
 
-@pytest.mark.parametrize("second", [(60, 25.0), (60, 35.0), (10, 2.0), (15, 1.0)])
-def test_two_collection_rules_in_one_stream_are_two_schedules(second, tmp_path):
+#: The interval and the phase of a second rule beside one of a minute, at the fifth second.
+SECOND = [(60, 25.0), (60, 35.0), (10, 2.0), (15, 1.0)]
+
+
+@pytest.fixture(scope="module")
+def of_two_rules(tmp_path_factory):
+    """Give what is found of a machine for each second rule."""
+    beats, perf = [], []
+    for n, (interval, phase) in enumerate(SECOND):
+        one = {"down": down_of(n), "computer": f"m{n}"}
+        beats += upgraded(**one)
+        perf.append(sampled("c", 60, phase=5.0, again=16.0, **one))
+        perf.append(sampled("c", interval, phase=phase, again=phase + 11, **one))
+    return analyzed(tmp_path_factory.mktemp("rules"), *DAY, Heartbeat=beats, Perf=perf)
+
+
+@pytest.mark.parametrize("second", SECOND)
+def test_two_collection_rules_in_one_stream_are_two_schedules(second, of_two_rules):
     interval, phase = second
-    perf = [sampled("c", 60, phase=5.0, again=16.0), sampled("c", interval, phase=phase, again=phase + 11)]
-    found = analyzed(tmp_path, *DAY, Heartbeat=upgraded(), Perf=perf)
-    (gap,) = found.gaps[found.gaps["data_type"] == "Perf"].itertuples()
-    truth = due(60, 5.0) + due(interval, phase)
+    n = SECOND.index(second)
+    gaps = of(of_two_rules.gaps, n)
+    (gap,) = gaps[gaps["data_type"] == "Perf"].itertuples()
+    truth = due(60, 5.0, down_of(n)) + due(interval, phase, down_of(n))
     assert gap.lost_low <= truth <= gap.lost_high
     assert gap.lost_high - gap.lost_low <= 4 * 60 / interval
     assert not gap.ongoing

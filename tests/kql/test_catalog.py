@@ -432,7 +432,7 @@ def test_a_query_reads_the_table_that_stands_in(table, kql_parser):
 
 # -- packaged queries: their answers, on data that several threads share -------------------------------------
 
-START, DAYS, MACHINE_COUNT = pd.Timestamp("2026-03-02", tz="UTC"), 3, 260
+START, DAYS, MACHINE_COUNT = pd.Timestamp("2026-03-02", tz="UTC"), 3, 110
 VERSIONS = ["1.9.0", "1.10.2", "1.34.5", "1.34.5.0"]
 
 
@@ -442,7 +442,7 @@ def mixed_case(text, rng):
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    """Over a million heartbeats in Parquet, out of order, and the same rows as a plain frame."""
+    """Half a million heartbeats in eight row groups of Parquet, out of order, and the same rows as a plain frame."""
     rng = np.random.default_rng(20260302)
     per_machine = DAYS * 1440
     number = np.repeat(np.arange(MACHINE_COUNT), per_machine)
@@ -557,8 +557,8 @@ def inside(beats, start=FROM, end=TO):
 
 def test_the_fleet_is_large_and_mixed_enough_to_show_errors(fleet, agent_beats):
     _, rows = fleet
-    assert len(rows) > 1_000_000
-    assert rows.duplicated().sum() > 5_000
+    assert len(rows) > 7 * 65_536  # so that several row groups are read at once
+    assert rows.duplicated().sum() > 3_000
     assert rows["SourceComputerId"].isna().any()
     assert {"", "Direct Agent"} <= set(rows["Category"].dropna())
     days = agent_beats.groupby(["ResourceId", "Computer", "Agent", agent_beats["TimeGenerated"].dt.floor("D")])

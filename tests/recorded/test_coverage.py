@@ -1,5 +1,6 @@
 """What is known of each table: holes, ends and beginnings that are nobody's outage, and rows that move none of them."""
 
+import functools
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,19 @@ def analyzed(folder, start=START, end=END, machines=None):
         return amakit.analyze(workspace, start, end, machines)
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Give the analysis of a fleet of which all is recorded, made once for each size, window, and choice of tables."""
+
+    @functools.cache
+    def found(machines, window=(START, END), perf=False):
+        rows = fleet(machines)
+        others = {"Perf": counters(rows)} if perf else {}
+        return analyzed(write(tmp_path_factory.mktemp("sound"), Heartbeat=rows, **others), *window)
+
+    return found
+
+
 def unknown(found, table="Heartbeat"):
     return [
         (pd.Timestamp(u["start"]), pd.Timestamp(u["end"]), u["why"])
@@ -58,12 +72,14 @@ def claims(found):
 
 
 @pytest.mark.parametrize(("machines", "length"), [(6, "00:40"), (6, "24:00"), (2, "07:00")])
-def test_a_hole_of_nearly_every_machine_is_not_recorded_and_changes_no_number_elsewhere(tmp_path, machines, length):
+def test_a_hole_of_nearly_every_machine_is_not_recorded_and_changes_no_number_elsewhere(
+    tmp_path, sound, machines, length
+):
     rows = fleet(machines)
     start = at("2026-03-03 12:00") - (pd.Timedelta(hours=33) if length == "24:00" else pd.Timedelta(0))
     end = start + pd.Timedelta(f"{length}:00")
-    whole = analyzed(write(tmp_path / "whole", Heartbeat=rows))
-    holed = analyzed(write(tmp_path / "holed", Heartbeat=without(rows, str(start)[:19], str(end)[:19])))
+    whole = sound(machines)
+    holed = analyzed(write(tmp_path, Heartbeat=without(rows, str(start)[:19], str(end)[:19])))
     for with_hole, once in zip(claims(holed), claims(whole), strict=True):
         pd.testing.assert_frame_equal(with_hole, once)
     ((since, until, kind),) = unknown(holed)
@@ -146,10 +162,9 @@ def test_a_timetable_of_the_machines_is_no_hole(tmp_path):
 
 
 @pytest.mark.parametrize("machines", [1, 2, 6])
-def test_files_whose_rows_end_before_the_window_say_nothing_of_the_rest(tmp_path, machines):
+def test_files_whose_rows_end_before_the_window_say_nothing_of_the_rest(tmp_path, sound, machines):
     rows = fleet(machines)
-    folder = write(tmp_path, Heartbeat=rows)
-    whole, longer = analyzed(folder), analyzed(folder, end="2026-03-06")
+    whole, longer = sound(machines), analyzed(write(tmp_path, Heartbeat=rows), end="2026-03-06")
     for told, once in zip(claims(longer), claims(whole), strict=True):
         pd.testing.assert_frame_equal(told, once)
     assert set(longer.machines["state"]) == {"reporting"}
@@ -185,12 +200,12 @@ def test_a_clock_that_is_ahead_makes_nobody_silent(tmp_path, machines):
 
 @pytest.mark.parametrize("machines", [3, 6])
 @pytest.mark.parametrize(("later", "window"), [("3 h", (START, "2026-03-06")), ("40 D", (None, None))])
-def test_rows_of_the_future_change_nothing(tmp_path, later, window, machines):
+def test_rows_of_the_future_change_nothing(tmp_path, sound, later, window, machines):
     rows = fleet(machines)
     once = rows.iloc[[-1]].assign(Version="9.9")
     once["TimeGenerated"] = rows["TimeGenerated"].max() + pd.Timedelta(later)
-    expected = analyzed(write(tmp_path / "plain", Heartbeat=rows), *window)
-    found = analyzed(write(tmp_path / "future", Heartbeat=pd.concat([rows, once])), *window)
+    expected = sound(machines, window)
+    found = analyzed(write(tmp_path, Heartbeat=pd.concat([rows, once])), *window)
     for name in ("machines", "transitions", "outages", "gaps"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name))
     assert found.run["horizon"] == expected.run["horizon"]
@@ -218,11 +233,11 @@ def test_the_daily_cap_is_told_by_the_workspace_itself(tmp_path):
 
 @pytest.mark.parametrize(("cut", "machines"), [
     ("2026-03-03 03:00", 2), ("2026-03-03 06:02", 2), ("2026-03-03 06:02", 7), ("2026-03-03 09:00", 7)])  # fmt: skip
-def test_a_table_that_ends_before_or_in_an_outage_has_lost_nothing_that_is_known(tmp_path, cut, machines):
+def test_a_table_that_ends_before_or_in_an_outage_has_lost_nothing_that_is_known(tmp_path, sound, cut, machines):
     rows = fleet(machines)
     perf = counters(rows)
-    whole = analyzed(write(tmp_path / "whole", Heartbeat=rows, Perf=perf))
-    ended = analyzed(write(tmp_path / "ended", Heartbeat=rows, Perf=without(perf, cut, END)))
+    whole = sound(machines, perf=True)
+    ended = analyzed(write(tmp_path, Heartbeat=rows, Perf=without(perf, cut, END)))
     assert [kind for *_, kind in unknown(ended, "Perf")] == ["ends"]
     assert ended.run["coverage"]["Perf"]["ends"] < cut.replace(" ", "T") + "Z"
     own = [found.gaps[found.gaps["data_type"] == "Perf"] for found in (whole, ended)]
@@ -248,11 +263,13 @@ def test_a_table_of_one_machine_that_stops_with_its_outage_has_stopped(tmp_path)
     ("2026-03-03 03:00", "2026-03-03 05:00", True), ("2026-03-03 05:00", "2026-03-03 06:02", False),
     ("2026-03-03 06:02", "2026-03-03 07:00", False), ("2026-03-03 05:30", "2026-03-03 09:00", False)])  # fmt: skip
 @pytest.mark.parametrize("machines", [None, ["m0"]])
-def test_a_hole_of_a_table_for_all_machines_is_no_loss_and_makes_nobody_partial(tmp_path, start, end, lost, machines):
+def test_a_hole_of_a_table_for_all_machines_is_no_loss_and_makes_nobody_partial(
+    tmp_path, sound, start, end, lost, machines
+):
     rows = fleet(7)
     perf = counters(rows)
-    whole = analyzed(write(tmp_path / "whole", Heartbeat=rows, Perf=perf))
-    folder = write(tmp_path / "holed", Heartbeat=rows, Perf=without(perf, start, end))
+    whole = sound(7, perf=True)
+    folder = write(tmp_path, Heartbeat=rows, Perf=without(perf, start, end))
     holed = analyzed(folder, machines=machines)
     own = [found.gaps[found.gaps["data_type"] == "Perf"] for found in (whole, holed)]
     assert own[0]["lost"].sum() > 0
