@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import shared_analyses
+import shared_kernels
 
 os.environ.setdefault("AMAKIT_NO_CACHE", "1")  # tests of an analysis make it; what is kept has tests of its own
 hypothesis.settings.register_profile("amakit", deadline=None)  # a busy machine is slow, and nothing here tells seconds
@@ -36,8 +37,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let examples of docstrings share their analyses as tests do."""
+    """Let examples of docstrings share their analyses as tests do, and pages their kernels."""
     config.pluginmanager.register(shared_analyses)
+    config.pluginmanager.register(shared_kernels)
 
 
 @pytest.hookimpl(tryfirst=True)
