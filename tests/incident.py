@@ -231,14 +231,19 @@ def blind():
     return replace(given, sources=table("sources", [silence]), run=given.run | {"unknown": [hole]})
 
 
-def pages(given, language="en", timezone="UTC", releases=None, names=("transitions", "gaps", "incident")):
-    """The pages of an analysis by their names; that of a rollout needs versions that machines report."""
+def page_of(given, name, language="en", timezone="UTC", releases=None):
+    """One page of an analysis; that of a rollout needs versions that machines report."""
     from amakit.prose.gaps import gaps
     from amakit.prose.incident import incident
     from amakit.prose.rollout import rollout
     from amakit.prose.transitions import transitions
 
-    made = {"transitions": transitions, "gaps": gaps, "incident": incident}
-    made["rollout"] = lambda *given: rollout(*given, releases)
+    if name == "rollout":
+        return rollout(given, language, timezone, releases)
+    return {"transitions": transitions, "gaps": gaps, "incident": incident}[name](given, language, timezone)
+
+
+def pages(given, language="en", timezone="UTC", releases=None, names=("transitions", "gaps", "incident")):
+    """The pages of an analysis by their names, with that of a rollout where machines report versions."""
     names = names if given.runs.empty else [*names, "rollout"]
-    return {name: made[name](given, language, timezone) for name in names}
+    return {name: page_of(given, name, language, timezone, releases) for name in names}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fleet import at
-from incident import ARC, SET, analysis, gap, outage, pages, proof
+from incident import ARC, SET, analysis, gap, outage, page_of, proof
 from nbconvert.filters import markdown2html
 
 import amakit
@@ -63,20 +63,20 @@ def test_the_answer_of_the_demo_is_that_of_its_tables(demo):
         [k in keys for k in demo.gaps[["resource_id", "computer", "outage_start"]].itertuples(index=False, name=None)]
     ]
     beats = gaps[(gaps["data_type"] == "Heartbeat") & ~gaps["ongoing"]]
-    text = pages(demo)["gaps"]["cost"]
+    text = page_of(demo, "gaps")["cost"]
     assert f"{len(upgrades)} upgrades on {len(machines)} machines" in text
     assert f"Heartbeat {beats['lost'].sum():,} ({beats['lost_low'].sum():,}–{beats['lost_high'].sum():,})" in text
 
 
 def test_other_outages_come_in_the_order_in_which_they_matter(small):
-    page = pages(small)["gaps"]
+    page = page_of(small, "gaps")
     assert page.facts["others"]["causes"] == {"rollback_failed": 1, "machine_stopped": 1}
     assert list(page.tables["others"].index) == ["d", "c"]
     assert list(page.tables["others"]["blind, min:s (bounds)"]) == ["not back", "150:00 (149:40–150:20)"]
 
 
 def test_the_table_of_losses_puts_the_longest_first_and_owns_up_to_slow_streams(small):
-    table = pages(small)["gaps"].tables["lost"]
+    table = page_of(small, "gaps").tables["lost"]
     assert list(table.index) == ["a", "b"]
     assert table.loc["a"].tolist()[0] == "1.36 → 1.38"
     assert table.loc["a", ["Heartbeat", "Perf", "ConfigurationData"]].tolist() == ["4", "24 (23–25)", "cannot be seen"]
@@ -86,7 +86,7 @@ def test_the_table_of_losses_puts_the_longest_first_and_owns_up_to_slow_streams(
 def test_a_slow_stream_that_surely_lost_something_is_counted(small):
     slow = small.gaps["data_type"] == "ConfigurationData"
     sure = small.gaps.assign(**{name: small.gaps[name].mask(slow, 1) for name in ("lost", "lost_low")})
-    assert pages(replace(small, gaps=sure))["gaps"].tables["lost"].loc["a", "ConfigurationData"] == "1"
+    assert page_of(replace(small, gaps=sure), "gaps").tables["lost"].loc["a", "ConfigurationData"] == "1"
 
 
 @pytest.mark.parametrize("chart", CHARTS)
@@ -101,8 +101,8 @@ def test_names_from_machines_stay_text(small):
         for name in ("machines", "outages", "gaps", "samples")
     }
     named = replace(small, **swap)
-    assert "<img" not in markdown2html(pages(named)["gaps"]["cost"])
-    assert "<img" not in pages(named)["gaps"].tables["lost"].to_html()
+    assert "<img" not in markdown2html(page_of(named, "gaps")["cost"])
+    assert "<img" not in page_of(named, "gaps").tables["lost"].to_html()
     assert charts.around(named, 0).layout.title.text.startswith("&lt;img src=x&gt;*b*")
 
 
@@ -192,7 +192,7 @@ def test_causes_are_bars_with_their_numbers(small):
 
 
 def test_the_bars_of_alerts_are_the_table_of_alerts(demo):
-    table = pages(demo)["gaps"].tables["alerts"]
+    table = page_of(demo, "gaps").tables["alerts"]
     bars = [list(bar.x) for bar in charts.alerts(demo).data]
     assert bars == table.T.to_numpy().tolist()
     assert set(table.sum(axis=1)) == {len(demo.outages)}
@@ -303,7 +303,7 @@ def test_the_safe_window_trips_on_no_upgrade_and_one_minute_less_might(demo):
     found = alert_coverage.verdicts(late, at("2026-03-16"), [safe, shorter])
     assert set(found[f"alert {safe}"]) == {"misses"}
     assert set(found[f"alert {shorter}"]) > {"misses"}
-    assert pages(demo)["gaps"].facts["alerts"]["safe"] == safe
+    assert page_of(demo, "gaps").facts["alerts"]["safe"] == safe
     assert alert_coverage.safe_window(upgrades.assign(silence_high_s=np.inf)) is None
     assert alert_coverage.safe_window(upgrades.iloc[:0]) is None
 
@@ -360,7 +360,7 @@ def test_a_long_outage_does_not_glue_others_into_one_and_whole_groups_come_first
     found = together(*rows)
     assert found["kind"].tolist() == ["arc_group", *["resource_group"] * 3]
     assert found["certain_s"].tolist() == [40, 1780, 280, 40]
-    page = pages(analysis(rows))["gaps"]
+    page = page_of(analysis(rows), "gaps")
     assert page.facts["concurrent"] == {
         "certain": 4,
         "possible": 0,

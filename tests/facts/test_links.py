@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from incident import analysis, outage, pages
+from incident import analysis, outage, page_of
 
 from amakit.prose.ticket import ticket
 from amakit.report.tables import Table
@@ -16,7 +16,7 @@ SHOWN = ID.replace("rg (east)", "rg%20%28east%29")
 def incident(cloud="public", synthetic=False, resource=ID, key=None):
     given = analysis([outage("a", "20:00:00", "", "rollback_failed", resource=resource)])
     given = replace(given, run=given.run | {"cloud": cloud, "synthetic": synthetic})
-    return pages(anonymised(given, key) if key else given)["incident"]
+    return page_of(anonymised(given, key) if key else given, "incident")
 
 
 @pytest.mark.parametrize("cloud", ["public", "usgov", "china"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from incident import ARC, analysis, gap, mixed, outage, pages
+from incident import ARC, analysis, gap, mixed, outage, page_of
 
 import amakit
 from amakit import charts
@@ -26,7 +26,7 @@ def gathered(given):
 
 
 def page(given, language="en", timezone="UTC"):
-    return pages(given, language, timezone)["incident"]
+    return page_of(given, "incident", language, timezone)
 
 
 def test_the_verdict_counts_what_happened_to_how_many_how_long_and_what_it_cost(found):
@@ -159,7 +159,7 @@ def test_a_table_that_was_refused_is_told_with_its_reason_on_each_page(found, na
     refused = replace(
         found, run=found.run | {"refused": {"SecurityEvent": "you lack the role", "W3CIISLog": "a Basic plan"}}
     )
-    said = pages(refused, language)[name].plain("limits")
+    said = page_of(refused, name, language).plain("limits")
     assert told in said.replace("`", "")
     assert "W3CIISLog" in said
     assert "\n\n-" not in said

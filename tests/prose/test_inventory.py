@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from incident import RG, analysis, outage, pages
+from incident import RG, analysis, outage, page_of
 
 from amakit.facts.gather import gather
 from amakit.prose.incident import document
@@ -46,7 +46,7 @@ FOUND = analysis([SILENT, STUCK], spare=["web"], inventory=ROWS)
 
 
 def page(found, language="en"):
-    return pages(found, language)["incident"]
+    return page_of(found, "incident", language)
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

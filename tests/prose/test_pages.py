@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import rollouts
-from incident import RG, act, analysis, event, gap, mixed, outage, pages, proof
+from incident import RG, act, analysis, event, gap, mixed, outage, page_of, pages, proof
 from nbconvert.filters import markdown2html
 from said import shown_by
 
@@ -92,8 +92,12 @@ def test_tables_have_headings_in_the_language_and_unique(case, language):
 
 
 def test_utc_stands_beside_another_zone_and_not_beside_itself():
-    assert list(pages(mixed())["incident"].tables["timeline"].columns)[:3] == ["resource group", "began (UTC)", "back"]
-    table = pages(mixed(), "en", "Asia/Tokyo")["incident"].tables["timeline"]
+    assert list(page_of(mixed(), "incident").tables["timeline"].columns)[:3] == [
+        "resource group",
+        "began (UTC)",
+        "back",
+    ]
+    table = page_of(mixed(), "incident", "en", "Asia/Tokyo").tables["timeline"]
     assert table.loc["a"].tolist()[1:4] == ["2026-03-02 19:00:20", "2026-03-02 10:00:20", "2026-03-02 19:04:40"]
 
 
@@ -126,7 +130,7 @@ def test_whatever_machines_are_called_it_is_shown_as_text(name):
 
 
 def test_a_section_in_plain_text_is_free_of_markup_and_of_escapes():
-    page = pages(analysis([{**outage("a", "10:00:00", "", "rollback_failed"), "computer": r"a_b\*<c>"}]))["incident"]
+    page = page_of(analysis([{**outage("a", "10:00:00", "", "rollback_failed"), "computer": r"a_b\*<c>"}]), "incident")
     assert r"a_b\*<c>" in page.plain("verdict")
     assert "**" not in page.plain("verdict")
     assert "**" in page["verdict"]
@@ -156,6 +160,6 @@ def test_the_facts_of_a_page_are_gathered_once(monkeypatch):
         for module in [m for n, m in sys.modules.items() if n.startswith("amakit.")]:
             if getattr(module, name, None) is own:
                 monkeypatch.setattr(module, name, counted)
-    page = pages(mixed(), names=("incident",))["incident"]
+    page = page_of(mixed(), "incident")
     told(page)
     assert calls == {"gather": 1, "losses_of_outages": 1, "verdict": 1, "attempts": 1}

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from incident import analysis, blind, event, gap, mixed, outage, pages
+from incident import analysis, blind, event, gap, mixed, outage, page_of
 from nbconvert.filters import markdown2html
 
 from amakit.facts.counts import COUNTS
@@ -16,7 +16,7 @@ HOSTILE = "<b>*_[x](y)`|" * 6
 
 
 def made(given, language="en"):
-    return ticket(pages(given, language, names=["incident"])["incident"])
+    return ticket(page_of(given, "incident", language))
 
 
 def dead(n, name="dead-{}"):
@@ -31,7 +31,7 @@ def dead(n, name="dead-{}"):
 @pytest.mark.parametrize("n", [0, 1, 20, 300])
 @pytest.mark.parametrize("name", ["dead-{}", HOSTILE + "{}"])
 def test_it_never_is_longer_and_always_says_what_is_most_urgent_and_what_it_cost(n, name, language):
-    page = pages(dead(n, name), language, names=["incident"])["incident"]
+    page = page_of(dead(n, name), "incident", language)
     text = ticket(page)
     assert len(text) <= LONGEST
     assert text.startswith(f"**{page['headline']}**\n")

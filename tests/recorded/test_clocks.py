@@ -19,14 +19,35 @@ def stepped(times, step, since=NOON, until=NEVER):
     return times + pd.to_timedelta(off, unit="s"), 5 - off
 
 
-@pytest.mark.parametrize(("behind", "note"), [(180, "clock 3 min slow"), (-480, "clock 8 min fast"), (40, ""), (-50, ""),
-                                              (7200, "clock 2 h slow")])  # fmt: skip
-def test_a_clock_that_is_off_throughout_is_named_and_nothing_else(behind, note, tmp_path):
-    beats = [received(heartbeats("m", every(60, *DAYS, phase=11)), 5 + behind), *right()]
-    found = analyzed(tmp_path, *DAYS, Heartbeat=beats)
-    assert found.outages.empty
-    assert found.gaps.empty
-    assert dict(found.machines.set_index("computer")["note"]) == {"m": note, "n": "", "o": "", "p": ""}
+#: More machines with a right clock than there are with a wrong one in any workspace here.
+MANY = "abcdefghijkl"
+
+
+def of(found, name):
+    """Give the outages, the gaps and the note of a machine."""
+    own = (frame[frame["computer"] == name] for frame in (found.outages, found.gaps))
+    return *own, found.machines.set_index("computer").loc[name, "note"]
+
+
+#: By how many seconds a clock is behind, and what is noted.
+OFF = [(180, "clock 3 min slow"), (-480, "clock 8 min fast"), (40, ""), (-50, ""), (7200, "clock 2 h slow")]
+
+
+@pytest.fixture(scope="module")
+def off_throughout(tmp_path_factory):
+    """Give what is found of a machine for each of these clocks, beside others."""
+    beats = [
+        received(heartbeats(f"m{n}", every(60, *DAYS, phase=11 + n)), 5 + behind) for n, (behind, _) in enumerate(OFF)
+    ]
+    return analyzed(tmp_path_factory.mktemp("off"), *DAYS, Heartbeat=[*beats, *right(MANY)])
+
+
+@pytest.mark.parametrize(("behind", "note"), OFF)
+def test_a_clock_that_is_off_throughout_is_named_and_nothing_else(behind, note, off_throughout):
+    outages, gaps, noted = of(off_throughout, f"m{OFF.index((behind, note))}")
+    assert outages.empty
+    assert gaps.empty
+    assert noted == note
 
 
 @pytest.mark.parametrize("odd", ["0001-01-01", "9999-12-31"])
@@ -39,14 +60,34 @@ def test_a_time_of_arrival_that_cannot_be_says_nothing(odd, tmp_path):
     assert set(found.machines["note"]) == {""}
 
 
-@pytest.mark.parametrize("step", [30, 91, 300, 3600, -30, -3600])
-def test_a_clock_that_is_set_makes_neither_an_outage_nor_a_loss(step, tmp_path):
-    times, delays = stepped(every(60, *DAYS, phase=11), step)
-    perf = [counters("m", stepped(every(10, *DAYS, phase=3 + n), step)[0], name=f"c{n}") for n in range(2)]
-    found = analyzed(tmp_path, *DAYS, Heartbeat=[received(heartbeats("m", times), delays), *right()], Perf=perf)
-    assert found.outages.empty
-    assert found.gaps.empty
-    assert bool(found.machines.set_index("computer").loc["m", "note"]) == (abs(step) > 60)
+STEPS = [30, 91, 300, 3600, -30, -3600]
+
+
+@pytest.fixture(scope="module")
+def set_once(tmp_path_factory):
+    """Give what is found of a machine for each step of a clock, beside others."""
+    beats, perf = [], []
+    for n, step in enumerate(STEPS):
+        times, delays = stepped(every(60, *DAYS, phase=11 + n), step)
+        beats.append(received(heartbeats(f"m{n}", times), delays))
+        for k in range(2):
+            perf.append(counters(f"m{n}", stepped(every(10, *DAYS, phase=3 + k), step)[0], name=f"c{k}"))
+    return analyzed(tmp_path_factory.mktemp("set"), *DAYS, Heartbeat=[*beats, *right(MANY)], Perf=perf)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_clock_that_is_set_makes_neither_an_outage_nor_a_loss(step, set_once):
+    outages, gaps, note = of(set_once, f"m{STEPS.index(step)}")
+    assert outages.empty
+    assert gaps.empty
+    assert bool(note) == (abs(step) > 60)
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_beside_them_nothing_is_said_of_a_right_clock(name, off_throughout, set_once):
+    for found in (off_throughout, set_once):
+        outages, gaps, note = of(found, name)
+        assert (len(outages), len(gaps), note) == (0, 0, "")
 
 
 def test_a_clock_an_hour_off_for_half_a_day_is_named(tmp_path):

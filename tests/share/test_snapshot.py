@@ -248,10 +248,20 @@ def test_names_that_could_break_a_query_do_not_and_bytes_repeat(small, tmp_path)
     assert "guid-" not in text
 
 
+LONGER = ("2026-03-01T12:00", "2026-03-03")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small, tmp_path_factory):
+    with amakit.connect(small[0]) as ws:
+        return snapshot(ws, tmp_path_factory.mktemp("uninterrupted") / "s", *LONGER)
+
+
 @pytest.mark.parametrize("at", [0, 1, 3])
-def test_an_interruption_leaves_what_is_done_and_the_rest_is_fetched_later(small, tmp_path, monkeypatch, at):
-    source, _ = small
-    window = ("2026-03-01T12:00", "2026-03-03")
+def test_an_interruption_leaves_what_is_done_and_the_rest_is_fetched_later(
+    small, uninterrupted, tmp_path, monkeypatch, at
+):
+    source, window = small[0], LONGER
     stored, calls = snapshots._stored, []
 
     def breaking(folder, piece, *rest):
@@ -279,12 +289,11 @@ def test_an_interruption_leaves_what_is_done_and_the_rest_is_fetched_later(small
     again = []
     with amakit.connect(source) as ws:
         manifest = snapshot(ws, tmp_path / "s", *window)
-        whole = snapshot(ws, tmp_path / "whole", *window)
-        assert len(again) == 8 - max(0, at - 1)
+        assert len(again) == 4 - max(0, at - 1)
         again.clear()
         assert snapshot(ws, tmp_path / "s", *window) == manifest  # nothing is missing any more
         assert again == []
-    assert hashes(manifest) == hashes(whole)
+    assert hashes(manifest) == hashes(uninterrupted)
     assert not (tmp_path / "s" / PARTIAL).exists()
 
 
