@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 # Microsoft's own KQL parser, which every query is held against, comes from npm; without an npm here, from the venv's own
 PARSER := tests/kql_parser/node_modules/.ready
 
+# each command that a test runs would compile the whole kit anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-quick report test quick lab docs lint lock clean
 
