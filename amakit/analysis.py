@@ -1,14 +1,14 @@
-"""The recipe: a workspace and a window in, the result tables out."""
+"""The recipe: a workspace and a window in, the result tables out.
 
-import hashlib
+One file, as who asks what an analysis does reads its steps from the first query to the last table in one place.
+"""
+
 import json
 import os
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -24,13 +24,15 @@ from amakit.fetch.samples import activity, evidence_around, machines_beside, oth
 from amakit.fetch.silences import silences
 from amakit.find import causes, evidence, losses, outages, versions
 from amakit.find import machines as machine_table
+from amakit.find.disconnections import disconnections, with_versions
+from amakit.find.machines import segments
 from amakit.find.partial_agents import ended_tables, lost_heartbeats, partial_machines
-from amakit.find.segments import segments
 from amakit.find.unknown import (
     not_recorded,
     only_known,
     touches_none,
     unknown_spans,
+    unrecorded_changes,
     widened,
     without_unknown_tables,
     without_unrecorded_samples,
@@ -40,10 +42,11 @@ from amakit.intervals import Window, instant, iso, window
 from amakit.output import save_frame, staged
 from amakit.recorded import coverage
 from amakit.recorded.clocks import clock_steps
-from amakit.schemas import MACHINE, Cause, of_outages, result
+from amakit.recorded.horizon import data_span, scope
+from amakit.schemas import MACHINE, of_outages, result
 from amakit.several import homes, parts
 from amakit.source.cache import code, keep, load
-from amakit.source.records import shown
+from amakit.source.records import shown, told_name
 
 if TYPE_CHECKING:
     import amakit.lab.explorer
@@ -270,7 +273,7 @@ def _key(workspace, start, end, machines):
     if not state:
         return None
     ends = {name: iso(instant(t, name)) if t else "" for name, t in {"start": start, "end": end}.items()}
-    asked = {"workspace": _shown(workspace), "machines": sorted({name.strip().lower() for name in machines})}
+    asked = {"workspace": told_name(workspace), "machines": sorted({name.strip().lower() for name in machines})}
     return {"code": code(), "state": state} | asked | ends
 
 
@@ -281,7 +284,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
     if len(workspace.members) > 1:
         part = _of_several(workspace, asked, machines, allow_unknown)
     else:
-        machines = coverage.scope(workspace, asked, machines)
+        machines = scope(workspace, asked, machines)
         part = _part(workspace, asked, machines, allow_unknown)
     listing, taken = part.inventory
     found = Analysis(
@@ -289,7 +292,7 @@ def _analyze(workspace, start, end, machines, allow_unknown):
         **part.frames,
         activity=evidence.operations_beside(part.frames["outages"], part.acts, part.cover.horizon),
         inventory=listing,
-        run=_record(workspace, asked, machines, part, workspace.log[begun:])
+        run=parts.record(part, workspace, asked, machines, workspace.log[begun:])
         | ({"inventory": taken} if taken else {})
         | ({"control_plane": shown(workspace.beside.name)} if workspace.beside else {}),
     )
@@ -309,7 +312,7 @@ def _of_several(workspaces: "Workspaces", asked: Window, machines: list[str], al
     def part(own, names, *settled):
         some = workspaces.of(own)
         try:
-            return _part(some, asked, coverage.scope(some, asked, names), allow_unknown, *settled)
+            return _part(some, asked, scope(some, asked, names), allow_unknown, *settled)
         finally:
             workspaces.log += some.log
 
@@ -365,7 +368,7 @@ def _part(workspace, asked, machines, allow_unknown, cover=None, stopped=None):
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, cover.horizon)
-    changes = _with_causes(changes[changes["first_new"] >= asked.start], away)
+    changes = causes.of_changes(changes[changes["first_new"] >= asked.start], away)
     tables = {
         "machines": machine_table.table(
             fleet,
@@ -453,11 +456,11 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     told = over[stream].merge(lost.loc[lost["ongoing"].astype("bool"), stream].assign(told=True), how="left", on=stream)
     over = over[told["told"].isna().to_numpy()]
     reporting = len(machines) + len(machines_beside(fleet)[MACHINE].drop_duplicates())
-    cut_off = outages.disconnections(around["late"], away, reporting).merge(machines, on=MACHINE)
-    cut_off = _with_versions(cut_off, runs)
+    cut_off = disconnections(around["late"], away, reporting).merge(machines, on=MACHINE)
+    cut_off = with_versions(cut_off, runs)
     unharmed = losses.unharmed(cut_off, streams)
     proof = pd.concat([proof, evidence.of_disconnections(cut_off)])
-    unseen = _unrecorded_changes(unrecorded, runs, changed)
+    unseen = unrecorded_changes(unrecorded, runs, changed)
     away = result("outages", pd.concat([away, cut_off.assign(evidence=""), unseen], ignore_index=True))
     return away, pd.concat([lost, unharmed, missed, over], ignore_index=True), samples, acts, proof, cover
 
@@ -470,37 +473,6 @@ def _with_other_agents(fleet, found, streams):
     return frozenset(other_agents(fleet, gone).itertuples(index=False, name=None)) if len(gone) else frozenset()
 
 
-# -- what is unknown proves nothing ----------------------------------------------------------------------------
-
-
-def _unrecorded_changes(found, runs, changed):
-    """Lay out the changes of version of which nothing but the time around them was recorded."""
-    keys = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]])
-    found = found[keys.isin(list(changed))].reset_index(drop=True)
-    ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
-    holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
-    return outages.table(found, holes, runs).assign(cause=Cause.NOT_RECORDED, evidence="")
-
-
-def _with_versions(cut_off, runs):
-    """Name the version that a machine kept while only its network was away."""
-    last = runs.sort_values("last").merge(cut_off[["resource_id", "computer", "start_latest"]], on=MACHINE)
-    last = last[last["first"] <= last["start_latest"]].groupby(["resource_id", "computer", "start_latest"]).last()
-    named = last[["version", "os_type"]].reset_index()
-    merged = cut_off.merge(named, how="left", on=["resource_id", "computer", "start_latest"])
-    return merged.assign(from_version=merged["version"], to_version=merged["version"]).drop(columns="version")
-
-
-def _with_causes(changes, away):
-    """Give each change of version the cause of the outage in which it happened."""
-    left = changes[[*MACHINE, "last_old", "first_new"]].rename_axis("row").reset_index().sort_values("last_old")
-    right = away[[*MACHINE, "start_earliest", "end_latest", "cause"]].sort_values("start_earliest", kind="stable")
-    pairs = pd.merge_asof(
-        left, right, left_on="last_old", right_on="start_earliest", by=MACHINE, direction="forward"
-    ).set_index("row")
-    return changes.assign(cause=pairs["cause"].where(pairs["end_latest"] <= pairs["first_new"]).fillna(""))
-
-
 def _in_english(away, proof):
     """Render the evidence of each outage for the column that people read; code reads the frame."""
     from amakit.prose.evidence import rendered  # the other import upwards: a rendering is words
@@ -510,7 +482,7 @@ def _in_english(away, proof):
 
 def _window(workspace, start, end):
     if start in (None, "") or end in (None, ""):
-        span = coverage.data_span(workspace)
+        span = data_span(workspace)
         start, end = (
             given if given not in (None, "") else own for given, own in ((start, span.start), (end, span.end))
         )
@@ -522,43 +494,3 @@ def _window(workspace, start, end):
             "for which Log Analytics keeps rows; give a shorter one"
         )
     return asked
-
-
-def _shown(workspace):
-    """Name a workspace as others may see it; several are called so already."""
-    return shown(workspace.name) if len(workspace.members) == 1 else workspace.name
-
-
-def _record(workspace, asked, machines, part, log):
-    from importlib.metadata import version
-
-    from amakit import __version__
-
-    unknown = part.unknown if part.told else [*part.unknown, *part.cover.stretches]
-    used = {name for member in workspace.members for name in (member.client, _beside_client(member))}
-
-    return {
-        "amakit": __version__,
-        "workspace": _shown(workspace),
-        "cloud": workspace.cloud,
-        "synthetic": workspace.synthetic,
-        "start": iso(asked.start),
-        "end": iso(asked.end),
-        "horizon": iso(part.cover.horizon),
-        "machines": list(machines or []),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ["pandas", *sorted(used)]},
-        },
-        "unknown": sorted(unknown, key=itemgetter("start", "table", "end")),
-        "coverage": part.cover.record(),
-        "missing_tables": sorted(part.cover.missing),
-        "inputs_sha256": hashlib.sha256("".join(record.sha256 for record in log).encode()).hexdigest(),
-        "queries": [record.__dict__ for record in log],
-        "refused": part.refused,
-        "notes": workspace.notes,
-    } | (part.told or {})
-
-
-def _beside_client(workspace):
-    return "duckdb" if workspace.kind != "kusto" else "azure-identity"

@@ -8,7 +8,7 @@ from amakit.errors import UsageError
 from amakit.events.counts import log_tables
 from amakit.events.tables import check
 from amakit.intervals import Window, iso
-from amakit.recorded.coverage import data_span
+from amakit.recorded.horizon import data_span
 from amakit.schemas import MACHINE, RESULTS, result
 
 if TYPE_CHECKING:

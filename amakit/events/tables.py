@@ -11,7 +11,7 @@ from amakit.events.event_table import EVIDENCE, EventTable
 from amakit.events.verdicts import stretches
 from amakit.fetch.identity import short_name
 from amakit.intervals import Window
-from amakit.recorded import coverage
+from amakit.recorded.horizon import horizon as known_until
 from amakit.schemas import KQL_MACHINE, MACHINE, RESULTS, result
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def evidence(
     stopped: "Sequence[Mapping]" = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list]]:
     """Give what `check` does, the first table with all that `amakit.events.verdicts.judge` rests on."""
-    horizon = coverage.horizon(window)
+    horizon = known_until(window)
     away = stretches(outages, horizon)
     everybody = pd.concat([machines.apply(lambda c: c.str.lower()), away[MACHINE]], ignore_index=True)
     for borne, name in zip(KQL_MACHINE, MACHINE, strict=True):

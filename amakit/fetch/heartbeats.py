@@ -12,8 +12,8 @@ from amakit.errors import AmakitError, Silent, nearest
 from amakit.fetch.identity import with_machines
 from amakit.fetch.requests import ask_in_windows, by_slice, overlaps
 from amakit.intervals import Window, reached_before
-from amakit.recorded.coverage import BEAT, data_span, known_until
-from amakit.recorded.coverage import horizon as latest
+from amakit.recorded.horizon import BEAT, data_span, known_until
+from amakit.recorded.horizon import horizon as latest
 from amakit.schemas import KQL_MACHINE, MACHINE
 
 if TYPE_CHECKING:

@@ -243,3 +243,13 @@ def series(table: pd.DataFrame) -> list[list[int]]:
         else:
             found.append([index])
     return found
+
+
+def of_changes(changes: pd.DataFrame, outages: pd.DataFrame) -> pd.DataFrame:
+    """Give each change of version the cause of the outage in which it happened."""
+    left = changes[[*MACHINE, "last_old", "first_new"]].rename_axis("row").reset_index().sort_values("last_old")
+    right = outages[[*MACHINE, "start_earliest", "end_latest", "cause"]].sort_values("start_earliest", kind="stable")
+    pairs = pd.merge_asof(
+        left, right, left_on="last_old", right_on="start_earliest", by=MACHINE, direction="forward"
+    ).set_index("row")
+    return changes.assign(cause=pairs["cause"].where(pairs["end_latest"] <= pairs["first_new"]).fillna(""))

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from amakit.find.schedules import Schedule, on_phase, schedule, split
-from amakit.schemas import MACHINE, RESULTS, Cause, frame_of
+from amakit.find.versions import versions_around
+from amakit.schemas import MACHINE, RESULTS, frame_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
 FAST = 150.0
 #: The platform's rows of an operation lie this far around the outage that it makes.
 _LEAD, _TRAIL = pd.Timedelta(minutes=2), pd.Timedelta(minutes=5)
-#: An agent hands over what it has every half minute to two minutes.
-_UPLOAD = pd.Timedelta(minutes=2)
 #: A stream whose last sample lies more intervals before an outage had ended by then.
 _ALIVE = 2.5
 #: Two intervals that differ by a larger share are those of two collection rules.
 _CHANGED = 0.1
-#: Rows that come in a burst are all received within this share of the time in which they were sent.
-_BURST = 0.5
-#: What happens to so many machines at once, and to this share of all, did not happen to each of them.
-_MANY, _NEARLY_ALL = 5, 0.8
 _EDGES = ("start_earliest", "start_latest", "end_earliest", "end_latest")
 
 
@@ -406,124 +401,14 @@ def table(found: pd.DataFrame, holes: Mapping[int, Hole], runs: pd.DataFrame) ->
         "from_version": before,
         "to_version": after,
         **dict(zip(_EDGES, map(instants, edges), strict=True)),
-        **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), _downtime(*edges), strict=True)),
+        **dict(zip(("downtime_s", "downtime_low_s", "downtime_high_s"), downtime(*edges), strict=True)),
         "ongoing": [hole.ongoing for hole in holes.values()],
     }
     types = {name: kind for name, kind in RESULTS["outages"].items() if name not in ("cause", "evidence")}
     return frame_of({name: pd.Series(columns[name]).array for name in types}, types).set_index(at)
 
 
-def versions_around(stretches: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Give the version of each machine before and after a stretch (last, first); empty where there was none.
-
-    Of several that report at once it is the one that reported longest, and the one that reported first.
-    """
-    past = runs.sort_values("first", kind="stable", ignore_index=True)
-    longest = past["last"] == past.groupby(MACHINE)["last"].cummax()
-    past["version"] = past["version"].where(longest).groupby([past[key] for key in MACHINE]).ffill()
-    coming = runs.sort_values("last", kind="stable", ignore_index=True)[::-1]
-    earliest = coming["first"] == coming.groupby(MACHINE)["first"].cummin()
-    named = coming["spelled_first"].where(earliest)
-    coming = coming.assign(spelled_first=named.groupby([coming[key] for key in MACHINE]).ffill())[::-1]
-    before = _beside(
-        stretches, past[[*MACHINE, "first", "version"]].rename(columns={"first": "at"}), "last", "backward"
-    )
-    after = _beside(
-        stretches, coming[[*MACHINE, "last", "spelled_first"]].rename(columns={"last": "at"}), "first", "forward"
-    )
-    return before, after
-
-
-def _beside(stretches, named, edge, direction):
-    """Give the name that stands nearest to an edge of each stretch, on its side, of the same machine."""
-    left = stretches[[*MACHINE, edge]].rename_axis("row").reset_index().dropna(subset=[edge]).sort_values(edge)
-    found = pd.merge_asof(left, named, left_on=edge, right_on="at", by=MACHINE, direction=direction)
-    return found.set_index("row").iloc[:, -1].reindex(stretches.index).fillna("")
-
-
-def disconnections(
-    late: pd.DataFrame, outages: pd.DataFrame, machines: int = 0, interval: float = 60.0
-) -> pd.DataFrame:
-    """Find stretches whose heartbeats all arrived at once, long after they were sent: the network was away.
-
-    Nothing is missing there, so nothing was lost.  Single late rows are no such stretch: at least three beats in a
-    row must have come in a burst, after two minutes or more.  Beats that all took the same long time are none either:
-    the clock is slow, or the service lags.  Nor is it the machine's network when nearly every machine (four fifths of
-    at least five) was late at once.
-
-    Parameters
-    ----------
-    late : pandas.DataFrame
-        resource_id, computer, TimeGenerated, Received of late heartbeats.
-    outages : pandas.DataFrame
-        Where a hole explains the delay, there is no disconnection.
-    machines : int
-        How many machines report.
-    interval : float
-        Seconds between heartbeats.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows as `table` gives them, with cause ``disconnected``, sent (the first of these heartbeats) and beats
-        (how many came).
-    """
-    late = late.drop_duplicates().sort_values([*MACHINE, "TimeGenerated"], ignore_index=True)
-    same = (late[MACHINE] == late[MACHINE].shift()).all(axis=1)
-    close = late["TimeGenerated"].diff().dt.total_seconds() <= 2.5 * interval
-    together = late["Received"].diff().dt.total_seconds().abs() <= 2.5 * interval
-    late["stretch"] = (~(same & close & together)).cumsum()
-    found = late.groupby("stretch").agg(
-        **{key: (key, "first") for key in MACHINE},
-        first=("TimeGenerated", "first"),
-        last=("TimeGenerated", "last"),
-        received=("Received", "min"),
-        all_received=("Received", "max"),
-        beats=("Received", "size"),
-    )
-    burst = found["all_received"] - found["received"] <= _BURST * (found["last"] - found["first"])
-    found = found[(found["beats"] >= 3) & burst].reset_index()
-    found = found[~_at_once(found, machines)]
-    pairs = found.merge(outages, on=MACHINE)
-    covered = (pairs["start_earliest"] <= pairs["all_received"]) & ~(pairs["end_latest"] < pairs["first"])
-    found = found[~found["stretch"].isin(pairs.loc[covered, "stretch"])]
-    rows = []
-    for part in found.itertuples():
-        taken = min(part.first + _UPLOAD, part.last)  # what was sent just before may have waited for its upload
-        ends = [part.first - pd.Timedelta(seconds=interval), taken, part.last, max(part.received, part.last)]
-        seconds = (float(v) for v in _downtime(*(end.timestamp() for end in ends)))
-        rows.append(
-            (part.resource_id, part.computer, *ends, *seconds, False, Cause.DISCONNECTED, part.first, part.beats)
-        )
-    columns = [
-        *MACHINE,
-        "start_earliest",
-        "start_latest",
-        "end_earliest",
-        "end_latest",
-        "downtime_s",
-        "downtime_low_s",
-        "downtime_high_s",
-        "ongoing",
-        "cause",
-        "sent",
-        "beats",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _at_once(late, machines):
-    """Mark the late stretches in which nearly every machine was late."""
-    marks = pd.Series(False, late.index)
-    if machines < _MANY:
-        return marks
-    for at, first, received in late[["first", "received"]].itertuples():
-        same = late[(late["first"] < received) & (late["received"] > first)]
-        marks[at] = len(same[MACHINE].drop_duplicates()) >= _NEARLY_ALL * machines
-    return marks
-
-
-def _downtime(start_earliest, start_latest, end_earliest, end_latest):
+def downtime(start_earliest: Any, start_latest: Any, end_earliest: Any, end_latest: Any) -> tuple:
     """Give the difference of the two midpoints, and the least and the most that the brackets allow.
 
     To the microsecond: instants in seconds since 1970 hold no more, and an outage of nothing has not a length of 1e-7.

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from amakit.fetch import samples
+from amakit.find import outages
 from amakit.intervals import covered, instant
-from amakit.schemas import MACHINE, of_outages, result
+from amakit.schemas import MACHINE, Cause, of_outages, result
 
 if TYPE_CHECKING:
-    from amakit.find.outages import Hole
     from amakit.recorded.coverage import Coverage
 
 _NO_TIME = pd.Timedelta(0)
@@ -89,7 +89,7 @@ def without_unrecorded_tables(rows: pd.DataFrame, found: pd.DataFrame, cover: "C
     return rows
 
 
-def widened(hole: "Hole", cover: "Coverage") -> "Hole":
+def widened(hole: outages.Hole, cover: "Coverage") -> outages.Hole:
     """Widen the brackets of an outage one end of which lies where heartbeats were not recorded.
 
     It may have begun, or have been over, at any time of that stretch.
@@ -166,3 +166,12 @@ def only_known(
             sure &= touches_none(start, end, unknown_spans(unknown, table), reaches) | (rows["data_type"] != table)
         kept.append(rows[sure][list(frame.columns)])
     return away, *kept
+
+
+def unrecorded_changes(found: pd.DataFrame, runs: pd.DataFrame, changed: set[tuple]) -> pd.DataFrame:
+    """Lay out the changes of version of which nothing but the time around them was recorded."""
+    keys = pd.MultiIndex.from_frame(found[[*MACHINE, "last"]])
+    found = found[keys.isin(list(changed))].reset_index(drop=True)
+    ends = [(row.last.timestamp(), row.first.timestamp()) for row in found.itertuples()]
+    holes = {n: outages.Hole(last, first, last, first, (), seen=False) for n, (last, first) in enumerate(ends)}
+    return outages.table(found, holes, runs).assign(cause=Cause.NOT_RECORDED, evidence="")

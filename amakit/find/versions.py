@@ -201,3 +201,31 @@ def _split(part):
         ends[number : number + 1] = [(last, agent, version)]
         numbers.append(number)
     return numbers
+
+
+def versions_around(stretches: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Give the version of each machine before and after a stretch (last, first); empty where there was none.
+
+    Of several that report at once it is the one that reported longest, and the one that reported first.
+    """
+    past = runs.sort_values("first", kind="stable", ignore_index=True)
+    longest = past["last"] == past.groupby(MACHINE)["last"].cummax()
+    past["version"] = past["version"].where(longest).groupby([past[key] for key in MACHINE]).ffill()
+    coming = runs.sort_values("last", kind="stable", ignore_index=True)[::-1]
+    earliest = coming["first"] == coming.groupby(MACHINE)["first"].cummin()
+    named = coming["spelled_first"].where(earliest)
+    coming = coming.assign(spelled_first=named.groupby([coming[key] for key in MACHINE]).ffill())[::-1]
+    before = _beside(
+        stretches, past[[*MACHINE, "first", "version"]].rename(columns={"first": "at"}), "last", "backward"
+    )
+    after = _beside(
+        stretches, coming[[*MACHINE, "last", "spelled_first"]].rename(columns={"last": "at"}), "first", "forward"
+    )
+    return before, after
+
+
+def _beside(stretches, named, edge, direction):
+    """Give the name that stands nearest to an edge of each stretch, on its side, of the same machine."""
+    left = stretches[[*MACHINE, edge]].rename_axis("row").reset_index().dropna(subset=[edge]).sort_values(edge)
+    found = pd.merge_asof(left, named, left_on=edge, right_on="at", by=MACHINE, direction=direction)
+    return found.set_index("row").iloc[:, -1].reindex(stretches.index).fillna("")

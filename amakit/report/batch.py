@@ -18,7 +18,7 @@ from amakit.fetch import heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
 from amakit.prose.language import texts
-from amakit.recorded import coverage
+from amakit.recorded.horizon import data_span
 from amakit.report.execute import displaced, kernel
 from amakit.report.pages import file_of, index, linked, title
 from amakit.report.request import Request, notebooks
@@ -195,7 +195,7 @@ def _parts(request, each, secret):
         if request.start and request.end:
             asked = window(request.start, request.end)
         else:
-            span = coverage.data_span(ws)
+            span = data_span(ws)
             asked = window(request.start or span.start, request.end or span.end)
         if of_tag or each in ("machine", "group", "region"):
             fleet = heartbeats.fleet(ws, asked)

@@ -1,7 +1,10 @@
 """What was found out in each of several workspaces, and from several as one, put together."""
 
+import hashlib
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,10 +14,13 @@ from amakit.intervals import iso
 from amakit.schemas import KQL_MACHINE, MACHINE, RESULTS, no_rows, result
 from amakit.several import homes
 from amakit.several.destinations import destinations
-from amakit.source.records import shown
+from amakit.source.records import shown, told_name
 
 if TYPE_CHECKING:
+    from amakit.intervals import Window
     from amakit.recorded.coverage import Coverage
+    from amakit.source.records import Record
+    from amakit.source.workspace import Workspace
     from amakit.source.workspaces import Workspaces
 
 #: So many machines are asked for by name; of more, all are asked for.
@@ -203,3 +209,41 @@ def known_until(run: Mapping, workspace: str = "") -> pd.Timestamp:
 def nothing() -> pd.DataFrame:
     """Give the table ``destinations`` of one workspace, which has no row."""
     return no_rows(RESULTS["destinations"])
+
+
+def record(
+    part: Part, workspace: "Workspace", asked: "Window", machines: Iterable[str], log: Iterable["Record"]
+) -> dict:
+    """Say on what an analysis rests: what was asked, of which machines, what is unknown, and each query."""
+    from importlib.metadata import version
+
+    from amakit import __version__
+
+    unknown = part.unknown if part.told else [*part.unknown, *part.cover.stretches]
+    used = {name for member in workspace.members for name in (member.client, _beside_client(member))}
+
+    return {
+        "amakit": __version__,
+        "workspace": told_name(workspace),
+        "cloud": workspace.cloud,
+        "synthetic": workspace.synthetic,
+        "start": iso(asked.start),
+        "end": iso(asked.end),
+        "horizon": iso(part.cover.horizon),
+        "machines": list(machines or []),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ["pandas", *sorted(used)]},
+        },
+        "unknown": sorted(unknown, key=itemgetter("start", "table", "end")),
+        "coverage": part.cover.record(),
+        "missing_tables": sorted(part.cover.missing),
+        "inputs_sha256": hashlib.sha256("".join(query.sha256 for query in log).encode()).hexdigest(),
+        "queries": [query.__dict__ for query in log],
+        "refused": part.refused,
+        "notes": workspace.notes,
+    } | (part.told or {})
+
+
+def _beside_client(workspace):
+    return "duckdb" if workspace.kind != "kusto" else "azure-identity"

@@ -25,7 +25,7 @@ from amakit.exports.manifest import read_manifest, snapshot_files
 from amakit.exports.table_files import MANIFEST, PARTIAL
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
-from amakit.recorded import coverage
+from amakit.recorded.horizon import data_span, horizon, scope
 from amakit.share.pieces import KNOWN, Listener, alias, plan
 from amakit.share.pseudonyms import Pseudonyms, pseudonym
 
@@ -91,12 +91,12 @@ def snapshot(
     (True, [])
     """
     folder = Path(folder).expanduser()
-    whole = None if start and end else coverage.data_span(workspace)
+    whole = None if start and end else data_span(workspace)
     asked = window(start or whole.start, end or whole.end)  # type: ignore[union-attr]
-    if coverage.horizon(asked) < asked.end:
-        latest = iso(coverage.horizon(asked).floor("min"))
+    if horizon(asked) < asked.end:
+        latest = iso(horizon(asked).floor("min"))
         raise UsageError(f"end {iso(asked.end)} is too recent, as rows arrive late; take {latest}, or wait 15 minutes")
-    machines = sorted({name.strip().lower() for name in coverage.scope(workspace, asked, machines or ())})
+    machines = sorted({name.strip().lower() for name in scope(workspace, asked, machines or ())})
     about = _about(workspace, asked, machines, key)
     if workspace.kind == "folder" and Path(workspace.name).expanduser().resolve() in folder.resolve().parents:
         raise UsageError(f"{folder} lies in the workspace itself, which would hold rows twice; name another folder")

@@ -4,9 +4,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from amakit.source.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -126,3 +130,8 @@ def labels(workspaces: Sequence[str | Path]) -> list[str]:
     tails = [["/".join(own[-n:]) for n in range(1, len(own) + 1)] for own in parts]
     others = [{tail for other, all_of in enumerate(tails) if other != n for tail in all_of} for n in range(len(tails))]
     return [next((t for t in own if t not in others[n]), own[-1]) for n, own in enumerate(tails)]
+
+
+def told_name(workspace: "Workspace") -> str:
+    """Name a workspace as others may see it; several are called so already."""
+    return shown(workspace.name) if len(workspace.members) == 1 else workspace.name

@@ -14,7 +14,7 @@ from amakit.events import verdicts as sources
 from amakit.events.continuity import continuity
 from amakit.intervals import Window, window
 from amakit.kql.catalog import render
-from amakit.recorded.coverage import horizon
+from amakit.recorded.horizon import horizon
 from amakit.schemas import RESULTS
 
 DAYS = window("2026-03-02", "2026-03-05")
