@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pandas as pd
 
+from amakit.kql.catalog import packaged
 from amakit.prose.evidence import ARC_SERVICE, rendered
 from amakit.schemas import RESULTS, tables
 
@@ -54,6 +54,7 @@ _SAID = """
     microsoft compute hybridcompute write action log logs data export exports event service machine machines workspace
     region system memory processor network disk logicaldisk physicaldisk total files software daemons windowsservices
     windows linux group local internal lan home users user
+    bool datatable datetime dynamic int long real string timespan hash md5 materialize reach spelled streams tier
 """
 _WORD = r"(?<![^\W_])"  # a name begins where no letter or digit stands before it
 _TIME = _WORD + r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+Z?)?(?![\w-])"
@@ -348,11 +349,8 @@ def _spellings(kind, text):
 @functools.cache
 def _words():
     """Give the words, in lower case, that texts of the kit are made of."""
-    held = resources.files("amakit").joinpath("kql").iterdir()
-    queries = [file.read_text(encoding="utf-8") for file in held if file.is_file()]  # Python keeps a folder there
-    code = [line for text in queries for line in text.splitlines() if not line.startswith("//")]
     columns = [" ".join([table, *held]) for table, held in (tables() | RESULTS).items()]
-    whole = "\n".join([_SAID, *code, *columns]).lower()
+    whole = "\n".join([_SAID, *(query.text for query in packaged().values()), *columns]).lower()
     return {*re.findall(r"[^\W_]+", whole), *re.findall(r"\w+", whole)}
 
 

@@ -22,7 +22,7 @@ from amakit.prose.incident import incident
 from amakit.prose.transitions import transitions
 from amakit.schemas import machine_labels
 from amakit.share.key import owner_key
-from amakit.share.pseudonyms import Pseudonyms, _words, anonymised, pseudonym
+from amakit.share.pseudonyms import Pseudonyms, anonymised, pseudonym
 from amakit.study import alert_coverage
 
 KEY = bytes(range(32))
@@ -412,12 +412,13 @@ def test_the_key_is_not_shown():
     assert "web-01" not in repr(Pseudonyms(KEY, {"web-01": "machine-1"}))
 
 
-def test_what_python_keeps_beside_the_queries_is_no_query(monkeypatch, tmp_path):
-    kept = tmp_path / "kql" / "__pycache__"
-    kept.mkdir(parents=True)
-    (tmp_path / "kql" / "x.kql").write_text("Heartbeat | project zebra")
-    monkeypatch.setattr("amakit.share.pseudonyms.resources.files", lambda _: tmp_path)
-    assert "zebra" in _words.__wrapped__()
+@pytest.mark.parametrize("word", ["cache", "index", "health", "insights", "control", "demo", "example"])
+def test_a_word_of_the_code_alone_is_a_name_where_a_machine_is_called_so(word):
+    machines = pd.DataFrame({"resource_id": [vm(word, "production")], "computer": [word]})
+    told = machines.assign(evidence=f"The service on {word} stopped; {word.upper()} was started")
+    (sentence,) = anonymised(analysis_of({}, outages=told), KEY).outages["evidence"]
+    own = pseudonym(KEY, "machine", word)
+    assert sentence == f"The service on {own} stopped; {own} was started"
 
 
 def test_several_workspaces_are_named_by_one_pseudonym_each():
