@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from amakit import inventory, schemas
+from amakit.causes import decision, evidence, operations
 from amakit.errors import Silent, UsageError
 from amakit.events import tables as events
 from amakit.fetch import heartbeats
@@ -22,7 +23,7 @@ from amakit.fetch.identity import made_anew, of_two_machines, within
 from amakit.fetch.sample_intervals import heartbeat_intervals
 from amakit.fetch.samples import activity, evidence_around, machines_beside, other_agents, samples_around
 from amakit.fetch.silences import silences
-from amakit.find import causes, evidence, losses, outages, versions
+from amakit.find import losses, outages, versions
 from amakit.find import machines as machine_table
 from amakit.find.disconnections import disconnections, with_versions
 from amakit.find.machines import segments
@@ -82,14 +83,14 @@ class Analysis:
     sources : pandas.DataFrame
         One row per silence of an event source that its own rhythm does not explain, with an outage or without.
     evidence : pandas.DataFrame
-        One row per piece of evidence beside an outage; its kinds are those of `amakit.find.evidence`.
+        One row per piece of evidence beside an outage; its kinds are those of `amakit.causes.evidence`.
     runs : pandas.DataFrame
         One row per stretch in which a machine kept one version; see `amakit.find.versions.runs`.
     samples : pandas.DataFrame
         The samples around every outage: resource_id, computer, data_type, stream, TimeGenerated.
     activity : pandas.DataFrame
         The operations of the control plane that may have to do with an outage; see
-        `amakit.find.evidence.operations_beside`.
+        `amakit.causes.evidence.operations_beside`.
     inventory : pandas.DataFrame
         One row per machine of the workspace's inventory, if it has one, and per machine that is not in it; see
         `amakit.inventory.read`.
@@ -368,7 +369,7 @@ def _part(workspace, asked, machines, allow_unknown, cover=None, stopped=None):
         cover = replace(cover, missing=refused | cover.missing)
         whole = not unknown and not refused and not workspace.notes  # what is hidden may be shown tomorrow
     away, lost, verdicts = only_known(away, lost, verdicts, unknown, cover.horizon)
-    changes = causes.of_changes(changes[changes["first_new"] >= asked.start], away)
+    changes = decision.of_changes(changes[changes["first_new"] >= asked.start], away)
     tables = {
         "machines": machine_table.table(
             fleet,
@@ -411,8 +412,8 @@ def _events(workspace, away, asked, everybody, machines, unknown, stopped):
 
 def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     """Find the outages of a fleet, their causes, and what each cost each stream."""
-    acts = evidence.operations(activity(fleet))
-    tried = evidence.on_agent(acts).rename(columns={"base": "resource_id"})
+    acts = operations.operations(activity(fleet))
+    tried = operations.on_agent(acts).rename(columns={"base": "resource_id"})
     silent = outages.candidates(silent, changes)
     machines = runs[MACHINE].drop_duplicates()
     sought = outages.attempts(tried, machines, silent)
@@ -443,8 +444,8 @@ def _outages(fleet, runs, changes, silent, cover, unknown, intervals):
     cover = cover.with_missing(fleet.workspace, said)
     undone = changes[versions.rolled_back(changes)]
     undone = set(undone[["resource_id", "computer", "from_version", "to_version"]].itertuples(index=False, name=None))
-    away = away.assign(cause=causes.decide(away, proof, undone, cover.horizon), evidence="")
-    proof = evidence.table(pd.concat([proof, causes.linked(away)]), away)
+    away = away.assign(cause=decision.decide(away, proof, undone, cover.horizon), evidence="")
+    proof = evidence.table(pd.concat([proof, decision.linked(away)]), away)
     lost = without_unrecorded_samples(losses.gaps(away, holes, cover.horizon), cover)
     heard = found[~found["sought"]]
     missed = lost_heartbeats(

@@ -99,13 +99,17 @@ def test_files_stay_short():
 
 
 def test_folders_stay_small():
-    """Ten files to a folder at most, so that a stranger finds the one that answers."""
+    """Eight files to a folder at most, so that a stranger finds the one that answers.
+
+    Prose and charts have a file for each notebook beside what these share; exports one for each thing that a file shows.
+    """
+    more = {"prose": 10, "charts": 10, "exports": 9}
     package = ROOT / "amakit"
     counts = {
         folder: len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])
         for folder in [package, *(p.parent for p in package.rglob("*/__init__.py"))]
     }
-    assert {folder.name: count for folder, count in counts.items() if count > 10} == {}
+    assert {folder.name: count for folder, count in counts.items() if count > 8} == more
 
 
 TREES = ("amakit", "tests", "benchmarks", "docs")

@@ -117,8 +117,7 @@ def report(
                 f"all asks for each notebook once, about everything; ask for one notebook with --each {each}"
             )
         asked["notebook"], each = "03_incident_writeup", "notebook"
-    from amakit.report.limits import exceeded
-    from amakit.report.request import Request
+    from amakit.report.request import Request, exceeded
 
     forms = tuple(form.strip() for form in to.split(",") if form.strip())
     further = dict(extra) | ({"allow_unknown": "true"} if allow_unknown else {})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from amakit.find.causes import series
+from amakit.causes.decision import series
 from amakit.intervals import iso
 from amakit.schemas import MACHINE, Cause
 from amakit.study import claims
@@ -80,7 +80,7 @@ def attempts(outages: pd.DataFrame, transitions: pd.DataFrame) -> list[dict]:
         One for each row of attempts: machine, and attempts (index of the outage, start, cause, from_version,
         to_version, wait_s since the one before); outcome is ``upgrade`` where a newer version came after the last
         failure, whatever the cause of its outage, ``underway`` where another attempt began of which no version tells
-        yet, else the cause of the last failure.  The link is that of the evidence: see `amakit.find.causes.series`.
+        yet, else the cause of the last failure.  The link is that of the evidence: see `amakit.causes.decision.series`.
     """
     failed = set(outages.index[outages["cause"].isin([Cause.ROLLED_BACK, Cause.ROLLBACK_FAILED])])
     chains = [rows for rows in series(outages) if failed.intersection(rows)]

@@ -1,1 +1,1 @@
-"""What happened: versions, outages, lost samples, causes."""
+"""What happened: versions, outages, lost samples."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amakit.causes.operations import ON_AGENT
 from amakit.facts.gather import gather
 from amakit.facts.situation import situation
 from amakit.facts.summary import blind, by_severity, by_type
-from amakit.find.evidence import ON_AGENT
 from amakit.prose.language import Language, visible
 from amakit.prose.page import (
     MOST,

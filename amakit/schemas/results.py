@@ -181,7 +181,7 @@ _MEANINGS = {
     },
     "evidence": {
         "time": "when it happened, or when the row says so; empty where it has no instant of its own",
-        "kind": "what it says, such as agent_write, machine_stop or boot; see amakit.find.evidence",
+        "kind": "what it says, such as agent_write, machine_stop or boot; see amakit.causes.evidence",
         "operation": "operation of the activity log in lower case, or the event or process that wrote the row",
         "status": "started, succeeded or failed, where the row has one",
         "actor": "who asked for it: a person, or the id of an application",

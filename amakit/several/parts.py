@@ -37,7 +37,7 @@ class Part:
     frames : dict of str to pandas.DataFrame
         The result tables, ``runs`` and ``samples``.
     acts : pandas.DataFrame
-        What the control plane did; see `amakit.find.evidence.operations`.
+        What the control plane did; see `amakit.causes.operations.operations`.
     inventory : tuple of (pandas.DataFrame, list of dict)
         As `amakit.inventory.read` gives it.
     fleet : Fleet

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from amakit.find.causes import series
+from amakit.causes.decision import series
 from amakit.schemas import MACHINE, Cause, of_outages
 
 #: Silences that nobody ordered: somebody has to look at the machine.

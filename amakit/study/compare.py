@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from amakit.find.causes import series
+from amakit.causes.decision import series
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause, of_outages
 from amakit.study.groups import FAILED

@@ -34,7 +34,8 @@ from amakit.demo import write as demo
 from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
 from amakit.schemas import tables
-from amakit.service import clouds, retry, sign_in
+from amakit.service import retry
+from amakit.sign_in import clouds, credentials
 from amakit.study.rollout.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"
@@ -296,7 +297,7 @@ def test_each_cloud_has_its_own_manager_as_the_client_knows_it():
     "https://me:secret@management.azure.com", "http://localhost.example.org", "ftp://127.0.0.1",
 ])  # fmt: skip
 def test_no_token_goes_to_another_host(host, monkeypatch):
-    monkeypatch.setattr(sign_in, "credential", lambda *_, **__: pytest.fail("a credential was made"))
+    monkeypatch.setattr(credentials, "credential", lambda *_, **__: pytest.fail("a credential was made"))
     assert "no token is sent there" in failed(ControlPlane, SUBSCRIPTION, "public", host)
 
 
@@ -685,7 +686,7 @@ def cloud(rows, tmp_path, monkeypatch):
         for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(proxy, raising=False)
         server.token, server.credential = TOKEN, FakeCredential()
-        monkeypatch.setattr(sign_in, "credential", lambda *_, **__: server.credential)
+        monkeypatch.setattr(credentials, "credential", lambda *_, **__: server.credential)
         yield server
 
 

@@ -1,5 +1,6 @@
 """What a report is asked to be: refused before anything runs, and whole in the kernel that runs it."""
 
+import json
 import os
 
 import nbformat
@@ -7,7 +8,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import amakit
+from amakit.errors import UsageError
 from amakit.report import Request, report
+from amakit.report.request import exceeded, limits
 from amakit.report.run import places
 from amakit.source.records import shown
 
@@ -82,3 +85,31 @@ def test_several_workspaces_are_one_request_and_each_is_named_once(tmp_path):
     assert Request("01_version_transitions", [east, west, f"{east}/"]).values["workspace"] == [east, west]
     assert Request("01_version_transitions", [east, f"{east}/"]).values["workspace"] == east
     assert places([east, west], shown([east, west])) == {east: "east", west: "west"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "facts.json").write_text(json.dumps({"counts": {"silent": 2, "median_s": 89.7, "longest_s": None}}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", []),
+        ("silent>2", []),
+        ("silent>1", ["silent is 2 (silent>1)"]),
+        ("silent >= 2, median_s>60.5", ["silent is 2 (silent>=2)", "median_s is 89.7 (median_s>60.5)"]),
+        ("silent==2,silent!=2", ["silent is 2 (silent==2)"]),
+        ("silent<3,silent<=1", ["silent is 2 (silent<3)"]),
+        ("longest_s>=0", []),  # nothing is known of it
+    ],
+)
+def test_a_limit_is_exceeded_by_a_number_that_fulfils_it(folder, text, told):
+    assert exceeded(limits(text), folder) == told
+
+
+@pytest.mark.parametrize("text", ["silent", "silent>", "silent=>1", "silent>1;down>1", ">1", "silent>x", "silent 1"])
+def test_what_is_no_limit_is_refused(text):
+    with pytest.raises(UsageError, match=r"is not a name, a sign .* and a number; write silent>0 or so"):
+        limits(text)

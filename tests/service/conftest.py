@@ -11,7 +11,8 @@ from fleet import write
 from served_fleet import END, START, TOKEN, FakeCredential, fleet_of
 
 import amakit
-from amakit.service import engine, retry, sign_in
+from amakit.service import engine, retry
+from amakit.sign_in import credentials
 
 #: Of Azure's hosts these are on this machine, for the tests that ask for ``cloud``.
 HOSTS = (
@@ -120,5 +121,5 @@ def cloud(running, certificate, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(CloudSettings, "_cloud_cache", {})
         server.credential = FakeCredential()
-        monkeypatch.setattr(sign_in, "credential", lambda *_, **__: server.credential)
+        monkeypatch.setattr(credentials, "credential", lambda *_, **__: server.credential)
         yield server

@@ -23,9 +23,10 @@ from served_fleet import ARM, END, OPS, SLOTS, START, TOKEN, FakeCredential, ana
 
 import amakit
 from amakit.errors import AmakitError, UsageError
-from amakit.service import engine, kusto, retry, sign_in
-from amakit.service.address import address
+from amakit.service import engine, kusto, retry
 from amakit.service.kusto import KustoEngine
+from amakit.sign_in import credentials
+from amakit.sign_in.address import address
 
 # -- where a workspace is --------------------------------------------------------------------------------------
 
@@ -139,7 +140,7 @@ def test_a_trusted_host_belongs_to_a_cloud(host, cloud):
      "api.loganalytics.io.example.com", "10.0.0.4", "localhost.example.com", "127.0.0.1.example.com"],
 )  # fmt: skip
 def test_nobody_signs_in_for_another_host(host, monkeypatch):
-    monkeypatch.setattr(sign_in, "credential", lambda *_, **__: pytest.fail("a credential was made"))
+    monkeypatch.setattr(credentials, "credential", lambda *_, **__: pytest.fail("a credential was made"))
     with pytest.raises(UsageError, match="no token is sent there"):
         amakit.connect(f"https://{host}/logs")
     with pytest.raises(UsageError, match="no token is sent there"):
@@ -233,7 +234,7 @@ def test_a_token_is_never_sent_to_this_machine(service):
      ("browser", "InteractiveBrowserCredential", "china"), ("environment", "EnvironmentCredential", "usgov")],
 )  # fmt: skip
 def test_a_credential_is_made_by_its_name(name, kind, cloud):
-    made = sign_in.credential(name, cloud, {})
+    made = credentials.credential(name, cloud, {})
     assert type(made).__name__ == kind
     if name in ("device", "browser"):
         assert kusto.CLOUDS[cloud].authority.endswith(made._authority.removeprefix("https://"))
@@ -243,7 +244,7 @@ def test_a_credential_is_made_by_its_name(name, kind, cloud):
 def test_a_service_principal_signs_in_at_its_own_cloud(monkeypatch):
     for key in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.setenv(f"AZURE_{key}", "11111111-1111-1111-1111-111111111111")
-    made = sign_in.credential("environment", "china")
+    made = credentials.credential("environment", "china")
     assert made._credential._authority.endswith("login.partner.microsoftonline.cn")
     made.close()
 
@@ -252,7 +253,7 @@ def test_a_workload_identity_without_its_variables_is_a_sentence(monkeypatch):
     for key in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(key, raising=False)
     with pytest.raises(UsageError, match="credential 'workload' cannot be used here"):
-        sign_in.credential("workload")
+        credentials.credential("workload")
 
 
 def test_options_for_a_service_are_refused_for_files(folder):

@@ -13,8 +13,8 @@ from served_fleet import END, OPS, START, TOKEN, FakeCredential, la_error, one_s
 
 import amakit
 from amakit.errors import AmakitError, UsageError
-from amakit.service import sign_in
 from amakit.service.logs import api, scope_of
+from amakit.sign_in import credentials
 
 VM = OPS.replace("OperationalInsights/workspaces/Ops", "Compute/virtualMachines/web-01")
 GROUP = OPS.partition("/providers")[0]
@@ -126,7 +126,7 @@ def test_every_type_comes_as_through_the_other_way(service):
              "api.loganalytics.io/x", "api.loganalytics.us", "https://evil.test\\.api.loganalytics.io", "ade.loganalytics.io"]
 )  # fmt: skip
 def test_no_token_goes_to_another_host(host, monkeypatch):
-    monkeypatch.setattr(sign_in, "credential", lambda *_, **__: pytest.fail("a credential was made"))
+    monkeypatch.setattr(credentials, "credential", lambda *_, **__: pytest.fail("a credential was made"))
     with pytest.raises(UsageError, match="no token is sent there"):
         amakit.connect(OPS, endpoint=host, transport="logs")
 

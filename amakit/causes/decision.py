@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from amakit.find.evidence import ATTEMPTS, COLUMNS, HUNG, IN_PLACE, NEAR
+from amakit.causes.evidence import COLUMNS, HUNG, IN_PLACE, NEAR
+from amakit.causes.operations import ATTEMPTS
 from amakit.find.versions import version_key
 from amakit.schemas import MACHINE, Cause, frame_of
 
@@ -26,7 +27,7 @@ def decide(
         resource_id, computer, from_version, to_version (empty where no version is known afterwards) and the four ends
         of each outage.
     evidence : pandas.DataFrame
-        As `amakit.find.evidence.gather` gives it.
+        As `amakit.causes.evidence.gather` gives it.
     undone : set of tuple
         (resource_id, computer, from_version, to_version) of the changes that undo an earlier upgrade.
     horizon : pandas.Timestamp

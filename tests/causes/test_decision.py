@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from fleet import at
 
-from amakit.find.causes import decide, linked
-from amakit.find.evidence import COLUMNS, gather, operations, operations_beside, system_kind
+from amakit.causes.decision import decide, linked
+from amakit.causes.evidence import COLUMNS, gather, operations_beside, system_kind
+from amakit.causes.operations import operations
 from amakit.schemas import MACHINE, Cause, frame_of
 
 VM = "/subscriptions/0/resourcegroups/rg/providers/microsoft.compute/virtualmachines/a"

@@ -1,0 +1,1 @@
+"""Why an agent was away: what was recorded beside each outage, and the cause that it shows."""
