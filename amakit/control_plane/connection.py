@@ -14,9 +14,9 @@ from amakit import __version__
 from amakit.errors import AmakitError, Unanswered, UsageError, nearest, withheld
 from amakit.service.answers import pause as pause_of
 from amakit.service.retry import Pace, Patience, apart
-from amakit.sign_in.address import service_host
-from amakit.sign_in.clouds import CLOUDS, cloud_of
-from amakit.sign_in.credentials import WRONG_TENANT, CachedCredential, not_signed_in, without_secrets
+from amakit.service.sign_in.address import service_host
+from amakit.service.sign_in.clouds import CLOUDS, cloud_of
+from amakit.service.sign_in.credentials import WRONG_TENANT, CachedCredential, not_signed_in, without_secrets
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -64,11 +64,11 @@ class Connection:
     pace : amakit.service.retry.Pace
         Of the service that is asked.
     cloud : str
-        A key of `amakit.sign_in.clouds.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
+        A key of `amakit.service.sign_in.clouds.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
     host : str
         Asked instead of the cloud's own.
     sign_in : str or azure.core.credentials.TokenCredential
-        One of `amakit.sign_in.credentials.CREDENTIALS`, or a credential.
+        One of `amakit.service.sign_in.credentials.CREDENTIALS`, or a credential.
     tenant : str
         In which tokens are asked for.
 
@@ -249,7 +249,7 @@ def manager(cloud: str = "public", host: str = "") -> tuple[str, str]:
     Parameters
     ----------
     cloud : str
-        A key of `amakit.sign_in.clouds.CLOUDS`.
+        A key of `amakit.service.sign_in.clouds.CLOUDS`.
     host : str
         Asked instead of the cloud's own; that of another cloud, or a server on this machine.
 

@@ -53,11 +53,11 @@ class ControlPlane(Connection):
     subscription : str
         Its id; else ``AZURE_SUBSCRIPTION_ID``.
     cloud : str
-        A key of `amakit.sign_in.clouds.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
+        A key of `amakit.service.sign_in.clouds.CLOUDS`; empty for the one that ``AZURE_AUTHORITY_HOST`` says.
     host : str
         Asked instead of the cloud's own.
     sign_in : str or azure.core.credentials.TokenCredential
-        One of `amakit.sign_in.credentials.CREDENTIALS`, or a credential.
+        One of `amakit.service.sign_in.credentials.CREDENTIALS`, or a credential.
     tenant : str
         In which tokens are asked for.
 

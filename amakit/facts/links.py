@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from amakit.schemas import MACHINE
-from amakit.sign_in.clouds import CLOUDS
+from amakit.service.sign_in.clouds import CLOUDS
 
 if TYPE_CHECKING:
     from amakit.facts.gather import Facts

@@ -1,1 +1,1 @@
-"""Azure's query service: two ways to ask, what answers mean, retries and limits of rate."""
+"""Azure's query service: sign-in, two ways to ask, what answers mean, retries and limits of rate."""

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
 from amakit.errors import Absent, AmakitError, Closed, Refused, Unanswered
-from amakit.sign_in.credentials import WRONG_TENANT, first_line
+from amakit.service.sign_in.credentials import WRONG_TENANT, first_line
 
 if TYPE_CHECKING:
     from azure.kusto.data import ClientRequestProperties

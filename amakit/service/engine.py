@@ -16,7 +16,13 @@ from amakit.errors import Absent, AmakitError, Refused, Unanswered
 from amakit.kql.catalog import counted
 from amakit.schemas import frame_of, public_tables
 from amakit.service.retry import apart, pace, together
-from amakit.sign_in.credentials import CachedCredential, exception_chain, first_line, not_signed_in, without_secrets
+from amakit.service.sign_in.credentials import (
+    CachedCredential,
+    exception_chain,
+    first_line,
+    not_signed_in,
+    without_secrets,
+)
 
 #: At most so many queries at once; Log Analytics lets a user have five.
 AT_ONCE = 4

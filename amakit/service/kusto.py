@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from amakit.errors import AmakitError, Closed, Unanswered, UsageError
 from amakit.service.answers import Said, check_frames, innermost_message, meaning, pause, request_properties
 from amakit.service.engine import Engine
-from amakit.sign_in.address import address
-from amakit.sign_in.clouds import CLOUDS, cloud_of, endpoint, is_log_analytics, trusted
-from amakit.sign_in.credentials import CachedCredential, first_line
-from amakit.sign_in.signer import signer
+from amakit.service.sign_in.address import address
+from amakit.service.sign_in.clouds import CLOUDS, cloud_of, endpoint, is_log_analytics, trusted
+from amakit.service.sign_in.credentials import CachedCredential, first_line
+from amakit.service.sign_in.signer import signer
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -32,11 +32,11 @@ class KustoEngine(Engine):
     Parameters
     ----------
     workspace : str
-        See `amakit.sign_in.clouds.endpoint`.
+        See `amakit.service.sign_in.clouds.endpoint`.
     cloud, host : str
         See there; an empty cloud follows from ``AZURE_AUTHORITY_HOST`` or from the address.
     sign_in : str or azure.core.credentials.TokenCredential
-        One of `amakit.sign_in.credentials.CREDENTIALS`, or a credential.
+        One of `amakit.service.sign_in.credentials.CREDENTIALS`, or a credential.
     tenant : str
         In which tokens are asked for.
 
@@ -44,7 +44,7 @@ class KustoEngine(Engine):
     ----------
     log_analytics : bool
         Whether it is a workspace of Log Analytics, not a cluster or a server on this machine.
-    cluster : amakit.sign_in.address.Address
+    cluster : amakit.service.sign_in.address.Address
     cloud : str
         Empty on loopback.
     """

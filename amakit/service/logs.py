@@ -13,10 +13,10 @@ from amakit import __version__
 from amakit.errors import AmakitError, Unanswered, UsageError
 from amakit.service.answers import SERVER_SECONDS, Said, innermost_message, meaning, pause, too_large
 from amakit.service.engine import DEADLINE, Engine
-from amakit.sign_in.address import Address, service_host
-from amakit.sign_in.clouds import CLOUDS, cloud_of
-from amakit.sign_in.credentials import CachedCredential, exception_chain, first_line
-from amakit.sign_in.signer import signer
+from amakit.service.sign_in.address import Address, service_host
+from amakit.service.sign_in.clouds import CLOUDS, cloud_of
+from amakit.service.sign_in.credentials import CachedCredential, exception_chain, first_line
+from amakit.service.sign_in.signer import signer
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -62,7 +62,7 @@ def api(cloud: str = "public", host: str = "") -> tuple[Address, str]:
     Parameters
     ----------
     cloud : str
-        A key of `amakit.sign_in.clouds.CLOUDS`.
+        A key of `amakit.service.sign_in.clouds.CLOUDS`.
     host : str
         Asked instead of the cloud's own; another of the cloud, or a server on this machine.
 
@@ -101,7 +101,7 @@ class LogsEngine(Engine):
     cloud, host : str
         See `api`; an empty cloud follows from ``AZURE_AUTHORITY_HOST``.
     sign_in : str or azure.core.credentials.TokenCredential
-        One of `amakit.sign_in.credentials.CREDENTIALS`, or a credential.
+        One of `amakit.service.sign_in.credentials.CREDENTIALS`, or a credential.
     tenant : str
         In which tokens are asked for.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from amakit.errors import AmakitError, Closed, UsageError
 from amakit.service.kusto import KustoEngine
 from amakit.service.logs import LogsEngine, scope_of
-from amakit.sign_in.clouds import CLOUDS
+from amakit.service.sign_in.clouds import CLOUDS
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

@@ -124,7 +124,7 @@ class Workspace:
         """The cloud of its machines: that of the service, for files what the environment says; empty if not known."""
         if self.kind == "kusto":
             return self._engine.cloud  # type: ignore[union-attr]
-        from amakit.sign_in.clouds import cloud_of
+        from amakit.service.sign_in.clouds import cloud_of
 
         try:
             return cloud_of(os.environ.get("AMAKIT_CLOUD", ""))

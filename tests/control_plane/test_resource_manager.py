@@ -35,7 +35,7 @@ from amakit.errors import AmakitError, UsageError
 from amakit.intervals import window
 from amakit.schemas import tables
 from amakit.service import retry
-from amakit.sign_in import clouds, credentials
+from amakit.service.sign_in import clouds, credentials
 from amakit.study.rollout.releases import known
 
 SUBSCRIPTION = "01234567-89ab-cdef-0123-456789abcdef"

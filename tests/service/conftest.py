@@ -12,7 +12,7 @@ from served_fleet import END, START, TOKEN, FakeCredential, fleet_of
 
 import amakit
 from amakit.service import engine, retry
-from amakit.sign_in import credentials
+from amakit.service.sign_in import credentials
 
 #: Of Azure's hosts these are on this machine, for the tests that ask for ``cloud``.
 HOSTS = (

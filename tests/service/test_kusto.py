@@ -25,8 +25,8 @@ import amakit
 from amakit.errors import AmakitError, UsageError
 from amakit.service import engine, kusto, retry
 from amakit.service.kusto import KustoEngine
-from amakit.sign_in import credentials
-from amakit.sign_in.address import address
+from amakit.service.sign_in import credentials
+from amakit.service.sign_in.address import address
 
 # -- where a workspace is --------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from served_fleet import END, OPS, START, TOKEN, FakeCredential, la_error, one_s
 import amakit
 from amakit.errors import AmakitError, UsageError
 from amakit.service.logs import api, scope_of
-from amakit.sign_in import credentials
+from amakit.service.sign_in import credentials
 
 VM = OPS.replace("OperationalInsights/workspaces/Ops", "Compute/virtualMachines/web-01")
 GROUP = OPS.partition("/providers")[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from amakit.errors import UsageError
-from amakit.sign_in.address import Address, address
+from amakit.service.sign_in.address import Address, address
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amakit.errors import AmakitError, Closed, UsageError, nearest, withheld, withhold
-from amakit.sign_in.clouds import CLOUDS
+from amakit.service.sign_in.clouds import CLOUDS
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential

@@ -6,7 +6,7 @@ from served_fleet import OPS, TOKEN, FakeCredential, one_sentence, run
 
 import amakit
 from amakit.errors import UsageError
-from amakit.sign_in.credentials import CachedCredential, credential, not_signed_in
+from amakit.service.sign_in.credentials import CachedCredential, credential, not_signed_in
 
 SAID = {
     "a new password": ("AADSTS50173: The provided grant has expired due to it being revoked", "revoked", "sign in again"),

@@ -7,7 +7,7 @@ from served_fleet import OPS
 
 from amakit.service.kusto import KustoEngine
 from amakit.service.logs import LogsEngine
-from amakit.sign_in.signer import signer
+from amakit.service.sign_in.signer import signer
 
 
 def signed_in(folder, *accounts):

@@ -3,7 +3,7 @@
 import pytest
 from served_fleet import OPS, run
 
-from amakit.sign_in.clouds import cloud_of
+from amakit.service.sign_in.clouds import cloud_of
 
 
 @pytest.mark.parametrize(
