@@ -11,6 +11,7 @@ from fleet import at, beats, write
 import amakit
 from amakit import charts
 from amakit.charts import style
+from amakit.charts.versions import version_styles
 from amakit.prose.transitions import transitions
 
 
@@ -65,7 +66,7 @@ def test_a_version_looks_the_same_in_every_chart(small):
 
 def test_of_a_hundred_versions_the_newest_look_unlike_each_other(small):
     runs = pd.concat([small.runs.iloc[[0]].assign(version=f"1.{n}") for n in range(100)])
-    styles = style.version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
+    styles = version_styles(replace(small, machines=small.machines.iloc[:0], runs=runs))
     colours = [one["colour"] for one in sorted(styles.values(), key=lambda one: one["key"])]
     assert len(set(colours[-12:])) == 12
     assert set(colours[:-12]) == {colours[0]}
