@@ -60,7 +60,7 @@ class Fleet:
     everybody: pd.DataFrame
 
     @cached_property
-    def crowded(self) -> pd.DataFrame:
+    def of_several_agents(self) -> pd.DataFrame:
         """The machines, by resource_id and computer, of which several agents report at once."""
         agents = self.days.groupby([*MACHINE, "Agent"]).agg(First=("FirstBeat", "min"), Last=("LastBeat", "max"))
         agents = agents.reset_index().sort_values([*MACHINE, "First"], kind="stable", ignore_index=True)
@@ -280,7 +280,9 @@ def _outside(spans, windows):
 
 def joined_by_agent(rows: pd.DataFrame, fleet: Fleet) -> pd.DataFrame:
     """Name the agent of each row where several agents of its machine report at once; elsewhere they are one."""
-    marked = rows.merge(fleet.crowded.assign(several=True), how="left", on=MACHINE)["several"].notna().to_numpy()
+    marked = (
+        rows.merge(fleet.of_several_agents.assign(several=True), how="left", on=MACHINE)["several"].notna().to_numpy()
+    )
     return rows.assign(line=rows["Agent"].where(marked, ""))
 
 

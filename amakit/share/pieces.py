@@ -15,9 +15,10 @@ import pandas as pd
 
 from amakit.events.counts import content_columns, log_tables, source_columns
 from amakit.fetch import heartbeats, samples
-from amakit.intervals import Window, instant
+from amakit.intervals import Window
 from amakit.kql.catalog import Query, packaged, query, render, table_parts
 from amakit.kql.literals import literal
+from amakit.recorded.horizon import ALL
 from amakit.schemas import RECEIVED, tables
 from amakit.share.pseudonyms import pseudonym
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 #: Tables with queries of their own; all others are logs, and read by the same queries.
 KNOWN = ("Heartbeat", "AzureActivity", *samples.STREAMS)
 #: What is known of machines at one instant, mostly after the window, is copied whole.
-INVENTORY, EVER = "AgentInventory", Window(instant("1970-01-01"), instant("2200-01-01"))
+INVENTORY = "AgentInventory"
 #: Queries that look for few rows of a table: the columns that nobody else reads stay empty in the other rows.
 _RESTART = {"Event": "system_events", "Syslog": "syslog_boots", "Perf": "perf_uptime"}
 #: So many rows make a file, or fewer; a service gives 500,000.
@@ -135,7 +136,7 @@ def _of_inventory(workspace, heard, names, known):
     """Give the piece of the inventory, if there is one; of some machines by what their heartbeats call them."""
     if INVENTORY in workspace.tables:
         hardware = {vm for name, _, rows in heard if name == "heartbeat_days" for vm in rows["Vm"].dropna()} - {""}
-        given = {"machines": sorted(names | hardware) if names else [], "start": EVER.start, "end": EVER.end}
+        given = {"machines": sorted(names | hardware) if names else [], "start": ALL.start, "end": ALL.end}
         yield _piece(f"{INVENTORY}/all.parquet", _inventory(workspace, bool(names)), given, known)
 
 
