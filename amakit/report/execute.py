@@ -103,8 +103,8 @@ def execute(notebook: "NotebookNode", values: dict, manager: Any, progress: bool
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
             raise AmakitError(
-                "the kernel of the notebook died, or gave no answer, most often for want of memory; ask for a shorter window "
-                "or fewer machines"
+                "the kernel of the notebook died, or gave no answer, most often for want of memory; ask for a shorter "
+                "window or fewer machines"
             ) from error
         except PapermillExecutionError as error:
             sentence = f"{error.evalue}".split("\n")[0]

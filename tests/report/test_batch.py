@@ -396,6 +396,10 @@ def test_after_a_notebook_that_failed_or_took_its_kernel_along_the_next_one_runs
         with pytest.raises(amakit.AmakitError, match="the kernel of the notebook died"):
             execute(die, {}, manager, progress=False)
         assert results(execute(ask, {}, manager, progress=False)[0])[-1][1] == ["here\n"]
+        manager.provisioner.process.kill()  # between two notebooks
+        with pytest.raises(amakit.AmakitError, match="the kernel of the notebook died, or gave no answer"):
+            execute(ask, {}, manager, progress=False)
+        assert results(execute(ask, {}, manager, progress=False)[0])[-1][1] == ["here\n"]
 
 
 def test_pages_of_the_kit_share_a_kernel_and_are_those_that_each_makes_alone(logs, small, tmp_path, monkeypatch):
