@@ -21,14 +21,14 @@ def shared_kernels():
     with contextlib.ExitStack() as held, pytest.MonkeyPatch.context() as patch:
 
         @contextlib.contextmanager
-        def kernel(environment):
+        def kernel(environment, last):
             if _surroundings() != usual:  # a kernel keeps those in which it began
-                with alone(environment) as manager:
+                with alone(environment, last) as manager:
                     yield manager
                 return
             key = (os.environ.get(_NO_CACHE), *sorted(environment.items()))
             if key not in _HELD:
-                _HELD[key] = held.enter_context(alone(environment))
+                _HELD[key] = held.enter_context(alone(environment, held))
             yield _HELD[key]
 
         patch.setattr(run, "kernel", kernel)

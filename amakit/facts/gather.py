@@ -1,5 +1,6 @@
 """What a write-up rests on: computed once for an analysis, from its result tables, with no word in it."""
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,9 @@ class Facts:
         return sorted({self.names[machine] for machine in frame[MACHINE].itertuples(index=False, name=None)})
 
 
+@functools.lru_cache(maxsize=1)  # a page and its facts.json, and all pages of one window, are of one analysis
 def gather(analysis: "Analysis") -> Facts:
-    """Compute what every page tells of an analysis.
+    """Compute what every page tells of an analysis, once for the same one.
 
     Parameters
     ----------

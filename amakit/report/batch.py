@@ -1,13 +1,16 @@
 """Many pages: one for each machine or stretch of time, and the page that leads to them."""
 
+import html
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -17,13 +20,13 @@ from amakit.facts.situation import group_of
 from amakit.fetch import heartbeats
 from amakit.intervals import iso, window
 from amakit.output import check_writable, staged
-from amakit.prose.language import texts
+from amakit.prose.language import texts, visible
 from amakit.recorded.horizon import data_span
 from amakit.report.execute import displaced, kernel
-from amakit.report.pages import file_of, index, linked, title
+from amakit.report.pages import file_of, for_script, title
 from amakit.report.request import Request, notebooks
 from amakit.report.run import places, run, translated
-from amakit.report.tables import page_texts
+from amakit.report.tables import page_texts, script_words
 from amakit.schemas import MACHINE, machine_labels
 from amakit.share.key import owner_key
 from amakit.share.pseudonyms import pseudonym
@@ -35,6 +38,9 @@ SCHEMA = "amakit.index/1"
 #: What Windows keeps for itself, whatever the ending.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _LONGEST = 60
+#: Numbers of a page that give a day of the calendar its colour, the worst first; see `amakit.facts.counts.COUNTS`.
+_STATUSES = ("down", "rolled_back", "seen")
+_TEMPLATES = Path(__file__).parent / "page"
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def reports(
     parts = _parts(request, each, secret)
     entries, failures = [], []
     of_kit = each == "notebook" or request.path in notebooks().values()
-    with kernel(request.environment) if of_kit else nullcontext() as manager:
+    with ExitStack() as last, kernel(request.environment, last) if of_kit else nullcontext() as manager:
         for number, (folder, part) in enumerate(
             zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1
         ):
@@ -144,6 +150,95 @@ def reports(
         )
     made = [Path(out) / file for entry in entries for file in list(entry["files"].values())[:1]]
     return [Path(out) / "index.html", Path(out) / "index.json", *made]
+
+
+def index(entries: list[dict], about: dict, language: str = "en") -> str:
+    """Write the page that leads to many others.
+
+    Parameters
+    ----------
+    entries : list of dict
+        For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form; it may
+        have ``partial`` and ``counts``, see `amakit.facts.counts.COUNTS`.
+    about : dict
+        ``notebook``, ``workspace``, ``timezone``, ``each`` and ``title``.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    str
+        One HTML file that names nothing outside its folder.
+    """
+    import jinja2
+    from babel.dates import get_day_names
+
+    from amakit import __version__
+
+    says, failed = page_texts(language), sum(bool(entry["failed"]) for entry in entries)
+    counted = any(entry.get("counts") for entry in entries) and about["each"] != "notebook"
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
+    template.filters |= {"address": quote, "visible": visible, "status": _status}
+    by_day = about["each"] == "day" and len(entries) > 1
+    return template.get_template("pages.html.j2").render(
+        language=language,
+        says=says,
+        version=__version__,
+        entries=entries,
+        failed=failed,
+        columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
+        for_script=for_script(script_words(language)),
+        weeks=_weeks(entries) if by_day else [],
+        statuses=_STATUSES,
+        weekdays=[name for _, name in sorted(get_day_names("abbreviated", locale=language).items())],
+        **about,
+    )
+
+
+def _weeks(entries):
+    """Lay pages of days out in weeks that begin on Monday, with None where there is no page."""
+    by_day = {date.fromisoformat(entry["name"]): entry for entry in entries}
+    monday = min(by_day) - timedelta(days=min(by_day).weekday())
+    weeks = range(0, (max(by_day) - monday).days + 1, 7)
+    return [[by_day.get(monday + timedelta(days=week + day)) for day in range(7)] for week in weeks]
+
+
+def _status(entry):
+    """Name the worst of a page: what stands first has to be acted on first."""
+    if entry["failed"]:
+        return "failed"
+    return next((name for name in _STATUSES if entry["counts"].get(name)), "quiet")
+
+
+def linked(page: str, before: tuple[str, str] | None, after: tuple[str, str] | None, language: str = "en") -> str:
+    """Give a page of many links to the one before, the one after and the index of all.
+
+    Parameters
+    ----------
+    page : str
+        As `page` gives it, lying in a folder of its own below that of the index.
+    before, after : tuple of (str, str), optional
+        Name and place of the page, as seen from the index; None where there is none.
+    language : {'en', 'ja'}
+
+    Returns
+    -------
+    str
+    """
+    says = page_texts(language)
+
+    def link(sign, other, rel):
+        name, place = other
+        text = sign.format(html.escape(visible(name)))
+        return f'<a rel="{rel}" href="../{quote(place)}">{text}</a>'
+
+    links = [
+        link("← {}", before, "prev") if before else "",
+        f'<a href="../index.html">{says["all pages"]}</a>',
+        link("{} →", after, "next") if after else "",
+    ]
+    nav = f'<nav class="beside" aria-label="{says["beside"]}">{" ".join(filter(None, links))}</nav>'
+    return page.replace("<main ", f"{nav}\n<main ", 1)
 
 
 def folders(names: Iterable[str]) -> list[str]:

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ _AS_NEW = "get_ipython().reset(new_session=True); __import__('gc').collect()"
 
 
 @contextmanager
-def kernel(environment: dict[str, str]) -> "Iterator[AsyncKernelManager]":
-    """Hold a kernel for notebooks that run one after the other; it starts with the first and is as new for each.
+def kernel(environment: dict[str, str], last: ExitStack) -> "Iterator[AsyncKernelManager]":
+    """Hold a kernel for notebooks that run one after the other; it starts at once and is as new for each.
 
     What a notebook changes beside its own names, such as an option of a library, the next one finds as well.
 
@@ -32,6 +32,9 @@ def kernel(environment: dict[str, str]) -> "Iterator[AsyncKernelManager]":
     ----------
     environment : dict of str to str
         What the kernel is to find in its environment, beside what is in that of this process.
+    last : contextlib.ExitStack
+        Where the end of the kernel is waited for; at the end of this context it is asked to end, which takes it a
+        moment that pages can be written in.
 
     Yields
     ------
@@ -41,17 +44,35 @@ def kernel(environment: dict[str, str]) -> "Iterator[AsyncKernelManager]":
     from jupyter_core.utils import run_sync
 
     # not beside the output: what a killed run leaves there tells how to reach the kernel
-    with temporary_folder() as folder:
-        manager = _quiet_kernel(environment, folder)
-        try:
-            yield manager
-        finally:
-            manager.stop_reading()
-            if manager.has_kernel:
-                run_sync(manager.shutdown_kernel)()
+    manager = _quiet_kernel(environment, last.enter_context(temporary_folder()))
+    last.callback(_end, manager)
+    run_sync(manager.start_kernel)()
+    yield manager
+    manager.stop_reading()
+    if manager.has_kernel:
+        run_sync(manager.request_shutdown)()
+        manager.asked_to_end = True
 
 
-def execute(notebook: "NotebookNode", values: dict, manager: Any, progress: bool) -> "tuple[NotebookNode, str | None]":
+def _end(manager):
+    """Wait for the end of a kernel, and ask for it where nobody has."""
+    from jupyter_core.utils import run_sync
+
+    manager.stop_reading()
+    if manager.has_kernel and manager.asked_to_end:
+        run_sync(manager.finish_shutdown)()
+        run_sync(manager.cleanup_resources)()
+    elif manager.has_kernel:
+        run_sync(manager.shutdown_kernel)()
+
+
+def execute(
+    notebook: "NotebookNode",
+    values: dict,
+    manager: Any,
+    progress: bool,
+    see: "Callable[[NotebookNode], object]" = id,
+) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
     Parameters
@@ -63,6 +84,8 @@ def execute(notebook: "NotebookNode", values: dict, manager: Any, progress: bool
         From `kernel`.
     progress : bool
         Show a bar on stderr.
+    see : callable
+        Is called with each cell that has run; by default nothing comes of it.
 
     Returns
     -------
@@ -89,16 +112,18 @@ def execute(notebook: "NotebookNode", values: dict, manager: Any, progress: bool
         work, ran = folder / "source.ipynb", folder / "executed.ipynb"
         nbformat.write(notebook, work)
         try:
-            papermill.execute_notebook(
+            return papermill.execute_notebook(
                 str(work),
                 str(ran),
                 parameters=values,
                 kernel_name="python3",
                 language="python",
                 progress_bar=progress,
+                request_save_on_cell_execute=False,  # twice for each cell, which takes longer than most of them
                 km=manager,
                 on_notebook_start=as_new,
-            )
+                on_cell_executed=lambda cell, **_: see(cell),
+            ), None
         except RuntimeError as error:
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
@@ -128,6 +153,7 @@ def _quiet_kernel(environment, folder):
 
     class Quiet(AsyncKernelManager):
         reader: Any = None
+        asked_to_end = False
 
         async def start_kernel(self, **options):  # type: ignore[override]
             if self.context.closed:  # with a kernel that died

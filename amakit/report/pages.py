@@ -7,15 +7,14 @@ import html
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from amakit.charts.colours import DARK
-from amakit.charts.stills import picture
+from amakit.charts.stills import picture, prefix_of
 from amakit.errors import AmakitError
 from amakit.output import temporary_folder
 from amakit.prose.language import plain, visible
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 #: The ticket is of the facts that the notebook keeps, all others of the notebook as it was executed.
 FORMS = ("html", "md", "pdf", "ipynb", "ticket")
+#: Each form that has still pictures, and what these are.
+STILLS = {"html": "svg", "pdf": "svg", "md": "png"}
 _CHART = "application/vnd.plotly.v1+json"
 #: Of the forms in which a cell gives its result, the first of these is shown.
 _SHOWN = [_CHART, "text/html", "text/markdown", "text/plain"]
@@ -35,13 +36,29 @@ _PRINTED_ROWS = 200
 _FOLDER = Path(__file__).parent
 #: Characters of a query on paper; the page has more of it, and run.json all.
 _PRINTED_QUERY = 900
-#: Numbers of a page that give a day of the calendar its colour, the worst first; see `amakit.facts.counts.COUNTS`.
-_STATUSES = ("down", "rolled_back", "seen")
 #: What the page lets run.
 _SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
 
 
-def page(notebook: "NotebookNode", language: str = "en") -> str:
+def load(forms: Iterable[str]) -> None:
+    """Write a page with next to nothing on it, so that all that writes pages is there when the first is to be written.
+
+    That takes a second, which can pass while a notebook runs.
+
+    Parameters
+    ----------
+    forms : iterable of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
+    """
+    from nbformat.v4 import new_markdown_cell, new_notebook
+
+    if STILLS.keys() & set(forms):
+        picture({})
+    if {"html", "pdf"} & set(forms):
+        page(new_notebook(cells=[new_markdown_cell("# A\n\n```kql\nHeartbeat\n```")]))
+        _packed_plotly()
+
+
+def page(notebook: "NotebookNode", language: str = "en", draw: Callable[..., bytes] = picture) -> str:
     """Turn an executed notebook into one HTML file without code.
 
     A cell that follows a chart and has the tag ``caption`` becomes the caption of the chart; one with the tag
@@ -51,6 +68,8 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
     ----------
     notebook : nbformat.NotebookNode
     language : {'en', 'ja'}
+    draw : callable
+        Gives a still picture: `amakit.charts.stills.picture`, or one that has drawn it before.
 
     Returns
     -------
@@ -66,7 +85,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
     notebook = _arranged(notebook)
     says = page_texts(language)
     for number, output in enumerate(_charts(notebook), 1):
-        output.metadata["still"] = _still(output.data[_CHART], says, f"c{number}-")
+        output.metadata["still"] = _still(output.data[_CHART], says, number, draw)
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
         template_name="page",
@@ -76,7 +95,7 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
         filters={
-            "chart_json": _for_script,
+            "chart_json": for_script,
             "chart_title": functools.partial(_title, says=says),
             "uncoloured": _uncoloured,
             "chart_text": lambda text: visible(html.unescape(text)),
@@ -90,9 +109,9 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
         "title": title(notebook),
         "version": __version__,
         "says": says,
-        "for_script": _for_script(script_words(language)),
+        "for_script": for_script(script_words(language)),
         "parts": [cell.metadata["part"] for cell in notebook.cells if "part" in cell.metadata],
-        "shades": _for_script(DARK),
+        "shades": for_script(DARK),
         "scripts": _SCRIPTS,
         "plotly": _packed_plotly() if any(_charts(notebook)) else "",
     }
@@ -100,7 +119,9 @@ def page(notebook: "NotebookNode", language: str = "en") -> str:
     return body
 
 
-def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> tuple[str, dict[str, bytes]]:
+def markdown(
+    notebook: "NotebookNode", pictures: str, language: str = "en", draw: Callable[..., bytes] = picture
+) -> tuple[str, dict[str, bytes]]:
     """Turn an executed notebook into Markdown without code, for a ticket or a wiki.
 
     Parameters
@@ -109,6 +130,8 @@ def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> t
     pictures : str
         Name of the folder beside the Markdown in which the pictures are to lie.
     language : {'en', 'ja'}
+    draw : callable
+        See `page`.
 
     Returns
     -------
@@ -125,7 +148,7 @@ def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> t
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if _CHART in data:
-                told.append(_pictured(output, drawn, pictures, says))
+                told.append(_pictured(output, drawn, pictures, says, draw))
             elif "text/markdown" in data:
                 told.append(data["text/markdown"])
             elif "text/plain" in data or output.get("name") == "stdout":
@@ -136,7 +159,12 @@ def markdown(notebook: "NotebookNode", pictures: str, language: str = "en") -> t
 
 
 def write(
-    notebook: "NotebookNode", stage: Path, name: str, forms: Iterable[str], language: str = "en"
+    notebook: "NotebookNode",
+    stage: Path,
+    name: str,
+    forms: Iterable[str],
+    language: str = "en",
+    draw: Callable[..., bytes] = picture,
 ) -> AmakitError | None:
     """Write an executed notebook in the forms that are asked for.
 
@@ -149,6 +177,8 @@ def write(
         Of each file, before its ending.
     forms : iterable of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
     language : {'en', 'ja'}
+    draw : callable
+        See `page`.
 
     Returns
     -------
@@ -157,12 +187,12 @@ def write(
     """
     import nbformat
 
-    sheet = page(notebook, language) if {"html", "pdf"} & set(forms) else ""
+    sheet = page(notebook, language, draw) if {"html", "pdf"} & set(forms) else ""
     if "html" in forms:
         (stage / f"{name}.html").write_text(sheet, encoding="utf-8", newline="\n")
     failed = _print(sheet, stage / f"{name}.pdf", page_texts(language)) if "pdf" in forms else None
     if "md" in forms:
-        text, drawn = markdown(notebook, f"{name}_files", language)
+        text, drawn = markdown(notebook, f"{name}_files", language, draw)
         (stage / f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
         for file, content in drawn.items():
             (stage / f"{name}_files").mkdir(exist_ok=True)
@@ -186,95 +216,6 @@ def file_of(name: str, form: str) -> str:
     return f"{name}.{form}.md" if form == "ticket" else f"{name}.{form}"
 
 
-def index(entries: list[dict], about: dict, language: str = "en") -> str:
-    """Write the page that leads to many others.
-
-    Parameters
-    ----------
-    entries : list of dict
-        For each page: ``name``, ``sentence``, ``failed`` (a sentence, or None) and ``files``, by their form; it may
-        have ``partial`` and ``counts``, see `amakit.facts.counts.COUNTS`.
-    about : dict
-        ``notebook``, ``workspace``, ``timezone``, ``each`` and ``title``.
-    language : {'en', 'ja'}
-
-    Returns
-    -------
-    str
-        One HTML file that names nothing outside its folder.
-    """
-    import jinja2
-    from babel.dates import get_day_names
-
-    from amakit import __version__
-
-    says, failed = page_texts(language), sum(bool(entry["failed"]) for entry in entries)
-    counted = any(entry.get("counts") for entry in entries) and about["each"] != "notebook"
-    loader = jinja2.FileSystemLoader(_FOLDER / "page")
-    template = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
-    template.filters |= {"address": quote, "visible": visible, "status": _status}
-    by_day = about["each"] == "day" and len(entries) > 1
-    return template.get_template("pages.html.j2").render(
-        language=language,
-        says=says,
-        version=__version__,
-        entries=entries,
-        failed=failed,
-        columns=["down", "off", "seen", "rolled_back", "lost_heartbeats"] if counted else [],
-        for_script=_for_script(script_words(language)),
-        weeks=_weeks(entries) if by_day else [],
-        statuses=_STATUSES,
-        weekdays=[name for _, name in sorted(get_day_names("abbreviated", locale=language).items())],
-        **about,
-    )
-
-
-def _weeks(entries):
-    """Lay pages of days out in weeks that begin on Monday, with None where there is no page."""
-    by_day = {date.fromisoformat(entry["name"]): entry for entry in entries}
-    monday = min(by_day) - timedelta(days=min(by_day).weekday())
-    weeks = range(0, (max(by_day) - monday).days + 1, 7)
-    return [[by_day.get(monday + timedelta(days=week + day)) for day in range(7)] for week in weeks]
-
-
-def _status(entry):
-    """Name the worst of a page: what stands first has to be acted on first."""
-    if entry["failed"]:
-        return "failed"
-    return next((name for name in _STATUSES if entry["counts"].get(name)), "quiet")
-
-
-def linked(page: str, before: tuple[str, str] | None, after: tuple[str, str] | None, language: str = "en") -> str:
-    """Give a page of many links to the one before, the one after and the index of all.
-
-    Parameters
-    ----------
-    page : str
-        As `page` gives it, lying in a folder of its own below that of the index.
-    before, after : tuple of (str, str), optional
-        Name and place of the page, as seen from the index; None where there is none.
-    language : {'en', 'ja'}
-
-    Returns
-    -------
-    str
-    """
-    says = page_texts(language)
-
-    def link(sign, other, rel):
-        name, place = other
-        text = sign.format(html.escape(visible(name)))
-        return f'<a rel="{rel}" href="../{quote(place)}">{text}</a>'
-
-    links = [
-        link("← {}", before, "prev") if before else "",
-        f'<a href="../index.html">{says["all pages"]}</a>',
-        link("{} →", after, "next") if after else "",
-    ]
-    nav = f'<nav class="beside" aria-label="{says["beside"]}">{" ".join(filter(None, links))}</nav>'
-    return page.replace("<main ", f"{nav}\n<main ", 1)
-
-
 def title(notebook: "NotebookNode") -> str:
     """Give the first heading of a notebook.
 
@@ -295,7 +236,7 @@ def _arranged(notebook):
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     cells, heading, chart, tables = [], "", None, Counter()
     for cell in notebook.cells:
-        if "notebook" in cell.metadata.get("tags", []):  # prose for whoever runs it
+        if _left_out(cell):
             continue
         if cell.cell_type == "markdown":
             _anchor(cell, len(cells), not any("part" in before.metadata for before in cells))
@@ -344,8 +285,21 @@ def _anchor(cell, number, first):
     }
 
 
+def charts_of(cell: "NotebookNode") -> list[dict]:
+    """Give the charts of a cell, plotly figures as JSON; none of one that is left out of the page."""
+    return [] if _left_out(cell) else [output.data[_CHART] for output in _charts_in(cell)]
+
+
+def _charts_in(cell):
+    return [output for output in cell.get("outputs", []) if _CHART in output.get("data", {})]
+
+
 def _charts(notebook):
-    return [o for cell in notebook.cells for o in cell.get("outputs", []) if _CHART in o.get("data", {})]
+    return [output for cell in notebook.cells for output in _charts_in(cell)]
+
+
+def _left_out(cell):
+    return "notebook" in cell.metadata.get("tags", [])  # prose for whoever runs it
 
 
 def _title(chart, says):
@@ -355,19 +309,19 @@ def _title(chart, says):
     return visible(html.unescape(re.sub(r"<[^<>]*>", " ", text or ""))) or says["chart"]
 
 
-def _still(chart, says, prefix):
+def _still(chart, says, number, draw):
     try:
-        return picture(chart, "svg", prefix).decode("utf-8")
+        return draw(chart, "svg", prefix_of(number)).decode("utf-8")
     except AmakitError:  # a chart of a notebook of the user's own may be of any kind
         return f"<p>{html.escape(says['undrawn'])}</p>"
 
 
-def _pictured(output, drawn, folder, says):
+def _pictured(output, drawn, folder, says, draw):
     """Draw a chart into ``drawn``; give the Markdown that shows it."""
     chart, file = output.data[_CHART], f"chart-{len(drawn) + 1}.png"
     name, caption = plain(_title(chart, says)), output.metadata.get("caption", "")
     try:
-        drawn[file] = picture(chart, "png")
+        drawn[file] = draw(chart, "png")
     except AmakitError:
         return f"{name}: {says['undrawn']}\n\n{caption}"
     return f"![{name}]({quote(folder)}/{file})\n\n{caption}"
@@ -420,12 +374,17 @@ def _indented(text):
     return re.sub("^", "    ", text.strip("\n"), flags=re.MULTILINE)
 
 
-def _for_script(value):
-    """Write a value as JSON that can stand inside a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+def for_script(value: object) -> str:
+    """Write a value as JSON that can stand inside a script element, the same whatever the order of its keys.
+
+    Examples
+    --------
+    >>> for_script({"b": "</script>", "a": 1})
+    '{"a":1,"b":"\\\\u003c/script>"}'
+    """
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
 
 
-@functools.cache
 @functools.cache
 def _packed_plotly():
     # as plotly.offline does, which imports the rest of plotly

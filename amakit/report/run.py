@@ -1,14 +1,16 @@
 """Run one notebook and write its page, with nobody watching."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amakit.charts.stills import Drawer
 from amakit.errors import AmakitError
 from amakit.output import staged, temporary_folder
 from amakit.report.execute import execute, for_others, kernel, silenced
-from amakit.report.pages import file_of, write
+from amakit.report.pages import STILLS, charts_of, file_of, load, write
 from amakit.report.parameters import NAMELESS
 from amakit.report.request import Request
 from amakit.share.key import owner_key
@@ -90,10 +92,14 @@ def run(
     told = values | {"workspace": shown(request.workspace), "out_dir": ""}
     if request.anonymise:
         told = _unnamed(told, owner_key(request.key))
-    with _Staged(out) as stage:
-        source = translated(nbformat.read(path, as_version=4), request.language)
-        with nullcontext(manager) if manager else kernel(request.environment) as own:
-            executed, error = execute(source, values | {"out_dir": str(stage)}, own, progress)
+    with ExitStack() as last, _Staged(out) as stage:
+        with nullcontext(manager) if manager else kernel(request.environment, last) as own:
+            stills = {STILLS[form] for form in request.forms if form in STILLS}
+            drawer = last.enter_context(Drawer(stills, partial(load, request.forms)))
+            source = translated(nbformat.read(path, as_version=4), request.language)
+            executed, error = execute(
+                source, values | {"out_dir": str(stage)}, own, progress, lambda cell: drawer.show(charts_of(cell))
+            )
         executed = for_others(executed, told, {str(stage): ""} | places(request.workspace, told["workspace"]))
         left = Path(out) / f"{path.stem}.failed.ipynb"
         if error is not None:
@@ -103,7 +109,7 @@ def run(
             raise AmakitError(
                 f"{path.stem} keeps no facts, which a ticket and limits rest on; call keep() as the kit's notebooks do"
             )
-        failed = write(executed, stage, path.stem, list(request.forms), request.language)
+        failed = write(executed, stage, path.stem, list(request.forms), request.language, drawer.draw)
         left.unlink(missing_ok=True)
     if failed is not None:
         raise failed

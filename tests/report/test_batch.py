@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 
 import nbformat
@@ -17,9 +18,8 @@ from inventories import beating, found_in, known, subscription, vm
 import amakit
 from amakit.cli import main
 from amakit.report import batch
-from amakit.report.batch import folders, reports
+from amakit.report.batch import folders, index, reports
 from amakit.report.execute import execute, kernel
-from amakit.report.pages import index
 from amakit.report.request import Request, notebooks
 from amakit.report.run import run
 
@@ -374,7 +374,7 @@ def test_in_a_kernel_that_is_held_each_notebook_finds_nothing_of_the_one_before(
         tmp_path / "ask.ipynb", "print(sorted(name for name in globals() if name.startswith('own')), len(In))"
     )
     leave = book_of(tmp_path / "leave.ipynb", "own, own_too = 1, 2\nimport os; os.environ['OWN'] = '1'")
-    with kernel({"ASKED": "yes"}) as manager:
+    with ExitStack() as last, kernel({"ASKED": "yes"}, last) as manager:
         first, _ = execute(ask, {}, manager, progress=False)
         execute(leave, {}, manager, progress=False)
         process = manager.provisioner.pid
@@ -390,7 +390,7 @@ def test_after_a_notebook_that_failed_or_took_its_kernel_along_the_next_one_runs
         book_of(tmp_path / f"{number}.ipynb", source)
         for number, source in enumerate(("print('here')", "1 / 0", "import os; os._exit(9)"))
     )
-    with kernel({}) as manager:
+    with ExitStack() as last, kernel({}, last) as manager:
         assert execute(fail, {}, manager, progress=False)[1] == "cell 1 with ZeroDivisionError: division by zero"
         assert results(execute(ask, {}, manager, progress=False)[0])[-1][1] == ["here\n"]
         with pytest.raises(amakit.AmakitError, match="the kernel of the notebook died"):
@@ -406,7 +406,7 @@ def test_pages_of_the_kit_share_a_kernel_and_are_those_that_each_makes_alone(log
     monkeypatch.delenv("AMAKIT_NO_CACHE", raising=False)  # so that seconds of queries are those of one run
     monkeypatch.setenv("AMAKIT_CACHE", str(tmp_path / "cache"))
     begun = []
-    monkeypatch.setattr(batch, "kernel", lambda environment: begun.append(environment) or kernel(environment))
+    monkeypatch.setattr(batch, "kernel", lambda *asked: begun.append(asked) or kernel(*asked))
     request = Request("02_upgrade_gaps", logs, "2026-03-02", "2026-03-03", ("app", "db<b>"))
     shared = [path for path in reports(request, tmp_path / "both") if path.parent.name in ("app", "db-b")]
     assert (len(begun), len(shared)) == (1, 2)
