@@ -1,5 +1,6 @@
 """Notebook 03: did the agent upgrade lose our logs?  The write-up of a window, as an incident needs it."""
 
+import functools
 import json
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ def incident(analysis: "Analysis", language: str = "en", timezone: str = "UTC") 
     return _page(gather(analysis), Language(language, timezone))
 
 
+@functools.lru_cache(maxsize=1)  # lies beside each page of a window
 def document(analysis: "Analysis", language: str = "en", timezone: str = "UTC") -> str:
     """Give all facts as the text of ``facts.json``.
 
@@ -115,6 +117,7 @@ def _page(known, words):
     return Page("incident", words, _told(known, words), tables)
 
 
+@functools.lru_cache(maxsize=1)  # for the page and for what lies beside it
 def _told(known, words):
     analysis, outages = known.analysis, known.outages
     longest = blind(outages)["longest"]

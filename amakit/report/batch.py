@@ -5,7 +5,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from amakit import inventory
+from amakit.charts.stills import drawing_thread
 from amakit.errors import AmakitError, UsageError
 from amakit.facts.situation import group_of
 from amakit.fetch import heartbeats
@@ -24,8 +26,9 @@ from amakit.prose.language import texts, visible
 from amakit.recorded.horizon import data_span
 from amakit.report.execute import displaced, kernel
 from amakit.report.pages import file_of, for_script, title
+from amakit.report.parameters import HELD
 from amakit.report.request import Request, notebooks
-from amakit.report.run import places, run, translated
+from amakit.report.run import executed, places, translated
 from amakit.report.tables import page_texts, script_words
 from amakit.schemas import MACHINE, machine_labels
 from amakit.share.key import owner_key
@@ -79,8 +82,9 @@ def reports(
 ) -> list[Path]:
     """Write one page for each machine, group, day or week into a folder of its own, and the page that leads to them.
 
-    One that fails does not stop the others.  The kit's own notebooks run in one kernel, one after the other; a notebook
-    of somebody's own may change more than its names, and has a kernel for each page.
+    One that fails does not stop the others.  The kit's own notebooks run in one kernel, one after the other, and those
+    that ask for the same share an analysis; a notebook of somebody's own may change more than its names, and has a
+    kernel and an analysis for each page.
 
     Parameters
     ----------
@@ -111,37 +115,31 @@ def reports(
     secret = owner_key(request.key) if request.anonymise else None
     check_writable(out)
     parts = _parts(request, each, secret)
-    entries, failures = [], []
+    names = folders([part.notebook or part.name for part in parts])
+    before = {folder: _written(Path(out) / folder) for folder in names}
     of_kit = each == "notebook" or request.path in notebooks().values()
-    with ExitStack() as last, kernel(request.environment, last) if of_kit else nullcontext() as manager:
-        for number, (folder, part) in enumerate(
-            zip(folders([p.notebook or p.name for p in parts]), parts, strict=True), 1
-        ):
-            if tell:
-                tell(f"{number}/{len(parts)} {part.name}")
-            entry = {
-                "name": part.name,
-                "folder": folder,
-                "start": part.start,
-                "end": part.end,
-                "partial": part.partial,
-                "counts": {},
-                "sentence": "",
-                "failed": None,
-                "files": {},
-            }
-            before = _written(Path(out) / folder)
-            try:
-                run(part.of(request), Path(out) / folder, manager=manager)
-            except AmakitError as error:
-                failures.append(f"{part.name}: {error}")
-                named = places(request.workspace, shown(request.workspace))
-                entry["failed"] = (
-                    page_texts(request.language)["told to the terminal"]
-                    if secret
-                    else displaced(str(error), {str(out): ".", str(Path.home()): "~"} | named)
-                )
-            entries.append(entry | _made(Path(out), folder, part.of(request), before))
+    entries, failures = [], []
+    for folder, part, error in zip(names, parts, _pages(request, parts, names, out, of_kit, tell), strict=True):
+        entry = {
+            "name": part.name,
+            "folder": folder,
+            "start": part.start,
+            "end": part.end,
+            "partial": part.partial,
+            "counts": {},
+            "sentence": "",
+            "failed": None,
+            "files": {},
+        }
+        if error is not None:
+            failures.append(f"{part.name}: {error}")
+            named = places(request.workspace, shown(request.workspace))
+            entry["failed"] = (
+                page_texts(request.language)["told to the terminal"]
+                if secret
+                else displaced(str(error), {str(out): ".", str(Path.home()): "~"} | named)
+            )
+        entries.append(entry | _made(Path(out), folder, part.of(request), before[folder]))
     _link(entries, Path(out), request.language)
     _write_index(entries, Path(out), request, each, secret)
     if failures:
@@ -150,6 +148,31 @@ def reports(
         )
     made = [Path(out) / file for entry in entries for file in list(entry["files"].values())[:1]]
     return [Path(out) / "index.html", Path(out) / "index.json", *made]
+
+
+def _pages(request, parts, names, out, of_kit, tell):
+    """Make the pages; give for each the error that it ended in, or None.  One is written while the next one runs."""
+    jobs = []
+    with ExitStack() as last, drawing_thread() as thread, ThreadPoolExecutor(1, "amakit-writer") as writer:
+        shared = last.enter_context(kernel(request.environment | {HELD: "1"}, last)) if of_kit else None
+        for number, (folder, part) in enumerate(zip(names, parts, strict=True), 1):
+            if tell:
+                tell(f"{number}/{len(parts)} {part.name}")
+            job: Future = Future()
+            try:
+                with ExitStack() as own:
+                    manager = shared or own.enter_context(kernel(request.environment, own))
+                    write_page = executed(part.of(request), Path(out) / folder, manager, thread)
+                wait(jobs[-1:])  # no more than one page is held beside the one that runs
+                job = writer.submit(write_page)
+            except AmakitError as error:
+                job.set_exception(error)
+            jobs.append(job)
+    errors = [job.exception() for job in jobs]
+    for error in errors:
+        if error is not None and not isinstance(error, AmakitError):
+            raise error
+    return errors
 
 
 def index(entries: list[dict], about: dict, language: str = "en") -> str:

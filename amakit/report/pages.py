@@ -40,14 +40,15 @@ _PRINTED_QUERY = 900
 _SCRIPTS = "script-src 'unsafe-inline' 'unsafe-eval'"
 
 
-def load(forms: Iterable[str]) -> None:
+@functools.cache
+def load(forms: tuple[str, ...]) -> None:
     """Write a page with next to nothing on it, so that all that writes pages is there when the first is to be written.
 
     That takes a second, which can pass while a notebook runs.
 
     Parameters
     ----------
-    forms : iterable of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
+    forms : tuple of {'html', 'md', 'pdf', 'ipynb', 'ticket'}
     """
     from nbformat.v4 import new_markdown_cell, new_notebook
 

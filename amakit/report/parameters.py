@@ -1,7 +1,8 @@
 """What a notebook of the kit is asked, checked inside its kernel."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from amakit.analysis import Analysis
     from amakit.source.workspace import Workspace
 
+#: Is in the environment of a kernel in which notebooks run that share an analysis, and change nothing of it.
+HELD = "AMAKIT_HOLD_ANALYSIS"
+_HELD: "dict[Parameters, Analysis]" = {}
 #: Parameters that hold no name, whatever their value.
 NAMELESS = ("start", "end", "timezone", "language", "out_dir")
 
@@ -59,6 +63,9 @@ class Parameters:
     def analyze(self, workspace: "Workspace") -> "Analysis":
         """Run the analysis that is asked for, with pseudonyms in the place of names if that is asked for.
 
+        Of notebooks that run one after the other in one kernel, as `amakit.report.batch` has them, those that ask for
+        the same share one.
+
         Parameters
         ----------
         workspace : Workspace
@@ -67,6 +74,15 @@ class Parameters:
         -------
         Analysis
         """
+        if not os.environ.get(HELD):
+            return self._analyze(workspace)
+        asked = replace(self, timezone="", language="", out_dir="")
+        if asked not in _HELD:
+            _HELD.clear()
+            _HELD[asked] = self._analyze(workspace)
+        return _HELD[asked]
+
+    def _analyze(self, workspace):
         # one with pseudonyms leaves no names behind on this machine
         found = analyze(workspace, self.start, self.end, self.machines, self.allow_unknown, not self.anonymise)
         return anonymised(found, owner_key()) if self.anonymise else found

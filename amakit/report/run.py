@@ -1,12 +1,12 @@
 """Run one notebook and write its page, with nobody watching."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amakit.charts.stills import Drawer
+from amakit.charts.stills import Drawer, drawing_thread
 from amakit.errors import AmakitError
 from amakit.output import staged, temporary_folder
 from amakit.report.execute import execute, for_others, kernel, silenced
@@ -18,6 +18,8 @@ from amakit.share.pseudonyms import pseudonym
 from amakit.source.records import shown
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
@@ -59,9 +61,7 @@ def report(
     return run(Request(notebook, workspace, start, end, tuple(machines), tuple(to), **options), out)
 
 
-def run(
-    request: Request, out: str | Path, progress: bool = False, manager: "AsyncKernelManager | None" = None
-) -> list[Path]:
+def run(request: Request, out: str | Path, progress: bool = False) -> list[Path]:
     """Run the notebook that is asked for and write its page.
 
     Parameters
@@ -71,8 +71,6 @@ def run(
         Folder for the files, which appear whole or not at all.
     progress : bool
         Show a bar on stderr.
-    manager : jupyter_client.manager.AsyncKernelManager, optional
-        Of a kernel with the environment of the request; by default one of its own.
 
     Returns
     -------
@@ -86,34 +84,69 @@ def run(
         ``out`` with the failing cell marked, and no page.  Also when there is nothing to print a PDF with:
         the other files are there then.
     """
+    with ExitStack() as last, drawing_thread() as thread:
+        with kernel(request.environment, last) as manager:
+            write_page = executed(request, out, manager, thread, progress)
+        return write_page()
+
+
+def executed(
+    request: Request,
+    out: str | Path,
+    manager: "AsyncKernelManager",
+    thread: "ThreadPoolExecutor",
+    progress: bool = False,
+) -> Callable[[], list[Path]]:
+    """Run the notebook that is asked for; its page is yet to be written, which needs the kernel no longer.
+
+    Parameters
+    ----------
+    request, out, progress
+        See `run`.
+    manager : jupyter_client.manager.AsyncKernelManager
+        Of a kernel with the environment of the request.
+    thread : concurrent.futures.ThreadPoolExecutor
+        From `amakit.charts.stills.drawing_thread`.
+
+    Returns
+    -------
+    callable
+        Writes the files and gives them, or raises; see `run`.  It is to be called once.
+    """
     import nbformat
 
     path, values = request.path, request.values
     told = values | {"workspace": shown(request.workspace), "out_dir": ""}
     if request.anonymise:
         told = _unnamed(told, owner_key(request.key))
-    with ExitStack() as last, _Staged(out) as stage:
-        with nullcontext(manager) if manager else kernel(request.environment, last) as own:
-            stills = {STILLS[form] for form in request.forms if form in STILLS}
-            drawer = last.enter_context(Drawer(stills, partial(load, request.forms)))
-            source = translated(nbformat.read(path, as_version=4), request.language)
-            executed, error = execute(
-                source, values | {"out_dir": str(stage)}, own, progress, lambda cell: drawer.show(charts_of(cell))
-            )
-        executed = for_others(executed, told, {str(stage): ""} | places(request.workspace, told["workspace"]))
-        left = Path(out) / f"{path.stem}.failed.ipynb"
-        if error is not None:
-            nbformat.write(silenced(executed) if request.anonymise else executed, left)
-            raise AmakitError(f"{path.stem} failed in {error}; the cell is marked in {left}")
-        if ("ticket" in request.forms or request.limits) and not (stage / "facts.json").exists():
-            raise AmakitError(
-                f"{path.stem} keeps no facts, which a ticket and limits rest on; call keep() as the kit's notebooks do"
-            )
-        failed = write(executed, stage, path.stem, list(request.forms), request.language, drawer.draw)
-        left.unlink(missing_ok=True)
-    if failed is not None:
-        raise failed
-    return [Path(out) / file_of(path.stem, form) for form in request.forms]
+    stills = {STILLS[form] for form in request.forms if form in STILLS}
+    drawer = Drawer(stills, thread, partial(load, request.forms))
+    with ExitStack() as begun:
+        stage = begun.enter_context(_Staged(out))
+        source = translated(nbformat.read(path, as_version=4), request.language)
+        values["out_dir"] = str(stage)
+        notebook, error = execute(source, values, manager, progress, lambda cell: drawer.show(charts_of(cell)))
+        rest = begun.pop_all()
+
+    def write_page():
+        with rest:
+            ready = for_others(notebook, told, {str(stage): ""} | places(request.workspace, told["workspace"]))
+            left = Path(out) / f"{path.stem}.failed.ipynb"
+            if error is not None:
+                nbformat.write(silenced(ready) if request.anonymise else ready, left)
+                raise AmakitError(f"{path.stem} failed in {error}; the cell is marked in {left}")
+            if ("ticket" in request.forms or request.limits) and not (stage / "facts.json").exists():
+                raise AmakitError(
+                    f"{path.stem} keeps no facts, which a ticket and limits rest on; call keep() as the kit's "
+                    "notebooks do"
+                )
+            failed = write(ready, stage, path.stem, list(request.forms), request.language, drawer.draw)
+            left.unlink(missing_ok=True)
+        if failed is not None:
+            raise failed
+        return [Path(out) / file_of(path.stem, form) for form in request.forms]
+
+    return write_page
 
 
 def places(workspace: str | Sequence[str], told: str) -> dict[str, str]:

@@ -60,7 +60,7 @@ def load(key: Mapping) -> tuple[dict[str, pd.DataFrame], dict] | None:
             about = _about(folder)
             if about["key"] != json.loads(json.dumps(key)):
                 raise ValueError("it is of another key")
-            frames = {name: _read(folder / f"{name}.parquet", kinds) for name, kinds in about["kinds"].items()}
+            frames = _read(folder, about["kinds"])
             os.utime(folder / _ABOUT)
         except _BROKEN as error:
             _LOG.warning("%s is left alone: %s", folder, error)
@@ -166,37 +166,38 @@ def _about(folder):
 
 def _write(stage, key, frames, beside):
     for name, frame in frames.items():
-        path = stage / f"{name}.parquet"
-        save_frame(frame, path)
-        if not _read(path, _kinds(frame)).equals(frame):
+        save_frame(frame, stage / f"{name}.parquet")
+    kinds = {name: {column: str(kind) for column, kind in frame.dtypes.items()} for name, frame in frames.items()}
+    for name, frame in _read(stage, kinds).items():
+        if not frame.equals(frames[name]):
             raise ValueError(f"{name} does not come back as it was")
     about: dict = {
         "key": key,
         "made": iso(pd.Timestamp.now("UTC").floor("s")),
-        "kinds": {name: _kinds(frame) for name, frame in frames.items()},
+        "kinds": kinds,
         "bytes": {path.name: path.stat().st_size for path in stage.iterdir()},
         "beside": beside,
     }
     (stage / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
-def _kinds(frame):
-    return {column: str(kind) for column, kind in frame.dtypes.items()}
-
-
-def _read(path, kinds):
+def _read(folder, kinds):
+    """Read frames, each from the file of its name."""
     import duckdb
 
     off: dict = {"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    try:
-        with duckdb.connect(config=off) as connection:
-            connection.execute("SET enable_progress_bar = false")
-            connection.execute("SET TimeZone = 'UTC'")
-            columns = connection.read_parquet(str(path)).fetchnumpy()
-    except duckdb.Error as error:
-        raise ValueError(f"{path.name}: {str(error).splitlines()[0]}") from error
-    frame = frame_of(columns, {column: _TYPES[kind] for column, kind in kinds.items()})
-    return frame.astype(kinds)
+    frames = {}
+    with duckdb.connect(config=off) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, own in kinds.items():
+            path = folder / f"{name}.parquet"
+            try:
+                columns = connection.read_parquet(str(path)).fetchnumpy()
+            except duckdb.Error as error:
+                raise ValueError(f"{path.name}: {str(error).splitlines()[0]}") from error
+            frames[name] = frame_of(columns, {column: _TYPES[kind] for column, kind in own.items()}).astype(own)
+    return frames
 
 
 def _bound(parent):

@@ -1,17 +1,24 @@
 """Still pictures that are drawn while a notebook runs are those that the page asks for, and none is drawn twice."""
 
+import contextlib
 import re
 import threading
 
 import pytest
 
 import amakit
-from amakit.charts.stills import Drawer, drawer, picture, prefix_of
+from amakit.charts.stills import Drawer, drawer, drawing_thread, picture, prefix_of
 
 BAR, OTHER = (
     {"data": [{"type": "bar", "x": [n, 5], "y": ["web", "app"], "orientation": "h"}], "layout": {}} for n in (3, 4)
 )
 UNKNOWN = {"data": [{"type": "sankey"}], "layout": {}}
+
+
+@contextlib.contextmanager
+def drawing(forms, first=None):
+    with drawing_thread() as thread:
+        yield Drawer(forms, thread, first)
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def drawn(monkeypatch):
 
 def test_what_was_shown_is_drawn_beside_and_only_once(drawn):
     wanted = [picture(chart, "svg", f"c{number}-") for number, chart in enumerate((BAR, OTHER, BAR), 1)]
-    with Drawer(["svg", "png"]) as own:
+    with drawing(["svg", "png"]) as own:
         own.show([BAR, OTHER])
         own.show([])
         own.show([BAR])
@@ -43,14 +50,14 @@ def test_what_was_shown_is_drawn_beside_and_only_once(drawn):
 
 
 def test_what_was_not_shown_is_drawn_when_it_is_asked_for(drawn):
-    with Drawer(["svg"]) as own:
+    with drawing(["svg"]) as own:
         assert own.draw(BAR, "png")[:4] == b"\x89PNG"
     assert [(chart, form) for chart, form, *_ in drawn] == [(BAR, "png")]
 
 
 def test_a_chart_that_has_changed_since_is_drawn_anew(drawn):
     changing = BAR | {"layout": {}}
-    with Drawer(["svg"]) as own:
+    with drawing(["svg"]) as own:
         own.show([changing])
         changing["layout"]["title"] = {"text": "Later"}
         assert b"<title>Later</title>" in own.draw(changing, "svg", prefix_of(1))
@@ -59,7 +66,7 @@ def test_a_chart_that_has_changed_since_is_drawn_anew(drawn):
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_what_cannot_be_drawn_is_told_to_whoever_asks_for_it(shown):
-    with Drawer(["svg"]) as own:
+    with drawing(["svg"]) as own:
         own.show([UNKNOWN] * shown)
         with pytest.raises(amakit.AmakitError, match="trace 'sankey'"):
             own.draw(UNKNOWN, "svg", prefix_of(1))
@@ -67,7 +74,7 @@ def test_what_cannot_be_drawn_is_told_to_whoever_asks_for_it(shown):
 
 def test_what_comes_first_comes_with_the_first_charts_and_once():
     called = []
-    with Drawer(["svg"], lambda: called.append(threading.current_thread().name)) as own:
+    with drawing(["svg"], lambda: called.append(threading.current_thread().name)) as own:
         assert called == []
         own.show([])
         own.show([BAR])

@@ -415,4 +415,46 @@ def test_pages_of_the_kit_share_a_kernel_and_are_those_that_each_makes_alone(log
         in_batch, by_itself = (one.read_text(encoding="utf-8") for one in (path, alone))
         assert re.sub('<nav class="beside".*?</nav>\n', "", in_batch) == by_itself
     reports(replace(request, notebook=str(small)), tmp_path / "own")
-    assert len(begun) == 1
+    # a kernel for each page of somebody's own notebook, and none in which an analysis is kept for the next
+    assert ["AMAKIT_HOLD_ANALYSIS" in environment for environment, _ in begun] == [True, False, False]
+
+
+@pytest.mark.parametrize("more", [{"cache": False}, {"anonymise": True}])
+def test_the_notebooks_of_one_window_rest_on_one_analysis(logs, tmp_path, monkeypatch, more):
+    """Also where no run may take what another one kept: a page names the seconds of its queries, which never come twice."""
+    monkeypatch.setenv("AMAKIT_KEY_FILE", str(tmp_path / "key"))
+    request = Request("03_incident_writeup", logs, "2026-03-02", "2026-03-03", ("app",), **more)
+    reports(request, tmp_path / "out", "notebook")
+    runs = {path.read_bytes() for path in (tmp_path / "out").glob("*/run.json")}
+    facts = {path.read_bytes() for path in (tmp_path / "out").glob("*/facts.json")}
+    assert (len(notebooks()), len(runs), len(facts)) == (5, 1, 1)
+
+
+def test_pages_about_others_rest_on_analyses_of_their_own(logs, tmp_path):
+    request = Request("01_version_transitions", logs, "2026-03-02", "2026-03-03", ("app", "db<b>"), cache=False)
+    reports(request, tmp_path / "out")
+    asked = [json.loads(path.read_text(encoding="utf-8"))["machines"] for path in (tmp_path / "out").glob("*/run.json")]
+    assert sorted(asked) == [["app"], ["db<b>"]]
+
+
+def test_a_page_that_cannot_be_written_does_not_stop_the_others(logs, tmp_path, monkeypatch):
+    """One page is written while the next notebook runs; what fails is told of the page that it belongs to."""
+    from amakit.report import run as module
+
+    whole = module.write
+
+    def write(notebook, stage, *more):
+        if "app" in str(stage.parent):
+            raise amakit.AmakitError("no room for it; make some")
+        return whole(notebook, stage, *more)
+
+    monkeypatch.setattr(module, "write", write)
+    request = Request("01_version_transitions", logs, "2026-03-02", "2026-03-03", ("app", "db<b>"))
+    with pytest.raises(amakit.AmakitError, match=r"1 of 2 pages failed.*\n  app: no room for it; make some"):
+        reports(request, tmp_path / "out")
+    pages = json.loads((tmp_path / "out" / "index.json").read_text(encoding="utf-8"))["pages"]
+    assert [(page["name"], page["failed"], bool(page["files"])) for page in pages] == [
+        ("app", "no room for it; make some", False),
+        ("db<b>", None, True),
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["db-b", "index.html", "index.json"]

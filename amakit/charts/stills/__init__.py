@@ -5,7 +5,7 @@ what `amakit.charts` uses of plotly; what else would change the meaning of a pic
 matplotlib, which is loaded when a picture is asked for.
 """
 
-from amakit.charts.stills.drawer import Drawer, prefix_of
+from amakit.charts.stills.drawer import Drawer, drawing_thread, prefix_of
 from amakit.charts.stills.files import FORMS, picture
 
-__all__ = ["FORMS", "Drawer", "picture", "prefix_of"]
+__all__ = ["FORMS", "Drawer", "drawing_thread", "picture", "prefix_of"]

@@ -1,42 +1,56 @@
 """Still pictures that are drawn while something else goes on: a notebook that runs in its kernel leaves time for it."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from amakit.charts.stills.files import picture
 
 
+@contextmanager
+def drawing_thread() -> Iterator[ThreadPoolExecutor]:
+    """Hold a thread for `Drawer`, one for the whole process: matplotlib draws one picture at a time.
+
+    Yields
+    ------
+    concurrent.futures.ThreadPoolExecutor
+    """
+    thread = ThreadPoolExecutor(1, "amakit-drawer")
+    try:
+        yield thread
+    finally:
+        thread.shutdown(cancel_futures=True)
+
+
 class Drawer:
-    """Draws the charts that it is shown at once, in a thread of its own, and any other when it is asked for.
+    """Draws the charts of one page: those that it is shown at once, any other when it is asked for.
 
     Parameters
     ----------
     forms : iterable of {'svg', 'png'}
         In which the charts that are shown will be asked for.
+    thread : concurrent.futures.ThreadPoolExecutor
+        From `drawing_thread`.
     first : callable, optional
-        Is called in the same thread when the first charts are shown, also where these are none.
+        Is called in the thread when the first charts are shown, also where these are none.
 
     Examples
     --------
     >>> bar = {"data": [{"type": "bar", "x": [3, 5], "y": ["web", "app"], "orientation": "h"}], "layout": {}}
-    >>> with Drawer(["svg"]) as drawer:
+    >>> with drawing_thread() as thread:
+    ...     drawer = Drawer(["svg"], thread)
     ...     drawer.show([bar])
     ...     drawer.draw(bar, "svg", prefix_of(1))[:5]
     b'<svg '
     """
 
-    def __init__(self, forms: Iterable[str], first: Callable[[], object] | None = None) -> None:
-        self._forms, self._first = sorted(set(forms)), first
+    def __init__(
+        self, forms: Iterable[str], thread: ThreadPoolExecutor, first: Callable[[], object] | None = None
+    ) -> None:
+        self._forms, self._thread, self._first = sorted(set(forms)), thread, first
         self._drawn: dict[tuple[str, str, str], Future[bytes]] = {}
         self._shown = 0
-        self._thread = ThreadPoolExecutor(1, "amakit-drawer")  # matplotlib draws one at a time
-
-    def __enter__(self) -> "Drawer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
 
     def show(self, charts: Iterable[dict]) -> None:
         """Begin to draw the next charts of a page: plotly figures as JSON, in their order."""
