@@ -3,6 +3,7 @@
 One file, as it is one class: each answer about an outage narrows down the one before it.
 """
 
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -84,7 +85,7 @@ class EventTable:
         first, last = np.minimum.reduceat(first, cuts), np.maximum.reduceat(last, cuts)
         if first[0] > self._at(self.window.start) + 1:
             exposure[: int(first[0]) + 1] = 0
-        for outage in outages.itertuples():
+        for outage in outages:
             covered = self._share(outage.start, outage.end)
             exposure = np.clip(exposure - covered, 0, 1)
             counts -= covered / max(covered.sum(), 1e-9) * inside.get(outage.Index, 0)
@@ -107,14 +108,10 @@ class EventTable:
         Files end with their last row.  Where that is a machine's own last row before one of its outages, it is the
         outage that ended it, not the export.
         """
-        ends = last + _TICK >= self.until and self.machines < _CROWD
-        if (
-            ends
-            and (
-                (outages["outer_start"] - _REPLAY <= last) & (last <= outages["outer_end"]) & ~outages["ongoing"]
-            ).any()
-        ):
-            return self._at(self.window.end)
+        if last + _TICK >= self.until and self.machines < _CROWD:
+            own = (one for one in outages if not one.ongoing)
+            if any(one.outer_start - _REPLAY <= last <= one.outer_end for one in own):
+                return self._at(self.window.end)
         return self._at(self.until)
 
     # -- outages ------------------------------------------------------------------------------------------------------
@@ -149,14 +146,16 @@ class EventTable:
     def _fit(self, items, inside=None):
         """Make the hours of every source, and its rhythm without the silences at its outages."""
         counts = {} if inside is None else inside["Rows"].to_dict()
-        by_pair = dict(iter(items.groupby([*MACHINE, "source"], sort=False)))
+        by_pair = defaultdict(list)
+        for item in items.itertuples():
+            by_pair[item.resource_id, item.computer, item.source].append(item)
         for pair, rows in self.hours.groupby([*MACHINE, "source"], sort=False):
-            outages = by_pair.get(pair, items.iloc[:0])
+            outages = by_pair[pair]
             raw, source = self._source(rows, outages, counts)
             starts, ends = source.gaps()
             met = {}
             rough = expected(source.without([]), starts, ends)
-            for outage in outages.itertuples():
+            for outage in outages:
                 touching = (starts <= self._at(outage.end + _REPLAY)) & (ends >= self._at(outage.start))
                 if touching.any():
                     gap = int(np.where(touching, rough, -1).argmax())

@@ -9,7 +9,7 @@ are expected is ``exp(-c E)`` with ``c = ln F / (F - 1)``: that of a negative bi
 length.  ``c`` is lowered until the longest other silence of the source is nothing special for it either.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -197,6 +197,7 @@ class Hours:
     until: float
     cells: list[np.ndarray]
     alive: np.ndarray
+    _told: dict[tuple[int, ...], Rhythm] = field(init=False, repr=False, default_factory=dict)
 
     def gaps(self) -> tuple[np.ndarray, np.ndarray]:
         """Give where the stretches between the rows of different hours start and end; the last ends with the table."""
@@ -204,9 +205,15 @@ class Hours:
 
     def without(self, gaps: "ArrayLike") -> Rhythm:
         """Tell the rhythm as if nothing were known of some gaps; what remains must not find its own silences rare."""
+        gaps = np.atleast_1d(np.asarray(gaps, int))
+        asked = tuple(sorted(gaps.tolist()))
+        if asked not in self._told:  # the same are asked for at each outage, and where silences are sought
+            self._told[asked] = self._without(gaps)
+        return self._told[asked]
+
+    def _without(self, gaps):
         starts, ends = self.gaps()
         questioned = np.zeros(len(self.counts), bool)
-        gaps = np.atleast_1d(np.asarray(gaps, int))
         for start, end in zip(starts[gaps], ends[gaps], strict=True):
             questioned[int(start) : int(np.ceil(end))] = True
         told = rhythm(self.counts, np.where(questioned, 0.0, self.exposure), self.cells)
