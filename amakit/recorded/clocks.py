@@ -104,26 +104,30 @@ def clock_steps(around: pd.DataFrame, beats: pd.DataFrame) -> pd.Series:
     pandas.Series of bool
         On the index of ``around``.
     """
-    marks = pd.Series(False, around.index)
+    marks = np.zeros(len(around), bool)
     beats = beats.dropna(subset=["Received"]).sort_values([*MACHINE, "TimeGenerated"])
-    sent, received = (beats[name].dt.as_unit("us").astype("int64").to_numpy() for name in ("TimeGenerated", "Received"))
+    sent, received = (_microseconds(beats[name]) for name in ("TimeGenerated", "Received"))
+    last, first = (_microseconds(around[name]) for name in ("last", "first"))
+    ended = np.flatnonzero(around["first"].notna())
     of_machine = beats.groupby(MACHINE).indices
-    for at, *machine, last, first in around[[*MACHINE, "last", "first"]].itertuples():
-        own = of_machine.get(tuple(machine))
-        if own is None or pd.isna(first):
-            continue
-        to = np.searchsorted(sent[own], last.value // 1000, side="right")
-        since = np.searchsorted(sent[own], first.value // 1000, side="left")
-        before, after = own[max(to - _BESIDE, 0) : to], own[since : since + _BESIDE]
-        if len(before) < _BESIDE or len(after) < _BESIDE:
-            continue
+    for machine, places in around.iloc[ended].groupby(MACHINE).indices.items():
+        own, at = of_machine.get(machine, np.array([], int)), ended[places]
+        to = np.searchsorted(sent[own], last[at], side="right")
+        since = np.searchsorted(sent[own], first[at], side="left")
+        enough = (to >= _BESIDE) & (since + _BESIDE <= len(own))
+        at, to, since = at[enough], to[enough], since[enough]
+        before, after = own[to[:, None] + np.arange(-_BESIDE, 0)], own[since[:, None] + np.arange(_BESIDE)]
         waits = [(received[side] - sent[side]) / 1e6 for side in (before, after)]
-        usual = np.diff(sent[before]).min() / 1e6
-        even = all(np.ptp(wait) < _EVEN for wait in waits)
-        apart = (received[after[0]] - received[before[-1]]) / 1e6
-        step = np.median(waits[0]) - np.median(waits[1])
-        marks[at] = even and apart < 1.5 * usual and step > 0.25 * usual
-    return marks
+        usual = np.diff(sent[before]).min(axis=1) / 1e6
+        even = np.all([np.ptp(wait, axis=1) < _EVEN for wait in waits], axis=0)
+        apart = (received[after[:, 0]] - received[before[:, -1]]) / 1e6
+        step = np.median(waits[0], axis=1) - np.median(waits[1], axis=1)
+        marks[at] = even & (apart < 1.5 * usual) & (step > 0.25 * usual)
+    return pd.Series(marks, around.index)
+
+
+def _microseconds(times):
+    return times.dt.as_unit("us").astype("int64").to_numpy()
 
 
 def _note(offset):

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from fleet import analyzed, at, counters, every, heartbeats, received
 
+from amakit.recorded.clocks import clock_steps
+
 DAYS = "2026-05-04", "2026-05-06"
 NOON, NEVER = at("2026-05-04 12:00:20"), at("2027-01-01")
 
@@ -140,3 +142,43 @@ def test_one_machine_whose_beats_arrive_in_a_burst_was_disconnected(machines, tm
     found = analyzed(tmp_path, *DAYS, machines, Heartbeat=[beats, *right()])
     assert found.outages[["computer", "cause"]].values.tolist() == [["m", "disconnected"]]
     assert found.gaps["lost"].tolist() == [0]
+
+
+def slow_steps(around, beats):
+    """Mark clocks that were set forward, stretch by stretch: `clock_steps` as its rule is told."""
+    marks = []
+    for stretch in around.itertuples():
+        own = beats[beats["computer"] == stretch.computer].dropna().sort_values("TimeGenerated")
+        before, after = own[own["TimeGenerated"] <= stretch.last].tail(3), own[own["TimeGenerated"] >= stretch.first]
+        after = after.head(3)
+        if pd.isna(stretch.first) or len(before) < 3 or len(after) < 3:
+            marks.append(False)
+            continue
+        old, new = ((side["Received"] - side["TimeGenerated"]).dt.total_seconds() for side in (before, after))
+        usual = before["TimeGenerated"].diff().min()
+        steady = all(wait.max() - wait.min() < 30 for wait in (old, new))
+        apart = after["Received"].iloc[0] - before["Received"].iloc[-1]
+        marks.append(steady and apart < 1.5 * usual and old.median() - new.median() > 0.25 * usual.total_seconds())
+    return marks
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_steps_of_clocks_are_those_of_the_rule_told_stretch_by_stretch(seed):
+    random, rows, found = np.random.default_rng(seed), [], []
+    for machine in ("a", "b", "c"):
+        sent = np.cumsum(random.choice([60.0] * 12 + [600.0, 20.0], 120)) + random.normal(0, 0.01, 120)
+        late = np.where(np.arange(120) < 60, 400.0, 400.0 - random.choice([0, 300, 50, 10]))
+        came = sent + late + random.normal(0, random.choice([0.01, 15]), 120)
+        rows += [(machine, *pair) for pair in zip(sent, np.where(random.random(120) < 0.98, came, np.nan), strict=True)]
+        holes = [59, *random.integers(0, 118, 5)]
+        found += [(machine, sent[n], sent[n + 1] if random.random() < 0.9 else np.nan) for n in holes]
+    beats = pd.DataFrame(rows, columns=["computer", "TimeGenerated", "Received"])
+    around = pd.DataFrame([*found, ("nobody", 0.0, 60.0)], columns=["computer", "last", "first"])
+    for frame in (beats, around):
+        for name in frame.columns[1:]:
+            frame[name] = pd.to_datetime((frame[name] * 1e6).round(), unit="us", utc=True).astype("datetime64[us, UTC]")
+        frame.insert(0, "resource_id", "")
+    around.index = random.permutation(len(around))
+    told = clock_steps(around, beats)
+    assert told.index.equals(around.index)
+    assert told.tolist() == slow_steps(around, beats)
