@@ -8,6 +8,7 @@ take its place in the kernel of each notebook.  Everything after it runs as `ama
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import pickle
@@ -292,12 +293,11 @@ def _run(horizon):
 
 #: Takes the place of the analysis in every kernel that is started with this file on its path.
 _SLIPPED_IN = """
-import os, pickle
-import amakit.report.run
+import importlib, os, pickle
 def analyze(*asked):
     with open(os.environ["AMAKIT_DRAWN"], "rb") as file:
         return pickle.load(file)
-amakit.report.run.analyze = analyze
+importlib.import_module("amakit.report.parameters").analyze = analyze  # amakit.report has a function of this name
 """
 #: What a reader does, in the page: how long it blocks at most, in milliseconds.
 _WATCHED = """
@@ -347,13 +347,15 @@ def cells(analysis, notebook):
 
     import nbformat
 
-    from amakit.report.run import run
+    from amakit.report.request import find
+
+    parameters = importlib.import_module("amakit.report.parameters")
 
     space, took = {"In": []}, []
-    asked, run.analyze = run.analyze, lambda *_: analysis
+    asked, parameters.analyze = parameters.analyze, lambda *_: analysis
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for cell in nbformat.read(run.find(notebook), as_version=4).cells:
+            for cell in nbformat.read(find(notebook), as_version=4).cells:
                 if cell.cell_type != "code":
                     continue
                 begun, tree = time.perf_counter(), ast.parse(cell.source)
@@ -369,7 +371,7 @@ def cells(analysis, notebook):
                         value._repr_mimebundle_()
                 took.append((time.perf_counter() - begun, cell.source.split("\n")[-1]))
     finally:
-        run.analyze = asked
+        parameters.analyze = asked
     return sorted(took, reverse=True)
 
 

@@ -71,7 +71,7 @@ def execute(
     values: dict,
     manager: Any,
     progress: bool,
-    see: "Callable[[NotebookNode], object]" = id,
+    see: "Callable[[NotebookNode], object] | None" = None,
 ) -> "tuple[NotebookNode, str | None]":
     """Run a notebook.
 
@@ -84,8 +84,8 @@ def execute(
         From `kernel`.
     progress : bool
         Show a bar on stderr.
-    see : callable
-        Is called with each cell that has run; by default nothing comes of it.
+    see : callable, optional
+        Is called with each cell that has run.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def execute(
         work, ran = folder / "source.ipynb", folder / "executed.ipynb"
         nbformat.write(notebook, work)
         try:
-            return papermill.execute_notebook(
+            done = papermill.execute_notebook(
                 str(work),
                 str(ran),
                 parameters=values,
@@ -122,8 +122,8 @@ def execute(
                 request_save_on_cell_execute=False,  # twice for each cell, which takes longer than most of them
                 km=manager,
                 on_notebook_start=as_new,
-                on_cell_executed=lambda cell, **_: see(cell),
-            ), None
+                on_cell_executed=see and (lambda cell, **_: see(cell)),
+            )
         except RuntimeError as error:
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
@@ -137,7 +137,8 @@ def execute(
             if isinstance(kind, type) and issubclass(kind, AmakitError):  # says what is the matter
                 raise (UsageError if issubclass(kind, UsageError) else AmakitError)(sentence) from error
             failure = f"cell {error.cell_index} with {error.ename}: {sentence}"
-        return nbformat.read(ran, as_version=4), failure
+            done = nbformat.read(ran, as_version=4)
+        return done, failure
 
 
 def _quiet_kernel(environment, folder):

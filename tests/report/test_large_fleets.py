@@ -1,6 +1,7 @@
 """Pages at size: what stands in them is bounded, however large the fleet; counted, never timed."""
 
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 
@@ -23,12 +24,25 @@ PAGES = {"transitions": transitions, "gaps": gaps, "incident": incident, "rollou
 
 
 @cache
-def drawn(machines):
+def benchmark():
     path = Path(__file__).parents[2] / "benchmarks" / "pages.py"
     spec = importlib.util.spec_from_file_location("benchmark_of_pages", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.fleet(machines)
+    return module
+
+
+@cache
+def drawn(machines):
+    return benchmark().fleet(machines)
+
+
+def test_the_benchmark_of_pages_writes_those_of_the_fleet_that_it_draws(tmp_path):
+    assert benchmark().written(drawn(500), "03_incident_writeup", tmp_path) > 0
+    told = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
+    assert len(told["outages"]) == len(drawn(500).outages)
+    # the cell that writes files is run as well, and leaves none behind
+    assert {source for _, source in benchmark().cells(drawn(500), "03_incident_writeup")} >= {'Markdown(page["data"])'}
 
 
 @pytest.mark.parametrize("name", FIGURES)
