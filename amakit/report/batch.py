@@ -110,7 +110,8 @@ def reports(
     UsageError
         When ``each`` is none of these, or the window cannot be told; then nothing runs.
     AmakitError
-        When pages failed, after all others were written.
+        When pages failed, after all others were written.  Where all notebooks end in the same error, no page is there,
+        and no index.
     """
     secret = owner_key(request.key) if request.anonymise else None
     check_writable(out)
@@ -119,7 +120,10 @@ def reports(
     before = {folder: _written(Path(out) / folder) for folder in names}
     of_kit = each == "notebook" or request.path in notebooks().values()
     entries, failures = [], []
-    for folder, part, error in zip(names, parts, _pages(request, parts, names, out, of_kit, tell), strict=True):
+    errors = _pages(request, parts, names, out, of_kit, tell)
+    if each == "notebook" and errors[0] and len(set(map(str, errors))) == 1:
+        raise errors[0]  # all are about the same, of which none can tell anything
+    for folder, part, error in zip(names, parts, errors, strict=True):
         entry = {
             "name": part.name,
             "folder": folder,

@@ -458,3 +458,9 @@ def test_a_page_that_cannot_be_written_does_not_stop_the_others(logs, tmp_path, 
         ("db<b>", None, True),
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["db-b", "index.html", "index.json"]
+
+
+def test_of_what_is_not_there_all_notebooks_say_so_once(tmp_path):
+    done = CliRunner().invoke(main, ["report", "all", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+    assert (done.exit_code, done.output.count("does not exist")) == (1, 1)
+    assert not (tmp_path / "out").exists()
