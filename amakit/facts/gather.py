@@ -88,6 +88,11 @@ def gather(analysis: "Analysis") -> Facts:
     -------
     Facts
 
+    Notes
+    -----
+    The last analysis and its facts stay in memory.  A table of it that is changed in place afterwards is not seen; make
+    another analysis of it with `dataclasses.replace`.
+
     Examples
     --------
     >>> import amakit

@@ -85,10 +85,8 @@ def test_what_comes_first_comes_with_the_first_charts_and_once():
 def test_a_page_is_made_of_the_pictures_that_were_drawn_while_it_ran(drawn, tmp_path):
     amakit.report.report("01_version_transitions", "demo", "2026-03-02", "2026-03-03", out=tmp_path, to=("html", "md"))
     page = (tmp_path / "01_version_transitions.html").read_text(encoding="utf-8")
-    in_page = re.findall('<svg [^>]*role="img"', page)
-    assert (
-        len(in_page) == [form for _, form, *_ in drawn].count("svg") == [form for _, form, *_ in drawn].count("png") > 2
-    )
+    in_page, forms = len(re.findall('<svg [^>]*role="img"', page)), [form for _, form, *_ in drawn]
+    assert in_page == forms.count("svg") == forms.count("png") > 2
     assert len({(form, prefix, repr(chart)) for chart, form, prefix, _ in drawn}) == len(drawn)
 
 

@@ -41,7 +41,6 @@ def test_the_benchmark_of_pages_writes_those_of_the_fleet_that_it_draws(tmp_path
     assert benchmark().written(drawn(500), "03_incident_writeup", tmp_path) > 0
     told = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
     assert len(told["outages"]) == len(drawn(500).outages)
-    # the cell that writes files is run as well, and leaves none behind
     assert {source for _, source in benchmark().cells(drawn(500), "03_incident_writeup")} >= {'Markdown(page["data"])'}
 
 
